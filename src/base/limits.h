@@ -1,0 +1,75 @@
+// Every limit of the gateway, each with its unit in the name and its reason. The configuration may lower a limit that has a
+// key, never raise it above the ceiling (…_MAX).
+#ifndef RINGWAY_BASE_LIMITS_H
+#define RINGWAY_BASE_LIMITS_H
+
+#include <assert.h>
+
+#define KIB(n) ((n)*1024)
+#define MIB(n) ((n)*1024 * 1024)
+
+// --- HTTP heads. 32 KB is what the strictest of the common servers takes; nobody's SDK comes near it.
+#define HTTP_HEAD_BYTES KIB(32)
+#define HTTP_HEAD_BYTES_MAX KIB(64)
+// Fields in one head. The SDKs send 12 to 25.
+#define HTTP_FIELDS_MAX 128
+// Request target. Longer ones carry a body in disguise.
+#define HTTP_TARGET_BYTES_MAX KIB(8)
+// All chunk extensions of a body together, and all its trailers: nobody we serve sends any.
+#define HTTP_CHUNK_EXT_BYTES_MAX KIB(4)
+#define HTTP_TRAILER_BYTES_MAX KIB(8)
+// Empty lines tolerated before a request line (RFC 9112 2.2).
+#define HTTP_EMPTY_LINES_MAX 4
+
+// --- Bodies.
+#define HTTP_BODY_BYTES MIB(32)
+#define HTTP_BODY_BYTES_MAX MIB(1024)
+// A provider's error body that is read to word our error; the rest is dropped with the connection.
+#define UPSTREAM_ERROR_BYTES_MAX KIB(64)
+
+// --- JSON.
+#define JSON_DEPTH_MAX 256
+// Two keys of one object that the gateway reads are compared after unescaping into a buffer of this size.
+#define JSON_KEY_BYTES_MAX 64
+
+// --- Server-sent events. A longer event is passed through untouched and never taken for one of ours.
+#define SSE_EVENT_HOLD_BYTES_MAX KIB(64)
+
+// --- Buffers handed to the kernel. 128 of each group per worker, used last-in-first-out so that receives land in warm
+// cache. The client's size holds an SDK's head and an ordinary chat; the upstream's a whole TLS record or a 16 KiB answer.
+#define IO_BUFFERS_PER_GROUP 128
+#define IO_CLIENT_BUFFER_BYTES KIB(16)
+#define IO_UPSTREAM_BUFFER_BYTES KIB(32)
+// Received and not yet read on one client connection before its multishot receive is cancelled.
+#define IO_UNREAD_BYTES_MAX KIB(64)
+// Completions taken in one turn, and bytes one fiber may move before it yields.
+#define IO_COMPLETIONS_PER_TURN 256
+#define IO_BYTES_PER_SLICE KIB(256)
+
+// --- Fibers.
+#define FIBER_STACK_BYTES KIB(64)
+#define FIBERS_MAX 30000
+
+// --- The memory of one exchange that is not a body.
+#define ARENA_BLOCK_BYTES KIB(4)
+#define EXCHANGE_ARENA_BYTES_MAX MIB(4)
+// Bodies up to this size are copied to the arena when the exchange starts to wait; larger ones keep their buffer.
+#define EXCHANGE_COPY_BYTES_MAX KIB(4)
+
+// --- The process.
+#define WORKERS_MAX 64
+#define CONNECTIONS 20000
+#define PROVIDERS_MAX 64
+#define MODELS_MAX 4096
+#define KEYS_IN_FILE_MAX 4096
+#define LISTENERS_MAX 32
+#define CONFIG_FILE_BYTES_MAX MIB(4)
+#define LABEL_VALUES_MAX 200
+
+static_assert(HTTP_HEAD_BYTES <= HTTP_HEAD_BYTES_MAX, "the default is within the ceiling");
+static_assert(HTTP_TARGET_BYTES_MAX < HTTP_HEAD_BYTES, "a target must fit its head");
+static_assert((IO_BUFFERS_PER_GROUP & (IO_BUFFERS_PER_GROUP - 1)) == 0, "the kernel wants a power of two");
+static_assert(IO_UPSTREAM_BUFFER_BYTES >= 16384 + 325, "a TLS record must fit");
+static_assert(EXCHANGE_COPY_BYTES_MAX <= ARENA_BLOCK_BYTES, "the copy is one arena block at most");
+
+#endif
