@@ -22,7 +22,8 @@
     X(END_BAD_REQUEST, "bad_request", true, 400, "The request is not valid HTTP/1.1: %.") \
     X(END_BAD_JSON, "bad_json", true, 400, "The request body is not valid JSON: %.") \
     X(END_BAD_FIELD, "bad_field", true, 400, "%") \
-    X(END_NO_KEY, "no_key", true, 401, "Missing API key. Send it as 'Authorization: Bearer KEY' (or x-api-key).") \
+    X(END_NO_KEY, "no_key", true, 401, \
+      "Missing API key. Send it as 'Authorization: Bearer KEY' (or x-api-key).") \
     X(END_BAD_KEY, "bad_key", true, 401, "Incorrect API key provided. Check the key, or ask for a new one.") \
     X(END_KEYS_CONTRADICT, "keys_contradict", true, 401, \
       "Two different API keys were sent in one request. Send exactly one.") \
@@ -30,10 +31,14 @@
     X(END_NO_ROUTE, "no_route", true, 404, "Not found: %") \
     X(END_NO_MODEL, "no_model", true, 404, "%") \
     X(END_BAD_METHOD, "bad_method", true, 405, "Method not allowed: %") \
-    X(END_BODY_TIMEOUT, "body_timeout", true, 408, "The request body did not arrive in time (limits.body_timeout).") \
-    X(END_HEAD_TIMEOUT, "head_timeout", true, 408, "The request head did not arrive in time (limits.head_timeout).") \
-    X(END_BODY_TOO_LARGE, "body_too_large", true, 413, "The request body is larger than this server accepts: %.") \
-    X(END_HEAD_TOO_LARGE, "head_too_large", true, 431, "The request head is larger than this server accepts: %.") \
+    X(END_BODY_TIMEOUT, "body_timeout", true, 408, \
+      "The request body did not arrive in time (limits.body_timeout).") \
+    X(END_HEAD_TIMEOUT, "head_timeout", true, 408, \
+      "The request head did not arrive in time (limits.head_timeout).") \
+    X(END_BODY_TOO_LARGE, "body_too_large", true, 413, \
+      "The request body is larger than this server accepts: %.") \
+    X(END_HEAD_TOO_LARGE, "head_too_large", true, 431, \
+      "The request head is larger than this server accepts: %.") \
     X(END_EXPECTATION, "expectation", true, 417, "Only 'Expect: 100-continue' is understood.") \
     X(END_LENGTH_REQUIRED, "length_required", true, 411, "Send a Content-Length or a chunked body.") \
     X(END_VERSION, "version", true, 505, "%") \
@@ -42,13 +47,15 @@
     /* This server cannot serve now. */ \
     X(END_OVERLOADED, "overloaded", true, 503, "The gateway is out of room (%). Try again shortly.") \
     X(END_STARTING, "starting", true, 503, "The gateway is starting. Try again shortly.") \
-    X(END_INTERNAL, "internal", true, 500, "The gateway failed to serve this request. The log has the request id.") \
+    X(END_INTERNAL, "internal", true, 500, \
+      "The gateway failed to serve this request. The log has the request id.") \
     /* The provider failed. */ \
     X(END_UPSTREAM_CONNECT, "upstream_connect", true, 502, "The provider could not be reached: %.") \
     X(END_UPSTREAM_BROKEN, "upstream_broken", true, 502, "The provider's answer could not be used: %.") \
     X(END_UPSTREAM_STATUS, "upstream_status", true, 0, "") \
     X(END_UPSTREAM_TIMEOUT, "upstream_timeout", true, 504, "The provider did not answer in time (%).") \
-    X(END_TRUNCATED, "truncated", true, 502, "The provider's answer broke off: %. What was sent is not complete.") \
+    X(END_TRUNCATED, "truncated", true, 502, \
+      "The provider's answer broke off: %. What was sent is not complete.") \
     X(END_STREAM_ERROR, "stream_error", true, 502, "The provider reported an error in the stream.") \
     X(END_KILLED, "killed", true, 503, "The gateway is shutting down. Try again.")
 

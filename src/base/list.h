@@ -14,7 +14,8 @@ struct list {
 #define LIST_EACH(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 // The body may remove `it`.
 #define LIST_EACH_SAFE(it, head) \
-    for (struct list *it = (head)->next, *it##_next = it->next; it != (head); it = it##_next, it##_next = it->next)
+    for (struct list *it = (head)->next, *it##_next = it->next; it != (head); \
+         it = it##_next, it##_next = it->next)
 
 static inline void list_init(struct list *l)
 {
