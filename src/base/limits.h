@@ -66,10 +66,26 @@
 #define CONFIG_FILE_BYTES_MAX MIB(4)
 #define LABEL_VALUES_MAX 200
 
+// --- Observing.
+// The longest access log line: every text of it at its longest, every byte escaped (gateway/access_log.c asserts it).
+#define LOG_LINE_BYTES_MAX KIB(8)
+// A worker's log ring: 50 ms at 15,000 requests a second; the log thread is woken at half of it.
+#define LOGRING_BYTES KIB(512)
+// A message of the process log; longer ones are cut.
+#define LOG_MSG_BYTES_MAX KIB(2)
+// What is left in the rings is written for at most this long when the process ends.
+#define LOG_STOP_MS 1000
+// A configured name in the metrics; longer ones are cut.
+#define METRIC_NAME_BYTES_MAX 128
+// The metrics page: 200 targets with two histograms of 62 buckets each are 4 MB.
+#define PROMETHEUS_BYTES_MAX MIB(16)
+
 static_assert(HTTP_HEAD_BYTES <= HTTP_HEAD_BYTES_MAX, "the default is within the ceiling");
 static_assert(HTTP_TARGET_BYTES_MAX < HTTP_HEAD_BYTES, "a target must fit its head");
 static_assert((IO_BUFFERS_PER_GROUP & (IO_BUFFERS_PER_GROUP - 1)) == 0, "the kernel wants a power of two");
 static_assert(IO_UPSTREAM_BUFFER_BYTES >= 16384 + 325, "a TLS record must fit");
 static_assert(EXCHANGE_COPY_BYTES_MAX <= ARENA_BLOCK_BYTES, "the copy is one arena block at most");
+static_assert((LOGRING_BYTES & (LOGRING_BYTES - 1)) == 0 && LOGRING_BYTES >= 2 * LOG_LINE_BYTES_MAX,
+              "a ring is a power of two and holds two lines");
 
 #endif
