@@ -12,6 +12,7 @@
 #define RINGWAY_IO_BUF_H
 
 #include "base/budget.h"
+#include "base/err.h"
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/span.h"
@@ -58,7 +59,7 @@ static inline struct span io_buf_span(const struct io_buf *b)
 }
 
 enum rw_err io_group_open(struct io_group *g, struct io_loop *loop, uint8_t id, uint16_t count,
-                          uint32_t bytes);
+                          uint32_t bytes) RW_WARN_UNUSED;
 void io_group_close(struct io_group *g);
 // The buffer of a completion; now HELD by the caller.
 struct io_buf *io_group_taken(struct io_group *g, uint16_t id, uint32_t n);

@@ -35,6 +35,8 @@ struct scope {
     uint32_t running;
     int first_result; // of the child that ended first
     enum rw_end reason; // END_OK: not cancelled
+    // For owners that are not fibers: runs when the last child has ended, may free the scope, must not suspend.
+    void (*on_empty)(struct scope *s);
 };
 
 typedef int (*fiber_fn)(void *arg);

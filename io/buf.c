@@ -1,0 +1,134 @@
+// See buf.h.
+#include "io/buf.h"
+
+#include <stdlib.h>
+
+#include "io/loop.h"
+#include "io/stream.h"
+
+// Spare buffers kept beyond what the ring holds: bursts come back.
+#define SPARE_MAX(g) ((g)->count)
+
+static_assert(sizeof(struct io_buf) == 64, "data begins on a cache line");
+
+static struct io_buf *make(struct io_loop *loop, uint32_t cap, uint8_t group)
+{
+    const int64_t bytes = (int64_t)sizeof(struct io_buf) + cap;
+    if (!budget_take(loop->budget, bytes)) return NULL;
+    struct io_buf *b = aligned_alloc(64, ((size_t)bytes + 63) & ~(size_t)63);
+    if (!b) {
+        budget_give(loop->budget, bytes);
+        return NULL;
+    }
+    *b = (struct io_buf){.cap = cap, .group = group, .owner = IO_BUF_FREE};
+    return b;
+}
+
+static void unmake(struct io_loop *loop, struct io_buf *b)
+{
+    budget_give(loop->budget, (int64_t)sizeof(struct io_buf) + b->cap);
+    free(b);
+}
+
+static void to_ring(struct io_group *g, struct io_buf *b)
+{
+    MUST(b->owner == IO_BUF_FREE && g->free_ids_n > 0);
+    b->id = g->free_ids[--g->free_ids_n];
+    b->owner = IO_BUF_KERNEL;
+    g->by_id[b->id] = b;
+    g->in_ring++;
+    g->loop->driver->ops->buffer_give(g->loop->driver, g->id, b->id, b->data);
+}
+
+enum rw_err io_group_open(struct io_group *g, struct io_loop *loop, uint8_t id, uint16_t count,
+                          uint32_t bytes)
+{
+    *g = (struct io_group){.loop = loop, .bytes = bytes, .count = count, .id = id};
+    list_init(&g->starved);
+    g->free_ids = calloc(count, sizeof *g->free_ids);
+    g->by_id = calloc(count, sizeof(struct io_buf *));
+    if (!g->free_ids || !g->by_id) return (enum rw_err) - ENOMEM;
+    RW_TRY(loop->driver->ops->group_open(loop->driver, id, count, bytes));
+    for (uint16_t i = 0; i < count; i++) g->free_ids[i] = (uint16_t)(count - 1 - i);
+    g->free_ids_n = count;
+    io_group_top_up(g);
+    return g->in_ring > 0 ? RW_OK : RW_E_BUDGET;
+}
+
+void io_group_close(struct io_group *g)
+{
+    MUST(g->held == 0);
+    for (uint32_t i = 0; g->by_id && i < g->count; i++)
+        if (g->by_id[i]) unmake(g->loop, g->by_id[i]);
+    while (g->spare) {
+        struct io_buf *b = g->spare;
+        g->spare = b->next;
+        unmake(g->loop, b);
+    }
+    free(g->free_ids);
+    free(g->by_id);
+    *g = (struct io_group){0};
+}
+
+struct io_buf *io_group_taken(struct io_group *g, uint16_t id, uint32_t n)
+{
+    MUST(id < g->count);
+    struct io_buf *b = g->by_id[id];
+    MUST(b && b->owner == IO_BUF_KERNEL && n <= b->cap);
+    g->by_id[id] = NULL;
+    g->free_ids[g->free_ids_n++] = id;
+    g->in_ring--;
+    g->held++;
+    b->owner = IO_BUF_HELD;
+    b->next = NULL;
+    b->off = 0;
+    b->len = n;
+    return b;
+}
+
+void io_group_top_up(struct io_group *g)
+{
+    while (g->in_ring < g->count) {
+        struct io_buf *b = g->spare;
+        if (b) {
+            g->spare = b->next;
+            g->spare_n--;
+        } else {
+            b = make(g->loop, g->bytes, g->id);
+            if (!b) break;
+            g->made++;
+        }
+        to_ring(g, b);
+    }
+    // Half of the ring at least, or the next burst would starve them again at once.
+    if (!list_empty(&g->starved) && g->in_ring >= g->count / 2) io_stream_rearm_starved(&g->starved);
+}
+
+struct io_buf *io_buf_region(struct io_loop *loop, uint32_t cap)
+{
+    struct io_buf *b = make(loop, cap, IO_GROUPS);
+    if (b) b->owner = IO_BUF_HELD;
+    return b;
+}
+
+void io_buf_free(struct io_loop *loop, struct io_buf *b)
+{
+    MUST(b->owner == IO_BUF_HELD);
+    b->owner = IO_BUF_FREE;
+    if (b->group == IO_GROUPS) {
+        unmake(loop, b);
+        return;
+    }
+    struct io_group *g = &loop->group[b->group];
+    g->held--;
+    if (g->in_ring < g->count) {
+        to_ring(g, b);
+    } else if (g->spare_n < SPARE_MAX(g)) {
+        b->next = g->spare;
+        g->spare = b;
+        g->spare_n++;
+    } else {
+        g->made--;
+        unmake(loop, b);
+    }
+}
