@@ -1,8 +1,8 @@
-// The kernel's clocks (see base/clock.h). Both calls are answered by the vDSO, without entering the kernel, but cost some
+// See clock.h. Both calls are answered by the vDSO, without entering the kernel, but cost some
 // 40 ns each all the same: the loop asks once a turn.
-#include <time.h>
+#include "io/clock.h"
 
-#include "io/sock.h"
+#include <time.h>
 
 static int64_t read_ns(clockid_t id)
 {

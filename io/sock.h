@@ -23,7 +23,4 @@ void io_sock_accepted(int fd, struct io_addr *ret_peer);
 void io_sock_shutdown(int fd, int how); // SHUT_RD, SHUT_WR, SHUT_RDWR; harmless if the peer is gone
 void io_sock_close(int fd);
 
-// clock.c: the only place where the kernel is asked for the time.
-void io_clock(struct io_time *ret);
-
 #endif
