@@ -1,0 +1,341 @@
+// The io_uring driver: the product's. One ring per loop, made in the loop's own thread (single issuer), with completion
+// work deferred to our own waits. Ordinary descriptors, multishot accept and receive, provided buffer rings, one
+// io_uring_submit_and_wait_timeout per turn.
+//
+// user_data is kind | slot | generation, packed and unpacked in one pair of functions; the generation of a slot grows with
+// every submission, so that a completion which does not belong to the present one is seen. That is a check, not the safety:
+// the safety is that every operation is joined before its memory is freed.
+#include <liburing.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "io/clock.h"
+#include "io/driver.h"
+#include "io/loop.h"
+#include "io/sock.h"
+
+#define KIND_BITS 8
+#define SLOT_BITS 24
+// Not an operation of a loop.
+#define KIND_WAKE 0xfe
+#define KIND_CANCEL 0xff
+
+static_assert(IO_OP_KINDS < KIND_WAKE, "kinds fit their field");
+
+struct buffer_ring {
+    struct io_uring_buf_ring *ring;
+    size_t ring_bytes;
+    uint32_t bytes; // of each buffer
+    uint16_t count;
+};
+
+struct uring {
+    struct io_driver driver;
+    struct io_uring ring;
+    struct buffer_ring group[IO_GROUPS];
+    struct io_op **by_slot;
+    uint32_t *generation;
+    uint32_t slots;
+    int wake_fd;
+    bool wake_armed;
+    bool wake_came;
+    uint64_t wake_value;
+};
+
+static uint64_t user_data_pack(uint8_t kind, uint32_t slot, uint32_t generation)
+{
+    return (uint64_t)kind << (SLOT_BITS + 32) | (uint64_t)slot << 32 | generation;
+}
+
+static void user_data_unpack(uint64_t data, uint8_t *ret_kind, uint32_t *ret_slot, uint32_t *ret_generation)
+{
+    *ret_kind = (uint8_t)(data >> (SLOT_BITS + 32));
+    *ret_slot = (uint32_t)(data >> 32) & ((1u << SLOT_BITS) - 1);
+    *ret_generation = (uint32_t)data;
+}
+
+static struct uring *uring_of(struct io_driver *d)
+{
+    return (struct uring *)(void *)d;
+}
+
+// An entry of the submission queue; when it is full, what is queued is submitted first.
+static struct io_uring_sqe *sqe_take(struct uring *u)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
+    if (RW_LIKELY(sqe)) return sqe;
+    io_uring_submit(&u->ring);
+    sqe = io_uring_get_sqe(&u->ring);
+    MUST(sqe);
+    return sqe;
+}
+
+static void slots_grow(struct uring *u, uint32_t need)
+{
+    uint32_t n = u->slots ? u->slots : 256;
+    while (n <= need) n *= 2;
+    MUST(n <= 1u << SLOT_BITS);
+    u->by_slot = realloc(u->by_slot, n * sizeof(struct io_op *));
+    u->generation = realloc(u->generation, n * sizeof *u->generation);
+    MUST(u->by_slot && u->generation);
+    for (uint32_t i = u->slots; i < n; i++) {
+        u->by_slot[i] = NULL;
+        u->generation[i] = 0;
+    }
+    u->slots = n;
+}
+
+static void prepare_receive(struct io_uring_sqe *sqe, const struct io_op *op)
+{
+    if (op->kind == IO_OP_RECV_MANY) io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, 0);
+    else io_uring_prep_recv(sqe, op->fd, NULL, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = op->group;
+}
+
+static void prepare_send(struct io_uring_sqe *sqe, struct io_op *op)
+{
+    const unsigned flags = MSG_NOSIGNAL | MSG_WAITALL;
+    if (op->send.msg_iovlen == 1)
+        io_uring_prep_send(sqe, op->fd, op->send.msg_iov[0].iov_base, op->send.msg_iov[0].iov_len,
+                           (int)flags);
+    else io_uring_prep_sendmsg(sqe, op->fd, &op->send, flags);
+}
+
+static void submit(struct io_driver *d, struct io_op *op)
+{
+    struct uring *u = uring_of(d);
+    if (RW_UNLIKELY(op->slot >= u->slots)) slots_grow(u, op->slot);
+    struct io_uring_sqe *sqe = sqe_take(u);
+    switch ((enum io_op_kind)op->kind) {
+    case IO_OP_ACCEPT:
+        io_uring_prep_multishot_accept(sqe, op->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        break;
+    case IO_OP_RECV_MANY:
+    case IO_OP_RECV: prepare_receive(sqe, op); break;
+    case IO_OP_RECV_INTO: io_uring_prep_recv(sqe, op->fd, op->into.p, op->into.n, MSG_WAITALL); break;
+    case IO_OP_SEND: prepare_send(sqe, op); break;
+    case IO_OP_CONNECT: io_uring_prep_connect(sqe, op->fd, op->connect.sa, op->connect.n); break;
+    case IO_OP_POLL: io_uring_prep_poll_add(sqe, op->fd, op->poll_events); break;
+    case IO_OP_NONE:
+    case IO_OP_KINDS: UNREACHABLE("an operation without a kind was submitted");
+    }
+    u->by_slot[op->slot] = op;
+    io_uring_sqe_set_data64(sqe, user_data_pack(op->kind, op->slot, ++u->generation[op->slot]));
+}
+
+static void cancel(struct io_driver *d, struct io_op *op)
+{
+    struct uring *u = uring_of(d);
+    struct io_uring_sqe *sqe = sqe_take(u);
+    io_uring_prep_cancel64(sqe, user_data_pack(op->kind, op->slot, u->generation[op->slot]), 0);
+    io_uring_sqe_set_data64(sqe, user_data_pack(KIND_CANCEL, 0, 0));
+}
+
+static void wake_arm(struct uring *u)
+{
+    struct io_uring_sqe *sqe = sqe_take(u);
+    io_uring_prep_read(sqe, u->wake_fd, &u->wake_value, sizeof u->wake_value, 0);
+    io_uring_sqe_set_data64(sqe, user_data_pack(KIND_WAKE, 0, 0));
+    u->wake_armed = true;
+}
+
+static void wake(struct io_driver *d)
+{
+    const uint64_t one = 1;
+    const ssize_t n = write(uring_of(d)->wake_fd, &one, sizeof one);
+    (void)n; // full: it is awake already
+}
+
+// A send of which the kernel took only a part although it was told to wait for all: the connection is broken.
+static int32_t send_result(const struct io_op *op, int32_t res)
+{
+    if (res < 0) return res;
+    size_t all = 0;
+    for (size_t i = 0; i < op->send.msg_iovlen; i++) all += op->send.msg_iov[i].iov_len;
+    return (size_t)res == all ? res : -EPIPE;
+}
+
+static bool translate(struct uring *u, const struct io_uring_cqe *cqe, struct io_completion *ret)
+{
+    uint8_t kind;
+    uint32_t slot, generation;
+    user_data_unpack(cqe->user_data, &kind, &slot, &generation);
+    if (RW_UNLIKELY(kind >= KIND_WAKE)) {
+        if (kind == KIND_WAKE) u->wake_armed = false;
+        return false;
+    }
+    struct io_op *op = u->by_slot[slot];
+    MUST(op && op->submitted && u->generation[slot] == generation);
+    ret->op = op;
+    ret->res = kind == IO_OP_SEND ? send_result(op, cqe->res) : cqe->res;
+    ret->flags = cqe->flags & IORING_CQE_F_MORE ? IO_MORE : 0;
+    if (cqe->flags & IORING_CQE_F_BUFFER)
+        ret->flags |= IO_BUFFER | (uint32_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT) << 16;
+    return true;
+}
+
+static void enter(struct uring *u, int64_t deadline_ns)
+{
+    if (deadline_ns == 0) {
+        // Deferred completions are only posted inside a call that asks for events.
+        io_uring_submit_and_get_events(&u->ring);
+        return;
+    }
+    struct io_uring_cqe *cqe;
+    struct __kernel_timespec ts, *wait = NULL;
+    if (deadline_ns != CLOCK_NEVER) {
+        struct io_time now;
+        io_clock(&now);
+        const int64_t left = deadline_ns > now.now_ns ? deadline_ns - now.now_ns : 0;
+        ts = (struct __kernel_timespec){.tv_sec = left / CLOCK_SEC, .tv_nsec = left % CLOCK_SEC};
+        wait = &ts;
+    }
+    const int r = io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, wait, NULL);
+    // -EBUSY: completions wait in the overflow list, which this very call drains.
+    MUST(r >= 0 || r == -ETIME || r == -EINTR || r == -EBUSY || r == -EAGAIN);
+}
+
+static int turn(struct io_driver *d, int64_t deadline_ns, struct io_completion *ret, int max)
+{
+    struct uring *u = uring_of(d);
+    if (RW_UNLIKELY(!u->wake_armed)) wake_arm(u);
+    // Completions that are there already are taken first, but what was queued must go out.
+    if (deadline_ns != 0 || io_uring_sq_ready(&u->ring) > 0 || io_uring_cq_ready(&u->ring) == 0)
+        enter(u, deadline_ns);
+    unsigned head, seen = 0;
+    int n = 0;
+    struct io_uring_cqe *cqe;
+    io_uring_for_each_cqe(&u->ring, head, cqe)
+    {
+        if (n == max) break;
+        if (translate(u, cqe, &ret[n])) n++;
+        seen++;
+    }
+    io_uring_cq_advance(&u->ring, seen);
+    return n;
+}
+
+static void clock_read(struct io_driver *d, struct io_time *ret)
+{
+    (void)d;
+    io_clock(ret);
+}
+
+static int group_open(struct io_driver *d, uint8_t group, uint16_t count, uint32_t bytes)
+{
+    struct uring *u = uring_of(d);
+    struct buffer_ring *g = &u->group[group];
+    const size_t ring_bytes = count * sizeof(struct io_uring_buf);
+    void *p = mmap(NULL, ring_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) return -errno;
+    struct io_uring_buf_reg reg = {.ring_addr = (uint64_t)(uintptr_t)p, .ring_entries = count, .bgid = group};
+    const int r = io_uring_register_buf_ring(&u->ring, &reg, 0);
+    if (r < 0) {
+        munmap(p, ring_bytes);
+        return r;
+    }
+    *g = (struct buffer_ring){.ring = p, .ring_bytes = ring_bytes, .bytes = bytes, .count = count};
+    io_uring_buf_ring_init(g->ring);
+    return 0;
+}
+
+static void buffer_give(struct io_driver *d, uint8_t group, uint16_t id, void *p)
+{
+    struct buffer_ring *g = &uring_of(d)->group[group];
+    io_uring_buf_ring_add(g->ring, p, g->bytes, id, g->count - 1, 0);
+    io_uring_buf_ring_advance(g->ring, 1);
+}
+
+static int sock_listen(struct io_driver *d, const struct io_addr *addr, int backlog, bool shared_port)
+{
+    (void)d;
+    return io_sock_listen(addr, backlog, shared_port);
+}
+
+static int sock_open(struct io_driver *d, const struct io_addr *peer, const struct io_addr *bind_to)
+{
+    (void)d;
+    return io_sock_open(peer, bind_to);
+}
+
+static void sock_accepted(struct io_driver *d, int fd, struct io_addr *ret_peer)
+{
+    (void)d;
+    io_sock_accepted(fd, ret_peer);
+}
+
+static void sock_shutdown(struct io_driver *d, int fd, int how)
+{
+    (void)d;
+    io_sock_shutdown(fd, how);
+}
+
+// What is queued for this descriptor must reach the kernel before the number is free for others.
+static void sock_close(struct io_driver *d, int fd)
+{
+    (void)d;
+    io_sock_close(fd);
+}
+
+static void uring_close(struct io_driver *d)
+{
+    struct uring *u = uring_of(d);
+    io_uring_queue_exit(&u->ring);
+    for (int i = 0; i < IO_GROUPS; i++)
+        if (u->group[i].ring) munmap(u->group[i].ring, u->group[i].ring_bytes);
+    if (u->wake_fd >= 0) close(u->wake_fd);
+    free(u->by_slot);
+    free(u->generation);
+    free(u);
+}
+
+static const struct io_driver_ops ops = {
+    .name = "io_uring",
+    .close = uring_close,
+    .submit = submit,
+    .cancel = cancel,
+    .turn = turn,
+    .wake = wake,
+    .clock = clock_read,
+    .group_open = group_open,
+    .buffer_give = buffer_give,
+    .listen = sock_listen,
+    .socket = sock_open,
+    .accepted = sock_accepted,
+    .shutdown = sock_shutdown,
+    .fd_close = sock_close,
+};
+
+struct io_driver *io_uring_open(uint32_t entries, int *ret_err)
+{
+    struct uring *u = calloc(1, sizeof *u);
+    if (!u) {
+        *ret_err = -ENOMEM;
+        return NULL;
+    }
+    u->driver.ops = &ops;
+    struct io_uring_params p = {
+        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL |
+            IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE,
+        .cq_entries = entries * 8,
+    };
+    const int r = io_uring_queue_init_params(entries, &u->ring, &p);
+    if (r < 0) {
+        *ret_err = r;
+        free(u);
+        return NULL;
+    }
+    (void)io_uring_ring_dontfork(&u->ring);
+    (void)io_uring_register_ring_fd(&u->ring); // saves a look-up per call; goes on without
+    u->wake_fd = eventfd(0, EFD_CLOEXEC);
+    if (u->wake_fd < 0) {
+        *ret_err = -errno;
+        uring_close(&u->driver);
+        return NULL;
+    }
+    return &u->driver;
+}
