@@ -9,7 +9,7 @@
 //          guarantees the room that is stated with each, and return the end. For lines whose worst case is
 //          known and asserted (access log).
 // Owner    the buffer is the caller's. Thread: any. Never suspends. Time is given: wall_ns of base/clock.h,
-//          UTC, not before 1970 (earlier is shown as 1970) and not after 9999.
+//          UTC; what is before 1970 is shown as 1970.
 #ifndef RINGWAY_BASE_FMT_H
 #define RINGWAY_BASE_FMT_H
 
