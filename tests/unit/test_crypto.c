@@ -322,6 +322,20 @@ static void test_random__fills_every_byte_and_does_not_repeat(void **state)
     crypto_random(NULL, 0);
 }
 
+static void test_random__more_than_one_call_gives(void **state)
+{
+    // One getrandom() returns at most 2^25 - 1 bytes.
+    (void)state;
+    const size_t n = ((size_t)1 << 25) + 64;
+    uint8_t *bytes = calloc(1, n);
+    assert_non_null(bytes);
+    crypto_random(bytes, n);
+    uint8_t any = 0;
+    for (size_t i = n - 32; i < n; i++) any |= bytes[i];
+    free(bytes);
+    assert_int_not_equal(any, 0);
+}
+
 static void test_hex_encode__fits_or_leaves_out_alone(void **state)
 {
     (void)state;
@@ -442,6 +456,7 @@ int main(void)
         cmocka_unit_test(test_equal__one_bit_anywhere_differs),
         cmocka_unit_test(test_wipe__all_and_no_more),
         cmocka_unit_test(test_random__fills_every_byte_and_does_not_repeat),
+        cmocka_unit_test(test_random__more_than_one_call_gives),
         cmocka_unit_test(test_hex_encode__fits_or_leaves_out_alone),
         cmocka_unit_test(test_base64__published_vectors),
         cmocka_unit_test(test_base64__random_round_trips),
