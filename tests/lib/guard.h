@@ -1,12 +1,13 @@
-// Bytes flush against a page that may not be touched, so that a parser which reads one byte too far dies at that byte, with
-// or without ASan. For unit tests and fuzz targets.
+// Bytes flush against a page that may not be touched, so that a parser which reads one byte too far dies
+// at that byte, with or without ASan. For unit tests and fuzz targets.
 //
 // Use      struct guard g = guard_open(4096);
-//          const uint8_t *p = guard_put(&g, bytes, n);      last byte touches the forbidden page: catches reading past the end
-//          const uint8_t *q = guard_put_low(&g, bytes, n);  first byte touches the one before: catches reading in front
+//          const uint8_t *p = guard_put(&g, bytes, n);     // catches reading past the last byte
+//          const uint8_t *q = guard_put_low(&g, bytes, n); // catches reading in front of the first
 //          guard_close(&g);
-// Owner    the caller. Each put overwrites the one before; the room between the pages is filled with GUARD_FILL first, so that
-//          what a parser reads on the open side is never by chance what it hopes for.
+// Owner    the caller. Each put overwrites the one before; the room between the pages is filled with
+//          GUARD_FILL first, so that what a parser reads on the open side is never by chance what it hopes
+//          for.
 // Errors   no memory, or n larger than the room: abort, as this is a test's own fault.
 #ifndef RINGWAY_TESTS_LIB_GUARD_H
 #define RINGWAY_TESTS_LIB_GUARD_H
