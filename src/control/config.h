@@ -21,26 +21,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <sys/socket.h>
 
 #include "base/err.h"
+#include "io/addr.h"
 
 #define CONFIG_ERRORS_MAX 20
 
 // --- What a configuration says.
 
-// Where to listen, connect or bind. `len` 0: not set.
+// Where to listen, connect or bind. addr.n 0: not set.
 struct config_address {
     const char *text; // as written
-    struct sockaddr_storage sa; // AF_INET, AF_INET6 or AF_UNIX
-    socklen_t len;
+    struct io_addr addr;
 };
 
-// A network. IPv4 is held as ::ffff:a.b.c.d with its prefix counted from there (/8 is 104).
 struct config_cidr {
-    const char *text;
-    uint8_t addr[16];
-    uint8_t prefix_bits;
+    const char *text; // as written
+    struct io_cidr net;
 };
 
 enum config_proxy_protocol { CONFIG_PROXY_OFF, CONFIG_PROXY_V1, CONFIG_PROXY_V2, CONFIG_PROXY_ANY };
@@ -92,8 +89,8 @@ struct config_provider {
     const struct config_header *headers;
     uint32_t header_count;
     struct config_timeouts timeouts;
-    struct config_address connect_to; // instead of what base_url's host resolves to
-    struct config_address bind_address; // local end, port 0
+    struct config_address connect_to; // instead of what base_url's host resolves to; port filled in
+    struct config_address bind_address; // the local end; its port is 0
 };
 
 struct config_target {
@@ -106,7 +103,8 @@ struct config_model {
     const char *name; // what clients ask for
     const struct config_target *targets;
     uint32_t target_count; // 1 until there is a router
-    struct config_timeouts timeouts; // what the model itself says; targets have the resolved ones
+    struct config_timeouts
+        timeouts; // what the model itself says, -1: nothing; targets have the resolved ones
 };
 
 struct config_key {
@@ -133,15 +131,15 @@ struct config_limits {
     int64_t idle_timeout_ns;
 };
 
-struct config_setting; // for config_explain; private
-struct config_memory; // private
+struct config_setting;
+struct config_memory;
 
 struct config {
     const char *file; // NULL: made by config_default_from_env
 
     const struct config_listener *listeners; // at least one
     uint32_t listener_count;
-    struct config_address metrics_address; // len 0: off
+    struct config_address metrics_address; // addr.n 0: off
 
     uint32_t workers; // 0: auto
     enum config_io io;
@@ -181,8 +179,7 @@ struct config {
     const char *const *warnings;
     uint32_t warning_count;
 
-    const struct config_setting *settings;
-    uint32_t setting_count;
+    const struct config_setting *settings; // for config_explain()
     struct config_memory *memory;
 };
 
