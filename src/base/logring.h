@@ -7,8 +7,9 @@
 // Lines    a line is written in one piece: behind the ring lies room for the longest line, and what ran over
 //          the end is copied to the beginning at commit. The consumer sees whole lines only, in at most two
 //          pieces.
-// Wake     when a commit takes the ring over half full and the consumer has not been told since its last
-//          peek, `wake` is called (once): for bursts. Otherwise the consumer polls (every 50 ms or faster).
+// Wake     when a commit finds the ring over half full and the consumer has not been told since it last made
+//          progress, `wake` is called, once: for bursts. Otherwise the consumer polls (every 50 ms or
+//          faster).
 // Owner    whoever made it; both sides must be done before logring_done().
 // Thread   one producer thread, one consumer thread; lock-free, acquire and release on two positions. Never
 //          suspends.
@@ -19,13 +20,12 @@
 #include "base/limits.h"
 #include "base/span.h"
 
-#define LOGRING_ALIGN \
-    64 // a cache line: what the two sides write lies apart. For whoever allocates a struct logring.
+// Of a struct logring: a cache line, so that what the two sides write lies apart.
+#define LOGRING_ALIGN 64
 
 struct logring {
     char *bytes; // size + LOG_LINE_BYTES_MAX
     uint32_t size; // a power of two
-    uint32_t reserved; // producer: granted by the last reserve and not yet committed
     void (*wake)(void *wake_arg);
     void *wake_arg;
 
@@ -33,11 +33,11 @@ struct logring {
     _Alignas(LOGRING_ALIGN) _Atomic uint64_t head; // bytes ever committed
     uint64_t tail_seen; // the last value of tail that the producer read
     _Atomic uint64_t dropped; // lines
-    _Atomic uint64_t lines; // committed
+    uint32_t reserved; // granted by the last reserve and not yet committed
 
     // The consumer's.
     _Alignas(LOGRING_ALIGN) _Atomic uint64_t tail; // bytes ever consumed
-    _Atomic bool told; // by the producer: woken since the last peek
+    _Atomic bool told; // by the producer: woken since the last consume
 };
 
 // bytes: a power of two, at least 2 * LOG_LINE_BYTES_MAX. wake may be NULL. It runs on the producer's thread

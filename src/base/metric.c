@@ -62,7 +62,9 @@ const metric_cell *metric_row_cells(const struct metrics *m, uint32_t set, uint3
     return atomic_load_explicit(&m->rows[set][row], memory_order_acquire);
 }
 
-// --- Histograms. A value is brought to units of 2^-30 s; bucket 0 holds what is below 2^low units, then each octave has
+// --- Histograms.
+//
+// A value is brought to units of 2^-30 s; bucket 0 holds what is below 2^low units, then each octave has
 // 2^split buckets of equal width, and the last bucket the rest.
 
 struct shape {
