@@ -63,7 +63,17 @@
 #define MODELS_MAX 4096
 #define KEYS_IN_FILE_MAX 4096
 #define LISTENERS_MAX 32
+#define CONNECTIONS_MAX 1000000
 #define CONFIG_FILE_BYTES_MAX MIB(4)
+// Nesting of a sane configuration is 6; every value with its key is two nodes.
+#define CONFIG_DEPTH_MAX 16
+#define CONFIG_NODES_MAX 200000
+// One value after expansion: room for a certificate chain, not for a file named by mistake.
+#define CONFIG_VALUE_BYTES_MAX KIB(64)
+#define PROVIDER_HEADERS_MAX 32
+#define TRUSTED_PROXIES_MAX 256
+#define CORS_ENTRIES_MAX 64
+#define KEY_MODELS_MAX 256
 #define LABEL_VALUES_MAX 200
 
 // --- Observing.
