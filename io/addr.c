@@ -202,3 +202,21 @@ bool io_cidr_has(const struct io_cidr *c, const struct io_addr *a)
         if ((bytes[i] & prefix_mask(c->bits, i)) != c->bytes[i]) return false;
     return true;
 }
+
+struct io_addr io_addr_of_ip(const uint8_t *bytes, uint32_t n, uint16_t port)
+{
+    struct io_addr a = {0};
+    MUST(n == 4 || n == 16);
+    if (n == 4) {
+        a.n = sizeof a.in4;
+        a.in4.sin_family = AF_INET;
+        a.in4.sin_port = htons(port);
+        memcpy(&a.in4.sin_addr, bytes, 4);
+    } else {
+        a.n = sizeof a.in6;
+        a.in6.sin6_family = AF_INET6;
+        a.in6.sin6_port = htons(port);
+        memcpy(&a.in6.sin6_addr, bytes, 16);
+    }
+    return a;
+}

@@ -171,11 +171,12 @@ static void ended(struct fiber *f, int result)
     s->running--;
     fiber_event_set(&s->ended);
     f->magic = 0;
+    p->running--;
+    // The slot is free for others only behind this: on_empty may spawn, and this very stack is still in use.
+    if (s->running == 0 && s->on_empty) s->on_empty(s);
     f->next = p->free;
     p->free = f;
     p->free_count++;
-    p->running--;
-    if (s->running == 0 && s->on_empty) s->on_empty(s);
 }
 
 // The body of every fiber; entered once by the assembly, never returns.
