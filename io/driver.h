@@ -99,6 +99,8 @@ struct io_driver_ops {
 
     // Sockets. All are non-blocking and close-on-exec; the ones that return a descriptor return a negative errno otherwise.
     int (*listen)(struct io_driver *d, const struct io_addr *addr, int backlog, bool shared_port);
+    // Lets no new handshake begin; those under way still reach the accept queue. For a drain that loses nobody.
+    void (*listen_stop)(struct io_driver *d, int fd);
     int (*socket)(struct io_driver *d, const struct io_addr *peer, const struct io_addr *bind_to);
     void (*accepted)(struct io_driver *d, int fd,
                      struct io_addr *ret_peer); // options of a new client, and its address

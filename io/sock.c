@@ -1,6 +1,7 @@
 // See sock.h.
 #include "io/sock.h"
 
+#include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -99,4 +100,21 @@ void io_sock_close(int fd)
 {
     // Linux releases the descriptor whatever close() returns; only a wrong one is our error.
     if (close(fd) != 0) MUST(errno != EBADF);
+}
+
+void io_sock_listen_stop(int fd)
+{
+    // The filter sees TCP headers: a segment that begins a handshake (SYN without ACK) is dropped, all others pass. The
+    // client tries again, by then with another process or a closed port: a refusal, not a reset of what was accepted.
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),          BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1), BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+    };
+    const struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
+    int family = 0;
+    socklen_t n = sizeof family;
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &n) != 0 || family == AF_UNIX) return;
+    // Where it is refused (a seccomp profile) a drain is as good as without it.
+    (void)setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }

@@ -14,6 +14,9 @@
 // is no socket. With shared_port (which unix sockets do not know) the same holds: one worker listens.
 int io_sock_listen(const struct io_addr *addr, int backlog, bool shared_port);
 
+// Lets no new handshake begin on a listening TCP socket; those under way still reach the accept queue.
+void io_sock_listen_stop(int fd);
+
 // A socket of the peer's family, not yet connected. bind_to (NULL: the kernel chooses) needs no port.
 int io_sock_open(const struct io_addr *peer, const struct io_addr *bind_to);
 

@@ -256,6 +256,12 @@ static int sock_listen(struct io_driver *d, const struct io_addr *addr, int back
     return io_sock_listen(addr, backlog, shared_port);
 }
 
+static void sock_listen_stop(struct io_driver *d, int fd)
+{
+    (void)d;
+    io_sock_listen_stop(fd);
+}
+
 static int sock_open(struct io_driver *d, const struct io_addr *peer, const struct io_addr *bind_to)
 {
     (void)d;
@@ -304,6 +310,7 @@ static const struct io_driver_ops ops = {
     .group_open = group_open,
     .buffer_give = buffer_give,
     .listen = sock_listen,
+    .listen_stop = sock_listen_stop,
     .socket = sock_open,
     .accepted = sock_accepted,
     .shutdown = sock_shutdown,
