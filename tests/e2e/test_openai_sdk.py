@@ -1,7 +1,8 @@
 """Goal: the official OpenAI SDK works unchanged against Ringway.
 
-Method: the SDK asks the gateway, the mock answers; each test compares content, not only status. Fixtures of the OpenAI contract
-are served byte for byte and must come out of the SDK as they went in.
+Method: the SDK asks the gateway, the mock answers; each test compares content, not only status.
+Fixtures of the OpenAI contract are served byte for byte and must come out of the SDK as they went
+in.
 """
 
 import asyncio
@@ -32,20 +33,34 @@ def text_of(stream):
 
 
 def test_chat__sync(client):
-    """An alias of the configuration answers with text, finish reason, usage and the provider's own model name."""
+    """An alias of the configuration answers with text, finish reason, usage and the provider's own
+    model name.
+    """
     answer = client.chat.completions.create(model="gpt-4o-mini", messages=USER)
     choice = answer.choices[0]
     assert (choice.message.role, choice.message.content, choice.finish_reason) == ("assistant", FIVE, "stop")
-    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (10, 5, 15)
-    assert answer.model == "mock" and answer.object == "chat.completion" and answer.id.startswith("chatcmpl-mock-")
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (
+        10,
+        5,
+        15,
+    )
+    assert (
+        answer.model == "mock"
+        and answer.object == "chat.completion"
+        and answer.id.startswith("chatcmpl-mock-")
+    )
 
 
 def test_chat__async_many_at_once(gateway):
-    """50 calls at once through one AsyncOpenAI: each gets its own answer (the number of chunks tells them apart)."""
+    """50 calls at once through one AsyncOpenAI: each gets its own answer (the number of chunks tells
+    them apart).
+    """
 
     async def main():
         async with openai.AsyncOpenAI(base_url=gateway.url, api_key=KEY, max_retries=0, timeout=20) as sdk:
-            calls = [sdk.chat.completions.create(model=f"up/mock:chunks={n}", messages=USER) for n in range(1, 51)]
+            calls = [
+                sdk.chat.completions.create(model=f"up/mock:chunks={n}", messages=USER) for n in range(1, 51)
+            ]
             return await asyncio.gather(*calls)
 
     for n, answer in enumerate(asyncio.run(main()), 1):
@@ -53,9 +68,17 @@ def test_chat__async_many_at_once(gateway):
 
 
 def test_chat__stream(client):
-    """All chunks arrive in order with one id; role first, finish last; no usage chunk, because none was asked for."""
+    """All chunks arrive in order with one id; role first, finish last; no usage chunk, because none
+    was asked for.
+    """
     chunks = list(client.chat.completions.create(model=MODEL, messages=USER, stream=True))
-    assert [c.choices[0].delta.content for c in chunks if c.choices[0].delta.content] == ["t0 ", "t1 ", "t2 ", "t3 ", "t4 "]
+    assert [c.choices[0].delta.content for c in chunks if c.choices[0].delta.content] == [
+        "t0 ",
+        "t1 ",
+        "t2 ",
+        "t3 ",
+        "t4 ",
+    ]
     assert chunks[0].choices[0].delta.role == "assistant" and chunks[-1].choices[0].finish_reason == "stop"
     assert len({c.id for c in chunks}) == 1 and all(c.usage is None for c in chunks)
 
@@ -64,10 +87,16 @@ def test_chat__stream_with_usage(client):
     """stream_options.include_usage: exactly one usage chunk, the last, with an empty list of choices."""
     options = {"include_usage": True}
     chunks = list(
-        client.chat.completions.create(model="up/mock:usage=120/90", messages=USER, stream=True, stream_options=options)
+        client.chat.completions.create(
+            model="up/mock:usage=120/90", messages=USER, stream=True, stream_options=options
+        )
     )
     assert [c.choices for c in chunks].count([]) == 1 and chunks[-1].choices == []
-    assert (chunks[-1].usage.prompt_tokens, chunks[-1].usage.completion_tokens, chunks[-1].usage.total_tokens) == (120, 90, 210)
+    assert (
+        chunks[-1].usage.prompt_tokens,
+        chunks[-1].usage.completion_tokens,
+        chunks[-1].usage.total_tokens,
+    ) == (120, 90, 210)
     assert text_of(chunks) == FIVE
 
 
@@ -76,7 +105,9 @@ def test_chat__stream_async(gateway):
 
     async def one(sdk, n):
         parts = []
-        stream = await sdk.chat.completions.create(model=f"up/mock:chunks={n},pace=5ms", messages=USER, stream=True)
+        stream = await sdk.chat.completions.create(
+            model=f"up/mock:chunks={n},pace=5ms", messages=USER, stream=True
+        )
         async for chunk in stream:
             parts.append(chunk.choices[0].delta.content or "")
         return "".join(parts)
@@ -102,8 +133,14 @@ def test_chat__tools(client):
     tools = fixture("tool_single.request.json")["tools"]
     answer = client.chat.completions.create(model="up/mock:tools=2", messages=USER, tools=tools)
     calls = answer.choices[0].message.tool_calls
-    assert [(c.id, c.function.name) for c in calls] == [("call_mock_0", "get_weather"), ("call_mock_1", "get_weather")]
-    assert [json.loads(c.function.arguments) for c in calls] == [{"city": "Paris", "i": 0}, {"city": "Paris", "i": 1}]
+    assert [(c.id, c.function.name) for c in calls] == [
+        ("call_mock_0", "get_weather"),
+        ("call_mock_1", "get_weather"),
+    ]
+    assert [json.loads(c.function.arguments) for c in calls] == [
+        {"city": "Paris", "i": 0},
+        {"city": "Paris", "i": 1},
+    ]
     assert answer.choices[0].finish_reason == "tool_calls"
     with client.chat.completions.stream(model="up/mock:tools=2", messages=USER, tools=tools) as stream:
         final = stream.get_final_completion()
@@ -114,7 +151,9 @@ def test_chat__tools(client):
 
 
 def test_chat__tools_request_reaches_the_provider_whole(mock, client, tag):
-    """tools, tool_choice and tool results of the contract's fixtures arrive at the provider as they were sent."""
+    """tools, tool_choice and tool results of the contract's fixtures arrive at the provider as they
+    were sent.
+    """
     for name in ("tool_single", "tool_parallel", "tool_result"):
         sent = fixture(f"{name}.request.json")
         sent["model"] = f"up/mock:tag={tag}{name.replace('_', '')}"
@@ -126,7 +165,9 @@ def test_chat__tools_request_reaches_the_provider_whole(mock, client, tag):
 def test_chat__several_choices(client):
     """n = 3: three choices with texts of their own, whole and streamed (interleaved)."""
     answer = client.chat.completions.create(model=MODEL, messages=USER, n=3)
-    assert [c.message.content for c in answer.choices] == ["".join(f"c{i}t{k} " for k in range(5)) for i in range(3)]
+    assert [c.message.content for c in answer.choices] == [
+        "".join(f"c{i}t{k} " for k in range(5)) for i in range(3)
+    ]
     texts = ["", "", ""]
     for chunk in client.chat.completions.create(model=MODEL, messages=USER, n=3, stream=True):
         for choice in chunk.choices:
@@ -138,16 +179,25 @@ def test_chat__logprobs(client):
     """logprobs come through with token, value and bytes, whole and streamed."""
     answer = client.chat.completions.create(model=MODEL, messages=USER, logprobs=True, top_logprobs=2)
     entries = answer.choices[0].logprobs.content
-    assert [(e.token, e.logprob, bytes(e.bytes)) for e in entries] == [(f"t{k} ", -0.5, f"t{k} ".encode()) for k in range(5)]
+    assert [(e.token, e.logprob, bytes(e.bytes)) for e in entries] == [
+        (f"t{k} ", -0.5, f"t{k} ".encode()) for k in range(5)
+    ]
     stream = client.chat.completions.create(model=MODEL, messages=USER, logprobs=True, stream=True)
-    tokens = [e.token for c in stream for e in ((c.choices[0].logprobs and c.choices[0].logprobs.content) or [])]
+    tokens = [
+        e.token for c in stream for e in ((c.choices[0].logprobs and c.choices[0].logprobs.content) or [])
+    ]
     assert "".join(tokens) == FIVE
 
 
 def test_chat__vision_parts(mock, client, tag):
-    """An image of 300 KB as data URL: the provider receives every byte of it (length and hash of the body it saw)."""
+    """An image of 300 KB as data URL: the provider receives every byte of it (length and hash of the
+    body it saw).
+    """
     image = "data:image/png;base64," + base64.b64encode(bytes(range(256)) * 900).decode()
-    parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": image, "detail": "low"}}]
+    parts = [
+        {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": {"url": image, "detail": "low"}},
+    ]
     model = f"up/mock:echo-body,tag={tag}"
     answer = client.chat.completions.create(model=model, messages=[{"role": "user", "content": parts}])
     seen = mock.one(tag)
@@ -155,7 +205,9 @@ def test_chat__vision_parts(mock, client, tag):
     assert seen["body_length"] > len(image)
 
 
-@pytest.mark.parametrize("name", ["text", "tool_single", "tool_parallel", "image_base64", "json_schema", "length", "reasoning"])
+@pytest.mark.parametrize(
+    "name", ["text", "tool_single", "tool_parallel", "image_base64", "json_schema", "length", "reasoning"]
+)
 def test_chat__fixture_answer(client, name):
     """A provider's recorded answer comes out of the SDK as it is in the file."""
     wanted = fixture(f"{name}.response.json")
@@ -163,10 +215,14 @@ def test_chat__fixture_answer(client, name):
     assert json.loads(answer.http_response.content) == wanted
 
 
-@pytest.mark.parametrize("name", ["text", "tool_single", "tool_parallel", "refusal", "n2_logprobs", "content_filter"])
+@pytest.mark.parametrize(
+    "name", ["text", "tool_single", "tool_parallel", "refusal", "n2_logprobs", "content_filter"]
+)
 @pytest.mark.parametrize("split", [0, 1, 7])
 def test_chat__fixture_stream(gateway, name, split):
-    """A recorded stream, arriving whole, byte by byte or in sevens, comes out with the same events (usage asked for)."""
+    """A recorded stream, arriving whole, byte by byte or in sevens, comes out with the same events
+    (usage asked for).
+    """
     import rawhttp
 
     option = f",split={split}" if split else ""
@@ -197,7 +253,9 @@ def test_embeddings__float(client):
 
 
 def test_embeddings__base64_on_the_wire(gateway):
-    """encoding_format base64 reaches the provider, and its answer the client, untouched: little-endian float32."""
+    """encoding_format base64 reaches the provider, and its answer the client, untouched: little-endian
+    float32.
+    """
     answer = gateway.post("/v1/embeddings", {"model": MODEL, "input": "a", "encoding_format": "base64"})
     raw = base64.b64decode(answer.json()["data"][0]["embedding"])
     assert struct.unpack("<8f", raw) == tuple(i / 4 for i in range(8))
@@ -216,7 +274,11 @@ def test_models__list_and_one(client):
 
 def test_completions__whole_and_streamed(client):
     answer = client.completions.create(model=MODEL, prompt="Say")
-    assert (answer.choices[0].text, answer.choices[0].finish_reason, answer.object) == (FIVE, "stop", "text_completion")
+    assert (answer.choices[0].text, answer.choices[0].finish_reason, answer.object) == (
+        FIVE,
+        "stop",
+        "text_completion",
+    )
     stream = client.completions.create(model=MODEL, prompt="Say", stream=True)
     assert "".join(c.choices[0].text for c in stream if c.choices) == FIVE
 
@@ -230,8 +292,12 @@ def test_audio__transcription_and_speech(client, mock, tag):
     audio = bytes(range(256)) * 400
     answer = client.audio.transcriptions.create(model="up/mock", file=("a.wav", audio))
     seen = mock.log()[-1]
-    assert answer.text == f"sha256={seen['body_sha256']} length={seen['body_length']}" and seen["body_length"] > len(audio)
-    speech = client.audio.speech.create(model=f"up/mock:bytes=50000,tag={tag}", voice="alloy", input="x").read()
+    assert answer.text == f"sha256={seen['body_sha256']} length={seen['body_length']}" and seen[
+        "body_length"
+    ] > len(audio)
+    speech = client.audio.speech.create(
+        model=f"up/mock:bytes=50000,tag={tag}", voice="alloy", input="x"
+    ).read()
     assert speech == bytes(i % 251 for i in range(50000))
 
 
@@ -317,7 +383,9 @@ def test_error__sdk_retries_until_good(gateway, mock, tag):
 
 
 def test_raw_response__headers(client):
-    """with_raw_response: request id, which provider and model answered, and nothing of the provider's that is not for clients."""
+    """with_raw_response: request id, which provider and model answered, and nothing of the provider's
+    that is not for clients.
+    """
     raw = client.chat.completions.with_raw_response.create(model="gpt-4o-mini", messages=USER)
     headers = raw.headers
     assert headers["x-request-id"] == raw.request_id and len(raw.request_id) >= 16
@@ -334,7 +402,9 @@ def test_raw_response__headers(client):
 
 def test_invalid_key_is_not_asked_upstream(gateway, mock, tag):
     """A refused request never reaches the provider."""
-    answer = gateway.post("/v1/chat/completions", {"model": f"up/mock:tag={tag}", "messages": USER}, key="rw-" + "x" * 40)
+    answer = gateway.post(
+        "/v1/chat/completions", {"model": f"up/mock:tag={tag}", "messages": USER}, key="rw-" + "x" * 40
+    )
     assert answer.status == 401 and mock.log(tag) == []
 
 
@@ -357,4 +427,6 @@ def test_echo_model(launch, backend):
     answer = sdk.chat.completions.create(model="echo", messages=messages)
     assert "Grüße aus Zürich" in answer.choices[0].message.content and answer.usage.total_tokens > 0
     stream = list(sdk.chat.completions.create(model="echo", messages=messages, stream=True))
-    assert text_of(stream) == answer.choices[0].message.content and stream[-1].choices[0].finish_reason == "stop"
+    assert (
+        text_of(stream) == answer.choices[0].message.content and stream[-1].choices[0].finish_reason == "stop"
+    )

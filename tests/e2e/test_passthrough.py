@@ -1,6 +1,8 @@
-"""Goal: what the gateway does not have to change, it does not change (conduct 13, 21; the header policy of DESIGN 11).
+"""Goal: what the gateway does not have to change, it does not change (conduct 13, 21; the header
+policy of DESIGN 11).
 
-Method: raw requests; the mock's log holds the bytes and headers that arrived at the provider, raw answers those that came back.
+Method: raw requests; the mock's log holds the bytes and headers that arrived at the provider, raw
+answers those that came back.
 """
 
 import base64
@@ -27,14 +29,14 @@ def headers_of(entry):
 
 ODD_BODIES = {
     "spaces": b' {\r\n\t"model" :  "MODEL" ,\n "messages":[ {"role":"user","content":"a"} ] } \r\n',
-    "numbers": b'{"seed":12345678901234567890,"x":1.0,"y":1E+2,"z":-0,"t":0.1000,"model":"MODEL","messages":[{"role":"user","content":"a"}]}',
-    "escapes": b'{"messages":[{"role":"user","content":"\\u00e9\\/\\ud83d\\ude00\\n\\"\\\\"}],"mo\\u0064el":"MODEL"}',
-    "unknown fields": b'{"model":"MODEL","future":{"a":[1,{"b":null}],"model":"inner"},"messages":[{"role":"user","content":"a"}],"z":[]}',
-    "duplicates": b'{"x":1,"model":"MODEL","x":2,"messages":[{"role":"user","content":"a"}],"x":{"x":3,"x":4}}',
+    "numbers": b'{"seed":12345678901234567890,"x":1.0,"y":1E+2,"z":-0,"t":0.10,"model":"MODEL","messages":[]}',
+    "escapes": b'{"messages":[{"content":"\\u00e9\\/\\ud83d\\ude00\\n\\"\\\\"}],"mo\\u0064el":"MODEL"}',
+    "unknown fields": b'{"model":"MODEL","future":{"a":[1,{"b":null}],"model":"inner"},"messages":[],"z":[]}',
+    "duplicates": b'{"x":1,"model":"MODEL","x":2,"messages":[{"content":"a"}],"x":{"x":3,"x":4}}',
     "model last": b'{"messages":[{"role":"user","content":"{\\"model\\":\\"fake\\"}"}],"model":"MODEL"}',
-    "utf-8": '{"model":"MODEL","messages":[{"role":"user","content":"Grüße ☀️ 😀"}],"ключ":"значение"}'.encode(),
-    "nulls": b'{"model":"MODEL","stream":null,"stream_options":null,"n":null,"messages":[{"role":"user","content":null}]}',
-    "not streaming": b'{"model":"MODEL","stream":false,"messages":[{"role":"user","content":"a"}]}',
+    "utf-8": '{"model":"MODEL","messages":[{"content":"Grüße ☀️ 😀"}],"ключ":"значение"}'.encode(),
+    "nulls": b'{"model":"MODEL","stream":null,"stream_options":null,"n":null,"messages":[{"content":null}]}',
+    "not streaming": b'{"model":"MODEL","stream":false,"messages":[{"content":"a"}]}',
 }
 
 
@@ -71,7 +73,11 @@ def test_body__chunked_from_the_client(gateway, mock, tag):
     """A chunked request body in odd pieces, with trailers, is the same body to the provider."""
     body = b'{"model":"up/mock:tag=%s","messages":[{"role":"user","content":"chunked"}]}' % tag.encode()
     parts = [body[:1], body[1:17], body[17:18], body[18:]]
-    fields = [("authorization", f"Bearer {KEY}"), ("content-type", "application/json"), ("transfer-encoding", "chunked")]
+    fields = [
+        ("authorization", f"Bearer {KEY}"),
+        ("content-type", "application/json"),
+        ("transfer-encoding", "chunked"),
+    ]
     with gateway.connect() as c:
         c.send(rawhttp.request("POST", CHAT, fields))
         for piece in parts:
@@ -84,8 +90,13 @@ def test_body__chunked_from_the_client(gateway, mock, tag):
 
 
 def test_stream_options__asked_for_upstream(gateway, mock, tag):
-    """A stream without stream_options: include_usage is added for the provider, everything else is as sent."""
-    body = b'{ "model":"up/mock:tag=%s","stream" : true, "messages":[{"role":"user","content":"a"}], "n":1 }' % tag.encode()
+    """A stream without stream_options: include_usage is added for the provider, everything else is as
+    sent.
+    """
+    body = (
+        b'{ "model":"up/mock:tag=%s","stream" : true, "messages":[{"role":"user","content":"a"}], "n":1 }'
+        % tag.encode()
+    )
     answer = gateway.post(CHAT, body)
     assert answer.status == 200
     got = arrived(mock, tag)
@@ -104,18 +115,28 @@ def test_stream_options__asked_for_upstream(gateway, mock, tag):
     ],
 )
 def test_stream_options__edited(gateway, mock, tag, options, wanted):
-    """stream_options that do not ask for usage are edited so that they do; the other members stay; no usage for the client."""
-    body = b'{"model":"up/mock:tag=%s","stream_options":%s,"stream":true,"messages":[],"z":1.50}' % (tag.encode(), options)
+    """stream_options that do not ask for usage are edited so that they do; the other members stay; no
+    usage for the client.
+    """
+    body = b'{"model":"up/mock:tag=%s","stream_options":%s,"stream":true,"messages":[],"z":1.50}' % (
+        tag.encode(),
+        options,
+    )
     answer = gateway.post(CHAT, body)
     assert answer.status == 200, answer
     got = arrived(mock, tag)
-    assert json.loads(got)["stream_options"] == wanted and got.endswith(b',"stream":true,"messages":[],"z":1.50}')
+    assert json.loads(got)["stream_options"] == wanted and got.endswith(
+        b',"stream":true,"messages":[],"z":1.50}'
+    )
     assert all(json.loads(e)["choices"] for e in rawhttp.events(answer.body) if e != "[DONE]")
 
 
 def test_stream_options__untouched_when_asked(gateway, mock, tag):
     """The client asks for usage itself: its body goes up as it is and the usage chunk comes back."""
-    body = b'{"model":"up/mock:tag=%s","stream":true,"stream_options":{ "include_usage":true },"messages":[]}' % tag.encode()
+    body = (
+        b'{"model":"up/mock:tag=%s","stream":true,"stream_options":{ "include_usage":true },"messages":[]}'
+        % tag.encode()
+    )
     answer = gateway.post(CHAT, body)
     assert arrived(mock, tag) == body.replace(b"up/mock", b"mock")
     usage = [json.loads(e) for e in rawhttp.events(answer.body)[:-1]]
@@ -124,7 +145,9 @@ def test_stream_options__untouched_when_asked(gateway, mock, tag):
 
 @pytest.mark.parametrize("split", [0, 1, 5])
 def test_usage_chunk__removed_whatever_the_pieces(gateway, split):
-    """The usage chunk that only the gateway asked for never reaches the client, also when it arrives byte by byte."""
+    """The usage chunk that only the gateway asked for never reaches the client, also when it arrives
+    byte by byte.
+    """
     option = f",split={split}" if split else ""
     answer = gateway.post(CHAT, {"model": f"up/mock:chunks=3{option}", "stream": True, "messages": []})
     found = rawhttp.events(answer.body)
@@ -142,10 +165,18 @@ def test_completions__stream_options_too(gateway, mock, tag):
 
 
 def test_answer__bytes_untouched(gateway, mock):
-    """An answer that is not streamed comes back byte for byte, the provider's model name and unknown fields included."""
-    odd = b'{ "id":"x", "object":"chat.completion","created":1.0, "model":"real-name-7b","odd":[1,{ }],\n"choices":[{"index":0,' \
-        b'"message":{"role":"assistant","content":"\\u0041"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}} '
-    mock.tell_raw("odd", b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(odd) + odd)
+    """An answer that is not streamed comes back byte for byte, the provider's model name and unknown
+    fields included.
+    """
+    odd = (
+        b'{ "id":"x", "object":"chat.completion","created":1.0, "model":"real-name-7b","odd":[1,{ }],\n'
+        b'"choices":[{"index":0,"message":{"role":"assistant","content":"\\u0041"},"finish_reason":"stop"}],'
+        b'"usage":{"prompt_tokens":1,"completion_tokens":1}} '
+    )
+    mock.tell_raw(
+        "odd",
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(odd) + odd,
+    )
     answer = gateway.post(CHAT, {"model": "up/mock:raw=odd", "messages": []})
     assert answer.status == 200 and answer.body == odd
 
@@ -154,20 +185,42 @@ def test_answer__bytes_untouched(gateway, mock):
 def test_answer__any_size(gateway, size):
     """Answers of exactly this many bytes arrive with all of them."""
     answer = gateway.post(CHAT, {"model": f"up/mock:bytes={size}", "messages": []})
-    assert answer.status == 200 and len(answer.body) == size and json.loads(answer.body)["usage"]["total_tokens"] == 15
+    assert (
+        answer.status == 200
+        and len(answer.body) == size
+        and json.loads(answer.body)["usage"]["total_tokens"] == 15
+    )
 
 
 def test_headers__up(gateway, mock, tag):
-    """Only the allow-list goes up: no client key, cookie, x-stainless, x-forwarded or connection-listed field."""
+    """Only the allow-list goes up: no client key, cookie, x-stainless, x-forwarded or
+    connection-listed field.
+    """
     secret = [
-        ("cookie", "session=1"), ("x-stainless-lang", "python"), ("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "https"),
-        ("x-real-ip", "1.2.3.4"), ("x-custom", "1"), ("connection", "keep-alive, x-hop"), ("x-hop", "1"), ("te", "trailers"),
-        ("proxy-authorization", "Basic eDp5"), ("keep-alive", "timeout=5"), ("accept-encoding", "gzip, deflate"),
-        ("x-api-key", KEY), ("anthropic-beta", "b1"), ("openai-organization", "client-org"), ("x-ringway-cache", "bypass"),
+        ("cookie", "session=1"),
+        ("x-stainless-lang", "python"),
+        ("x-forwarded-for", "1.2.3.4"),
+        ("x-forwarded-proto", "https"),
+        ("x-real-ip", "1.2.3.4"),
+        ("x-custom", "1"),
+        ("connection", "keep-alive, x-hop"),
+        ("x-hop", "1"),
+        ("te", "trailers"),
+        ("proxy-authorization", "Basic eDp5"),
+        ("keep-alive", "timeout=5"),
+        ("accept-encoding", "gzip, deflate"),
+        ("x-api-key", KEY),
+        ("anthropic-beta", "b1"),
+        ("openai-organization", "client-org"),
+        ("x-ringway-cache", "bypass"),
     ]
     kept = [
-        ("accept", "application/json"), ("idempotency-key", "idem-1"), ("openai-beta", "assistants=v2"),
-        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), ("tracestate", "a=1"), ("baggage", "k=v"),
+        ("accept", "application/json"),
+        ("idempotency-key", "idem-1"),
+        ("openai-beta", "assistants=v2"),
+        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        ("tracestate", "a=1"),
+        ("baggage", "k=v"),
     ]
     answer = gateway.post(CHAT, {"model": f"up/mock:tag={tag}", "messages": []}, secret + kept)
     assert answer.status == 200
@@ -188,14 +241,26 @@ def test_headers__up(gateway, mock, tag):
 
 
 def test_headers__down(gateway):
-    """The provider's cookies, rate limits, server and organisation stay behind; retry hints and timing come through."""
-    answer = gateway.post(CHAT, {"model": "up/mock:status=429,retry-after=3,retry-after-ms=2500,should-retry=false", "messages": []})
+    """The provider's cookies, rate limits, server and organisation stay behind; retry hints and timing
+    come through.
+    """
+    answer = gateway.post(
+        CHAT,
+        {"model": "up/mock:status=429,retry-after=3,retry-after-ms=2500,should-retry=false", "messages": []},
+    )
     assert answer.status == 429
     assert answer.header("retry-after") == "3" and answer.header("retry-after-ms") == "2500"
     assert answer.header("x-should-retry") == "false" and answer.header("openai-processing-ms") == "7"
-    assert answer.header("x-ringway-upstream-request-id").startswith("mock-") and answer.header("x-request-id")
+    assert answer.header("x-ringway-upstream-request-id").startswith("mock-") and answer.header(
+        "x-request-id"
+    )
     names = {n for n, _ in answer.headers}
-    assert not names & {"set-cookie", "openai-organization", "x-ratelimit-limit-requests", "x-ratelimit-remaining-requests"}
+    assert not names & {
+        "set-cookie",
+        "openai-organization",
+        "x-ratelimit-limit-requests",
+        "x-ratelimit-remaining-requests",
+    }
     assert answer.header("server") != "ringway-mock"
 
 
@@ -210,7 +275,9 @@ def test_headers__client_request_id(gateway):
 def test_provider_headers__configured(launch, mock, backend, tag):
     """`headers` of a provider are sent to it; `api_key` absent: no Authorization at all."""
     url = f"http://127.0.0.1:{mock.port}/v1/"
-    own = launch(backend, providers={"up": {"type": "vllm", "base_url": url, "headers": {"X-Extra": "e1"}}}, models=[])
+    own = launch(
+        backend, providers={"up": {"type": "vllm", "base_url": url, "headers": {"X-Extra": "e1"}}}, models=[]
+    )
     assert own.post(CHAT, {"model": f"up/mock:tag={tag}", "messages": []}).status == 200
     got = headers_of(mock.one(tag))
     assert got["x-extra"] == "e1" and "authorization" not in got
@@ -227,20 +294,34 @@ def test_response_model__requested(launch, backend):
 
 def test_default_model(launch, mock, backend, tag):
     """default_model serves requests that name none."""
-    own = launch(backend, default_model="gpt-4o-mini", models=[
-        {"name": "gpt-4o-mini", "targets": [{"provider": "up", "model": f"mock:tag={tag}"}]},
-    ])
+    own = launch(
+        backend,
+        default_model="gpt-4o-mini",
+        models=[
+            {"name": "gpt-4o-mini", "targets": [{"provider": "up", "model": f"mock:tag={tag}"}]},
+        ],
+    )
     assert own.post(CHAT, {"messages": [{"role": "user", "content": "a"}]}).status == 200
     assert json.loads(arrived(mock, tag))["model"] == f"mock:tag={tag}"
 
 
 def test_key__models_allowed(launch, backend):
     """A key with a list of models: others are 403 or 404, and not in its /v1/models."""
-    keys = [{"name": "ci", "key": KEY}, {"name": "few", "key": "rw-few-0123456789abcdef", "models": ["gpt-4o-mini"]},
-            {"name": "off", "key": "rw-off-0123456789abcdef", "disabled": True}]
+    keys = [
+        {"name": "ci", "key": KEY},
+        {"name": "few", "key": "rw-few-0123456789abcdef", "models": ["gpt-4o-mini"]},
+        {"name": "off", "key": "rw-off-0123456789abcdef", "disabled": True},
+    ]
     own = launch(backend, keys=keys)
-    assert own.post(CHAT, {"model": "gpt-4o-mini", "messages": []}, key="rw-few-0123456789abcdef").status == 200
-    assert own.post(CHAT, {"model": "up/mock", "messages": []}, key="rw-few-0123456789abcdef").status in (403, 404)
+    assert (
+        own.post(CHAT, {"model": "gpt-4o-mini", "messages": []}, key="rw-few-0123456789abcdef").status == 200
+    )
+    assert own.post(CHAT, {"model": "up/mock", "messages": []}, key="rw-few-0123456789abcdef").status in (
+        403,
+        404,
+    )
     listed = own.ask("GET", "/v1/models", key="rw-few-0123456789abcdef").json()["data"]
     assert [m["id"] for m in listed] == ["gpt-4o-mini"]
-    assert own.post(CHAT, {"model": "gpt-4o-mini", "messages": []}, key="rw-off-0123456789abcdef").status == 401
+    assert (
+        own.post(CHAT, {"model": "gpt-4o-mini", "messages": []}, key="rw-off-0123456789abcdef").status == 401
+    )

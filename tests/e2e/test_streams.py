@@ -1,7 +1,7 @@
 """Goal: nothing is ever held back, and a stream that broke is never passed off as complete.
 
-Method: the mock sends chunk k+1 only after the client has confirmed chunk k (lock-step), a thousand streams at once; then
-broken streams of every kind, read raw and with the SDK.
+Method: the mock sends chunk k+1 only after the client has confirmed chunk k (lock-step), a thousand
+streams at once; then broken streams of every kind, read raw and with the SDK.
 """
 
 import asyncio
@@ -41,11 +41,15 @@ class Steps:
 
 
 async def lock_step(address, steps, token, chunks, started, everybody):
-    """One stream: wait for chunk k, confirm it, go on. The first chunk is confirmed when all streams are open."""
+    """One stream: wait for chunk k, confirm it, go on. The first chunk is confirmed when all streams
+    are open.
+    """
     reader, writer = await asyncio.open_connection(*address)
-    body = json.dumps({"model": f"up/mock:chunks={chunks},lockstep={token}", "stream": True, "messages": USER}).encode()
-    head = f"POST {CHAT} HTTP/1.1\r\nhost: g\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\n"
-    writer.write(head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body)
+    body = json.dumps(
+        {"model": f"up/mock:chunks={chunks},lockstep={token}", "stream": True, "messages": USER}
+    ).encode()
+    fields = [("authorization", f"Bearer {KEY}"), ("content-type", "application/json")]
+    writer.write(rawhttp.request("POST", CHAT, fields, body))
     try:
         for k in range(chunks):
             await reader.readuntil(b'"content":"t%d ' % k)
@@ -74,7 +78,8 @@ def test_lock_step__a_thousand_streams(gateway, mock):
 
         async with Steps(mock.port) as steps:
             streams = [
-                lock_step(gateway.address, steps, f"{mock.port}n{i}", chunks, started, everybody) for i in range(count)
+                lock_step(gateway.address, steps, f"{mock.port}n{i}", chunks, started, everybody)
+                for i in range(count)
             ]
             await asyncio.wait_for(asyncio.gather(opener(), *streams), 60)
         return started
@@ -87,7 +92,9 @@ def test_lock_step__a_thousand_streams(gateway, mock):
 
 def test_lock_step__through_the_sdk(client, mock, tag):
     """The SDK sees chunk k before the mock sends chunk k+1: a held-back byte would stall this test."""
-    stream = client.chat.completions.create(model=f"up/mock:chunks=40,lockstep={tag}", messages=USER, stream=True)
+    stream = client.chat.completions.create(
+        model=f"up/mock:chunks=40,lockstep={tag}", messages=USER, stream=True
+    )
     seen = 0
     for chunk in stream:
         if chunk.choices[0].delta.content:
@@ -103,7 +110,11 @@ def test_stream__chunks_are_not_delayed(gateway):
 
     with gateway.connect() as c:
         body = json.dumps({"model": "up/mock:chunks=10,pace=50ms", "stream": True, "messages": USER}).encode()
-        c.send(rawhttp.request("POST", CHAT, [("authorization", f"Bearer {KEY}"), ("content-type", "application/json")], body))
+        c.send(
+            rawhttp.request(
+                "POST", CHAT, [("authorization", f"Bearer {KEY}"), ("content-type", "application/json")], body
+            )
+        )
         assert c.head().status == 200
         times = []
         for data in c.chunks():
@@ -118,18 +129,26 @@ def test_stream__several_kilobytes_each(gateway):
     values = [json.loads(e) for e in rawhttp.events(answer.body)[:-1]]
     texts = [v["choices"][0]["delta"].get("content") for v in values]
     texts = [t for t in texts if t]
-    assert [len(t) for t in texts] == [100000] * 20 and [t.split()[0] for t in texts] == [f"t{k}" for k in range(20)]
+    assert [len(t) for t in texts] == [100000] * 20 and [t.split()[0] for t in texts] == [
+        f"t{k}" for k in range(20)
+    ]
 
 
 def test_stream__slow_reader_holds_the_provider_back(gateway, mock, tag):
-    """A client that does not read a stream of 64 MB: the mock is slowed down, the gateway's memory stays small; then all arrives."""
+    """A client that does not read a stream of 64 MB: the mock is slowed down, the gateway's memory
+    stays small; then all arrives.
+    """
     import time
 
     before = gateway.memory()[0]
     with gateway.connect(timeout=30) as c:
         model = f"up/mock:chunks=640,size=100000,tag={tag}"
         body = json.dumps({"model": model, "stream": True, "messages": USER}).encode()
-        c.send(rawhttp.request("POST", CHAT, [("authorization", f"Bearer {KEY}"), ("content-type", "application/json")], body))
+        c.send(
+            rawhttp.request(
+                "POST", CHAT, [("authorization", f"Bearer {KEY}"), ("content-type", "application/json")], body
+            )
+        )
         time.sleep(1.0)
         # What lies in the sockets' kernel buffers may have left; the rest must still be at the provider.
         assert mock.log(tag)[0]["bytes_sent"] < 32_000_000
@@ -152,10 +171,16 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_stream__ends_with_an_error_event(gateway, name):
-    """After the first content nothing can be taken back: the client gets what came, then an error event, and never [DONE]."""
+    """After the first content nothing can be taken back: the client gets what came, then an error
+    event, and never [DONE].
+    """
     with gateway.connect() as c:
         body = json.dumps({"model": "up/mock:" + BROKEN[name], "stream": True, "messages": USER}).encode()
-        c.send(rawhttp.request("POST", CHAT, [("authorization", f"Bearer {KEY}"), ("content-type", "application/json")], body))
+        c.send(
+            rawhttp.request(
+                "POST", CHAT, [("authorization", f"Bearer {KEY}"), ("content-type", "application/json")], body
+            )
+        )
         answer = c.answer()
     if answer.status == 502 and name == "bad chunk framing":
         return  # broken before the first content was passed on: an ordinary error
@@ -177,7 +202,9 @@ def test_broken_stream__raises_in_the_sdk(client, name):
 
 
 def test_broken_stream__cut_inside_an_event(gateway, mock):
-    """The recorded stream that ends inside an event: the torn event never reaches the client as if it were whole."""
+    """The recorded stream that ends inside an event: the torn event never reaches the client as if it
+    were whole.
+    """
     answer = gateway.post(CHAT, {"model": "up/mock:fixture=cut", "stream": True, "messages": USER})
     found = rawhttp.events(answer.body)
     assert answer.status == 200 and "error" in json.loads(found[-1]) and "[DONE]" not in found
@@ -186,13 +213,17 @@ def test_broken_stream__cut_inside_an_event(gateway, mock):
 
 def test_stream__recorded_error_passes(gateway):
     """A provider's own error event reaches the client as it is, and nothing follows."""
-    answer = gateway.post(CHAT, {"model": "up/mock:fixture=midstream_error", "stream": True, "messages": USER})
+    answer = gateway.post(
+        CHAT, {"model": "up/mock:fixture=midstream_error", "stream": True, "messages": USER}
+    )
     found = rawhttp.events(answer.body)
     assert json.loads(found[-1])["error"]["message"].startswith("The server had an error")
 
 
 def test_stream__odd_framing(gateway):
-    """Comments, mixed line ends, event and id lines, no space after the colon: the client reads the same events."""
+    """Comments, mixed line ends, event and id lines, no space after the colon: the client reads the
+    same events.
+    """
     from servers import FIXTURES
 
     answer = gateway.post(CHAT, {"model": "up/mock:fixture=odd_framing", "stream": True, "messages": USER})
@@ -216,7 +247,9 @@ def test_stream__bad_event_is_skipped(gateway):
 
 
 def test_whole_answer__cut_is_not_passed_off(gateway, client):
-    """An answer that is not streamed and breaks off: 502, or a connection that visibly breaks; never a short 200."""
+    """An answer that is not streamed and breaks off: 502, or a connection that visibly breaks; never a
+    short 200.
+    """
     for option in ("close@400", "cut@2", "reset@2"):
         with gateway.connect() as c:
             body = json.dumps({"model": f"up/mock:{option}", "messages": USER}).encode()

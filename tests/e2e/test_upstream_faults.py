@@ -1,7 +1,8 @@
-"""Goal: a hostile or failing provider is a clear 502 (504) in the client's dialect, never a hang, never a wrong 200.
+"""Goal: a hostile or failing provider is a clear 502 (504) in the client's dialect, never a hang,
+never a wrong 200.
 
-Method: one fault of the mock per case, whole and streamed; after each the same gateway must serve a good request at once.
-Conduct rules 14 to 18.
+Method: one fault of the mock per case, whole and streamed; after each the same gateway must serve a
+good request at once. Conduct rules 14 to 18.
 """
 
 import json
@@ -57,25 +58,31 @@ def test_fault(gateway, name):
     good(gateway)
 
 
+# The beginnings of answers that go wrong later.
+OK = b"HTTP/1.1 200 OK\r\n"
+TYPED = OK + b"content-type: application/json\r\n"
+CODED = TYPED + b"transfer-encoding: chunked\r\n\r\n"
+
 RAW = {
     "no http": b"hello world, this is no HTTP at all\r\n\r\n",
     "http 0.9": b"<html>hi</html>",
     "bad status": b"HTTP/1.1 2x0 OK\r\ncontent-length: 2\r\n\r\n{}",
     "two-digit status": b"HTTP/1.1 20 OK\r\ncontent-length: 2\r\n\r\n{}",
-    "negative length": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: -2\r\n\r\n{}",
-    "hex length": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 0x2\r\n\r\n{}",
-    "huge length": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99999999999999999999\r\n\r\n{}",
-    "length list": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2, 2\r\n\r\n{}",
-    "folded field": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-a: b\r\n c\r\ncontent-length: 2\r\n\r\n{}",
-    "nul in a field": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-a: b\0c\r\ncontent-length: 2\r\n\r\n{}",
+    "negative length": TYPED + b"content-length: -2\r\n\r\n{}",
+    "hex length": TYPED + b"content-length: 0x2\r\n\r\n{}",
+    "huge length": TYPED + b"content-length: 99999999999999999999\r\n\r\n{}",
+    "length list": TYPED + b"content-length: 2, 2\r\n\r\n{}",
+    "folded field": TYPED + b"x-a: b\r\n c\r\ncontent-length: 2\r\n\r\n{}",
+    "nul in a field": TYPED + b"x-a: b\0c\r\ncontent-length: 2\r\n\r\n{}",
     "bare line feeds": b"HTTP/1.1 200 OK\ncontent-type: application/json\ncontent-length: 2\n\n{}",
-    "unknown coding": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-    "negative chunk": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n-2\r\n{}\r\n0\r\n\r\n",
-    "wrapping chunk": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
-    b"10000000000000002\r\n{}\r\n0\r\n\r\n",
-    "chunk without its end": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}0\r\n\r\n",
-    "line feed in a chunk line": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n2\n{}\r\n0\r\n\r\n",
-    "ten thousand fields": b"HTTP/1.1 200 OK\r\n" + b"".join(b"x-%d: 1\r\n" % i for i in range(10000)) + b"content-length: 2\r\n\r\n{}",
+    "unknown coding": TYPED + b"transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "negative chunk": CODED + b"-2\r\n{}\r\n0\r\n\r\n",
+    "wrapping chunk": CODED + b"10000000000000002\r\n{}\r\n0\r\n\r\n",
+    "chunk without its end": CODED + b"2\r\n{}0\r\n\r\n",
+    "line feed in a chunk line": CODED + b"2\n{}\r\n0\r\n\r\n",
+    "ten thousand fields": b"HTTP/1.1 200 OK\r\n"
+    + b"".join(b"x-%d: 1\r\n" % i for i in range(10000))
+    + b"content-length: 2\r\n\r\n{}",
     "101 nobody asked for": b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
     "204 to a chat": b"HTTP/1.1 204 No Content\r\n\r\n",
     "206": b"HTTP/1.1 206 Partial Content\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}",
@@ -95,9 +102,10 @@ def test_raw_fault(gateway, mock, name):
 
 def test_interim_answers_are_skipped(gateway, mock):
     """100 and 103 before the final answer are not the answer."""
-    body = b'{"id":"x","choices":[{"index":0,"message":{"role":"assistant","content":"late"},"finish_reason":"stop"}]}'
-    head = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
-    mock.tell_raw("interim", head + b"content-length: %d\r\n\r\n" % len(body) + body)
+    message = b'{"role":"assistant","content":"late"}'
+    body = b'{"id":"x","choices":[{"index":0,"message":%s,"finish_reason":"stop"}]}' % message
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
+    mock.tell_raw("interim", interim + TYPED + b"content-length: %d\r\n\r\n" % len(body) + body)
     answer = gateway.post(CHAT, {"model": "up/mock:raw=interim", "messages": USER})
     assert (answer.status, answer.body) == (200, body)
 
@@ -112,8 +120,14 @@ def test_http10_provider(gateway):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_early_answer__is_read_not_lost(gateway, stream):
-    """The provider answers 413 and closes without reading a 20 MB body: the client gets that 413, not an EPIPE made into 502."""
-    body = {"model": "up/mock:early", "stream": stream, "messages": [{"role": "user", "content": "x" * 20_000_000}]}
+    """The provider answers 413 and closes without reading a 20 MB body: the client gets that 413, not
+    an EPIPE made into 502.
+    """
+    body = {
+        "model": "up/mock:early",
+        "stream": stream,
+        "messages": [{"role": "user", "content": "x" * 20_000_000}],
+    }
     answer = gateway.post(CHAT, body)
     assert answer.status == 413 and "mock status 413" in answer.json()["error"]["message"]
 
@@ -130,7 +144,11 @@ def test_long_line__is_bounded(gateway):
     before = gateway.memory()[0]
     with gateway.connect(timeout=20) as c:
         body = json.dumps({"model": "up/mock:longline", "messages": USER, "stream": True}).encode()
-        c.send(rawhttp.request("POST", CHAT, [("authorization", f"Bearer {KEY}"), ("content-type", "application/json")], body))
+        c.send(
+            rawhttp.request(
+                "POST", CHAT, [("authorization", f"Bearer {KEY}"), ("content-type", "application/json")], body
+            )
+        )
         raw = c.to_end() if c.head().status == 200 else b""
     assert b"[DONE]" not in raw
     assert gateway.memory()[0] - before < 8 << 20
@@ -146,7 +164,9 @@ def test_extra_bytes__end_the_connection(gateway, mock, tag):
 
 
 def test_stale_connection__one_retry(gateway, mock, tag):
-    """The provider closes a pooled connection as the next request arrives: one retry on a fresh one, the client notices nothing."""
+    """The provider closes a pooled connection as the next request arrives: one retry on a fresh one,
+    the client notices nothing.
+    """
     for i in range(10):
         first = gateway.post(CHAT, {"model": f"up/mock:stale,tag={tag}", "messages": USER})
         assert first.status == 200
@@ -200,7 +220,11 @@ def test_unknown_host(launch, backend):
 
 def test_connect_to(launch, mock, backend, tag):
     """connect_to replaces the address, not the Host field; localhost resolves too."""
-    provider = {"type": "openai", "base_url": "http://models.example/v1", "connect_to": f"127.0.0.1:{mock.port}"}
+    provider = {
+        "type": "openai",
+        "base_url": "http://models.example/v1",
+        "connect_to": f"127.0.0.1:{mock.port}",
+    }
     named = {"type": "openai", "base_url": f"http://localhost:{mock.port}/v1"}
     own = launch(backend, providers={"up": provider, "named": named}, models=[], default_provider="up")
     assert own.post(CHAT, {"model": f"up/mock:tag={tag}", "messages": USER}).status == 200
@@ -226,11 +250,15 @@ def test_time_limit__idle_in_a_stream(gateway):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_close_at_every_byte(gateway, stream):
-    """The provider closes after 0, 1, 2 … bytes of its answer, through the whole head and into the body: never passed off as whole."""
+    """The provider closes after 0, 1, 2 … bytes of its answer, through the whole head and into the
+    body: never passed off as whole.
+    """
     import concurrent.futures
 
     def one(at):
-        body = json.dumps({"model": f"up/mock:chunks=2,lean,close@{at}", "stream": stream, "messages": USER}).encode()
+        body = json.dumps(
+            {"model": f"up/mock:chunks=2,lean,close@{at}", "stream": stream, "messages": USER}
+        ).encode()
         fields = [("authorization", f"Bearer {KEY}"), ("content-type", "application/json")]
         with gateway.connect() as c:
             try:
@@ -250,7 +278,9 @@ def test_close_at_every_byte(gateway, stream):
 
 
 def test_gzip_nobody_asked_for(gateway):
-    """gzip that comes although identity was asked for: decoded, or refused with 502; never passed on as if it were JSON."""
+    """gzip that comes although identity was asked for: decoded, or refused with 502; never passed on
+    as if it were JSON.
+    """
     answer = gateway.post(CHAT, {"model": "up/mock:gzip", "messages": USER})
     if answer.status == 200 and answer.header("content-encoding") is None:
         assert answer.json()["choices"][0]["message"]["content"] == "t0 t1 t2 t3 t4 "
@@ -297,7 +327,9 @@ def test_one_bad_provider_does_not_slow_others(gateway):
     import time
 
     threads = [
-        threading.Thread(target=lambda: gateway.post(CHAT, {"model": "up/mock:silent", "messages": USER}), daemon=True)
+        threading.Thread(
+            target=lambda: gateway.post(CHAT, {"model": "up/mock:silent", "messages": USER}), daemon=True
+        )
         for _ in range(50)
     ]
     for t in threads:

@@ -1,6 +1,7 @@
 """HTTP/1.1 over plain sockets for tests that must see, send or break single bytes.
 
-Nothing here is lenient: an answer that is not well-formed raises BadAnswer, and bytes behind an answer stay in the connection.
+Nothing here is lenient: an answer that is not well-formed raises BadAnswer, and bytes behind an
+answer stay in the connection.
 """
 
 import json
@@ -141,7 +142,12 @@ class Connection:
         raw = self.until(b"\r\n\r\n")
         lines = raw[:-4].decode("latin-1").split("\r\n")
         parts = lines[0].split(" ", 2)
-        if len(parts) != 3 or not parts[0].startswith("HTTP/1.") or not parts[1].isdigit() or len(parts[1]) != 3:
+        if (
+            len(parts) != 3
+            or not parts[0].startswith("HTTP/1.")
+            or not parts[1].isdigit()
+            or len(parts[1]) != 3
+        ):
             raise BadAnswer(f"status line {lines[0]!r}")
         headers = []
         for line in lines[1:]:
@@ -210,7 +216,9 @@ class Connection:
 
 
 def events(body):
-    """The data of each server-sent event, decoded as the official SDKs do: an unterminated last event is dropped."""
+    """The data of each server-sent event, decoded as the official SDKs do: an unterminated last event
+    is dropped.
+    """
     out, data = [], []
     text = body.decode().replace("\r\n", "\n").replace("\r", "\n")
     lines = text.split("\n")

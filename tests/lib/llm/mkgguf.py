@@ -2,10 +2,12 @@
 
     python3 mkgguf.py OUT.gguf [--width 64] [--layers 2] [--seed 7]
 
-The answers are noise, but everything else is real: a tokenizer, a chat template, a forward pass per token, sampling. The same
-arguments give the same file, bit for bit, so a text made with a seed can be compared between two ways of asking for it.
+The answers are noise, but everything else is real: a tokenizer, a chat template, a forward pass per
+token, sampling. The same arguments give the same file, bit for bit, so a text made with a seed can
+be compared between two ways of asking for it.
 
-Format: GGUF version 3 (llama.cpp, docs/gguf.md): a header, typed key-value pairs, tensor descriptions, aligned tensor data.
+Format: GGUF version 3 (llama.cpp, docs/gguf.md): a header, typed key-value pairs, tensor
+descriptions, aligned tensor data.
 """
 
 import argparse
@@ -25,10 +27,11 @@ NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6
 
 SPACE = "\u2581"  # SentencePiece's mark for a leading space
 WORDS = (
-    "the of and to in is it you that he was for on are with as his they be at one have this from or had by hot but some "
-    "what there we can out other were all your when up use word how said an each she which do their time if will way about "
-    "many then them would write like so these her long make thing see him two has look more day could go come did my sound "
-    "no most number who over know water than call first people may down side been now find"
+    "the of and to in is it you that he was for on are with as his they be at one have this from or "
+    "had by hot but some what there we can out other were all your when up use word how said an each "
+    "she which do their time if will way about many then them would write like so these her long make "
+    "thing see him two has look more day could go come did my sound no most number who over know "
+    "water than call first people may down side been now find "
 ).split()
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,!?'\"-:;()"
 CHAT_TEMPLATE = (
@@ -145,7 +148,9 @@ def main():
         data.append(raw + padding(len(raw)))
         offset += len(data[-1])
 
-    head = b"GGUF" + struct.pack("<IQQ", 3, len(described), len(pairs)) + b"".join(pairs) + b"".join(described)
+    head = (
+        b"GGUF" + struct.pack("<IQQ", 3, len(described), len(pairs)) + b"".join(pairs) + b"".join(described)
+    )
     with open(arg.out, "wb") as out:
         out.write(head + padding(len(head)))
         out.writelines(data)

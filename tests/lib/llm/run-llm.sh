@@ -9,8 +9,10 @@ start_gateway "$work/gateway.log"
 cat <<TEXT
 Ringway answers at $gateway_url with the model local/$model ($model_url). Try it:
 
-  curl -N $gateway_url/chat/completions -H 'authorization: Bearer $key' -H 'content-type: application/json' \\
-    -d '{"model":"local/$model","stream":true,"max_tokens":64,"messages":[{"role":"user","content":"The capital of France is"}]}'
+  curl -N $gateway_url/chat/completions \\
+    -H 'authorization: Bearer $key' -H 'content-type: application/json' \\
+    -d '{"model":"local/$model","stream":true,"max_tokens":64,
+         "messages":[{"role":"user","content":"The capital of France is"}]}'
 
 Ctrl-C ends it.
 TEXT

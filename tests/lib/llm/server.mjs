@@ -1,18 +1,20 @@
-// A thin OpenAI face over llama.cpp (node-llama-cpp, prebuilt): the real model behind `make run-llm` and `make demo-llm`.
+// A thin OpenAI face over llama.cpp (node-llama-cpp, prebuilt): the real model of `make run-llm`, `demo-llm`.
 //
 //   node server.mjs --model FILE.gguf --port PORT [--modules DIR] [--context 2048]
 //
-// Serves /v1/models, /v1/chat/completions and /v1/completions on loopback, streaming and not: seed, temperature, top_p,
-// max_tokens (max_completion_tokens), stop, usage and stream_options.include_usage. Each token leaves when it is made.
-// One thread and one request at a time, each from an empty context: on a shared machine more threads are slower, and the same
-// request with the same seed gives the same text, whoever asks.
+// Serves /v1/models, /v1/chat/completions and /v1/completions on loopback, streaming and not: seed,
+// temperature, top_p, max_tokens (max_completion_tokens), stop, usage and stream_options.include_usage. Each
+// token leaves when it is made. One thread and one request at a time, each from an empty context: on a shared
+// machine more threads are slower, and the same request with the same seed gives the same text, whoever asks.
 import http from "node:http";
 import path from "node:path";
 import {parseArgs} from "node:util";
 import {pathToFileURL} from "node:url";
 
 const {values: arg} = parseArgs({options: {
-    model: {type: "string"}, port: {type: "string", default: "0"}, modules: {type: "string", default: "build/llm/node_modules"},
+    model: {type: "string"},
+    port: {type: "string", default: "0"},
+    modules: {type: "string", default: "build/llm/node_modules"},
     context: {type: "string", default: "2048"}
 }});
 const library = path.resolve(arg.modules, "node-llama-cpp/dist/index.js");
@@ -20,7 +22,8 @@ const {getLlama, resolveChatWrapper} = await import(pathToFileURL(library));
 
 const BODY_BYTES_MAX = 8 << 20;
 const name = path.basename(arg.model, ".gguf");
-const llama = await getLlama({build: "never", gpu: false, progressLogs: false, logLevel: "error", maxThreads: 1});
+const quiet = {progressLogs: false, logLevel: "error"};
+const llama = await getLlama({build: "never", gpu: false, maxThreads: 1, ...quiet});
 const model = await llama.loadModel({modelPath: arg.model});
 const context = await model.createContext({sequences: 1, contextSize: Number(arg.context), threads: 1});
 const sequence = context.getSequence();
@@ -43,7 +46,7 @@ function textOf(content) {
 }
 
 function chatTokens(messages) {
-    if (!Array.isArray(messages) || messages.length === 0) throw new Refusal(400, "messages must be a list", "messages");
+    if (!Array.isArray(messages) || !messages.length) throw new Refusal(400, "messages must be a list", "messages");
     const chatHistory = messages.map(({role, content}) => {
         if (role === "assistant") return {type: "model", response: [textOf(content)]};
         const type = role === "system" || role === "developer" ? "system" : "user";
@@ -51,9 +54,9 @@ function chatTokens(messages) {
     });
     chatHistory.push({type: "model", response: [""]});
     const {contextText, stopGenerationTriggers} = wrapper.generateContextState({chatHistory});
-    // A trigger is a text or a special token; the special ones end the answer as end-of-generation tokens anyway.
-    const stops = stopGenerationTriggers.filter((t) => t.values.every((v) => v?.type !== "specialToken")).map((t) => t.toString());
-    return {tokens: contextText.tokenize(model.tokenizer), stops};
+    // A trigger is a text or a special token; the special ones end the answer as end-of-generation anyway.
+    const texts = stopGenerationTriggers.filter((t) => t.values.every((v) => v?.type !== "specialToken"));
+    return {tokens: contextText.tokenize(model.tokenizer), stops: texts.map((t) => t.toString())};
 }
 
 function promptTokens(prompt) {
@@ -72,7 +75,8 @@ function heldBack(text, stops) {
     return held;
 }
 
-// Yields pieces of text; returns {finish, made} at the end. A character whose bytes are not all there yet is held back.
+// Yields pieces of text; returns {finish, made} at the end. A character whose bytes are not all there yet is
+// held back.
 async function* generate({tokens, stops}, options, gone) {
     const made = [];
     let sent = 0, finish = "length", text = "";
@@ -83,8 +87,9 @@ async function* generate({tokens, stops}, options, gone) {
             if (model.isEogToken(token)) { finish = "stop"; break; }
             made.push(token);
             text = model.detokenize(made, false, tokens.slice(-1));
-            const at = stops.map((s) => text.indexOf(s, Math.max(0, sent - s.length))).filter((i) => i >= 0);
-            if (at.length) { text = text.slice(0, Math.min(...at)); finish = "stop"; break; }
+            const found = stops.map((s) => text.indexOf(s, Math.max(0, sent - s.length)));
+            const at = Math.min(...found.filter((i) => i >= 0));
+            if (at < Infinity) { text = text.slice(0, at); finish = "stop"; break; }
             const whole = text.replace(/\uFFFD+$/, "");
             const free = whole.length - heldBack(whole, stops);
             if (free > sent) { yield whole.slice(sent, free); sent = free; }
@@ -98,11 +103,12 @@ async function* generate({tokens, stops}, options, gone) {
 function optionsOf(body) {
     const number = (key, low, high, fallback) => {
         const value = body[key] ?? fallback;
-        if (typeof value !== "number" || !(value >= low && value <= high)) throw new Refusal(400, `${key} is out of range`, key);
-        return value;
+        if (typeof value === "number" && value >= low && value <= high) return value;
+        throw new Refusal(400, `${key} is out of range`, key);
     };
     const seed = body.seed ?? Math.floor(Math.random() * 2 ** 31);
-    const sampling = {temperature: number("temperature", 0, 2, 0.8), topP: number("top_p", 0, 1, 1), seed: Number(seed) >>> 0};
+    const temperature = number("temperature", 0, 2, 0.8), topP = number("top_p", 0, 1, 1);
+    const sampling = {temperature, topP, seed: Number(seed) >>> 0};
     const limit = body.max_completion_tokens != null ? "max_completion_tokens" : "max_tokens";
     return {sampling, max: number(limit, 0, Number(arg.context), 64)};
 }
@@ -110,28 +116,35 @@ function optionsOf(body) {
 function shapesOf(chat, id, created, streamed) {
     const object = chat ? (streamed ? "chat.completion.chunk" : "chat.completion") : "text_completion";
     const base = {id, object, created, model: name, system_fingerprint: "llama.cpp"};
-    const choice = (fields, finish) => ({...base, choices: [{index: 0, ...fields, logprobs: null, finish_reason: finish}]});
+    const choice = (fields, finish) =>
+        ({...base, choices: [{index: 0, ...fields, logprobs: null, finish_reason: finish}]});
+    const said = (content) => ({role: "assistant", content, refusal: null});
     return {
         base,
+        role: () => choice({delta: said("")}, null),
         piece: (text) => choice(chat ? {delta: {content: text}} : {text}, null),
         last: (finish) => choice(chat ? {delta: {}} : {text: ""}, finish),
-        role: () => choice({delta: {role: "assistant", content: "", refusal: null}}, null),
-        whole: (text, finish) => choice(chat ? {message: {role: "assistant", content: text, refusal: null}} : {text}, finish)
+        whole: (text, finish) => choice(chat ? {message: said(text)} : {text}, finish)
     };
 }
 
 async function complete(chat, body, reply, gone) {
     const prompt = chat ? chatTokens(body.messages) : promptTokens(body.prompt);
     const options = optionsOf(body);
-    if (prompt.tokens.length + options.max > Number(arg.context)) throw new Refusal(400, "the prompt and max_tokens exceed the context");
+    if (prompt.tokens.length + options.max > Number(arg.context))
+        throw new Refusal(400, "the prompt and max_tokens exceed the context");
     prompt.stops.push(...[body.stop ?? []].flat());
     const streamed = body.stream === true, askedUsage = body.stream_options?.include_usage === true;
-    const made = shapesOf(chat, `chatcmpl-${Date.now().toString(36)}`, Math.floor(Date.now() / 1000), streamed);
-    const send = (event) => reply.write(`data: ${JSON.stringify(askedUsage ? {...event, usage: event.usage ?? null} : event)}\n\n`);
+    const now = Date.now();
+    const made = shapesOf(chat, `chatcmpl-${now.toString(36)}`, Math.floor(now / 1000), streamed);
+    const send = (event) => {
+        const shown = askedUsage ? {...event, usage: event.usage ?? null} : event;
+        reply.write(`data: ${JSON.stringify(shown)}\n\n`);
+    };
 
     let text = "", step;
     if (streamed) {
-        reply.writeHead(200, {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"});
+        reply.writeHead(200, {"content-type": "text/event-stream; charset=utf-8"});
         if (chat) send(made.role());
     }
     const pieces = generate(prompt, options, gone);
@@ -140,7 +153,8 @@ async function complete(chat, body, reply, gone) {
         if (streamed) send(made.piece(step.value));
     }
     const {finish, made: count} = step.value;
-    const usage = {prompt_tokens: prompt.tokens.length, completion_tokens: count, total_tokens: prompt.tokens.length + count};
+    const asked = prompt.tokens.length;
+    const usage = {prompt_tokens: asked, completion_tokens: count, total_tokens: asked + count};
     if (gone()) return;
     if (!streamed) return answer(reply, 200, {...made.whole(text, finish), usage});
     send(made.last(finish));
@@ -184,13 +198,18 @@ async function serve(request, reply) {
     if (request.method === "GET" && where === "/v1/models")
         return answer(reply, 200, {object: "list", data: [{id: name, object: "model", created: 0, owned_by: "local"}]});
     const chat = where === "/v1/chat/completions";
-    if (request.method !== "POST" || !(chat || where === "/v1/completions")) throw new Refusal(404, `no such route: ${where}`);
+    if (request.method !== "POST" || !(chat || where === "/v1/completions"))
+        throw new Refusal(404, `no such route: ${where}`);
     const body = await bodyOf(request);
     const mine = turn.then(() => gone() ? undefined : complete(chat, body, reply, gone));
     turn = mine.catch(() => {});
     return mine;
 }
 
-const server = http.createServer((request, reply) => serve(request, reply).catch((error) => refuse(reply, error)));
-server.listen(Number(arg.port), "127.0.0.1", () => console.log(`model ${name} at http://127.0.0.1:${server.address().port}/v1`));
+const server = http.createServer((request, reply) => {
+    serve(request, reply).catch((error) => refuse(reply, error));
+});
+server.listen(Number(arg.port), "127.0.0.1", () => {
+    console.log(`model ${name} at http://127.0.0.1:${server.address().port}/v1`);
+});
 for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => process.exit(0));
