@@ -2,6 +2,12 @@
 // fits and otherwise by way of a small buffer, so that a piece that fits exactly is not refused.
 #include "base/fmt.h"
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
 #include "base/check.h"
 
 static const char pairs[200] = {
@@ -38,15 +44,34 @@ static inline char *put_pair(char *at, uint32_t v)
     return at + 2;
 }
 
+// Exactly four digits.
+static inline char *put_four(char *at, uint32_t v)
+{
+    return put_pair(put_pair(at, v / 100), v % 100);
+}
+
+// Exactly nine digits: a cost in nano-dollars.
+static inline char *put_nine(char *at, uint32_t v)
+{
+    const uint32_t front = v / 10000;
+    *at = (char)('0' + front / 10000);
+    return put_four(put_four(at + 1, front % 10000), v % 10000);
+}
+
 // Exactly `digits` digits with leading zeros.
 static char *put_digits(char *at, uint64_t v, uint32_t digits)
 {
     uint32_t i = digits;
-    for (; i >= 2; i -= 2) {
-        put_pair(at + i - 2, (uint32_t)(v % 100));
-        v /= 100;
+    for (; i >= 4; i -= 4) {
+        put_four(at + i - 4, (uint32_t)(v % 10000));
+        v /= 10000;
     }
-    if (i) at[0] = (char)('0' + v % 10);
+    uint32_t rest = (uint32_t)v;
+    if (i >= 2) {
+        put_pair(at + i - 2, rest % 100);
+        rest /= 100;
+    }
+    if (i & 1) at[0] = (char)('0' + rest % 10);
     return at + digits;
 }
 
@@ -58,13 +83,27 @@ static inline uint32_t digits_of(uint64_t v)
     return guess + (v >= power10[guess]) + (v == 0);
 }
 
+// Below 10,000, without leading zeros.
+static inline char *put_short(char *at, uint32_t v)
+{
+    const uint32_t high = v / 100, low = v % 100;
+    if (high >= 10) return put_pair(put_pair(at, high), low);
+    if (high > 0) {
+        *at = (char)('0' + high);
+        return put_pair(at + 1, low);
+    }
+    if (low >= 10) return put_pair(at, low);
+    *at = (char)('0' + low);
+    return at + 1;
+}
+
 char *fmt_raw_u64(char *at, uint64_t v)
 {
-    if (v < 10) {
-        *at = (char)('0' + v);
-        return at + 1;
+    if (v < 10000) return put_short(at, (uint32_t)v);
+    if (v < 100000000) {
+        const uint32_t high = (uint32_t)v / 10000, low = (uint32_t)v % 10000;
+        return put_four(put_short(at, high), low);
     }
-    if (v < 100) return put_pair(at, (uint32_t)v);
     return put_digits(at, v, digits_of(v));
 }
 
@@ -84,16 +123,13 @@ char *fmt_raw_decimal(char *at, int64_t v, uint32_t decimals)
 {
     MUST(decimals <= FMT_DECIMALS_MAX);
     if (v < 0) *at++ = '-';
-    const uint64_t whole = magnitude(v) / power10[decimals];
-    uint64_t fraction = magnitude(v) % power10[decimals];
+    const uint64_t whole = magnitude(v) / power10[decimals], fraction = magnitude(v) % power10[decimals];
     at = fmt_raw_u64(at, whole);
     if (fraction == 0) return at;
-    while (fraction % 10 == 0) {
-        fraction /= 10;
-        decimals--;
-    }
     *at++ = '.';
-    return put_digits(at, fraction, decimals);
+    at = decimals == 9 ? put_nine(at, (uint32_t)fraction) : put_digits(at, fraction, decimals);
+    while (at[-1] == '0') at--;
+    return at;
 }
 
 void fmt_u64(struct fmt *f, uint64_t v)
@@ -159,7 +195,7 @@ static char *put_clock(char *at, uint32_t second_of_day)
 static void iso_second_make(struct fmt_time *cache, int64_t second)
 {
     const struct civil day = civil_of((uint32_t)(second / 86400));
-    char *at = put_digits(cache->iso, day.year, 4);
+    char *at = put_four(cache->iso, day.year);
     *at++ = '-';
     at = put_pair(at, day.month);
     *at++ = '-';
@@ -167,20 +203,22 @@ static void iso_second_make(struct fmt_time *cache, int64_t second)
     *at++ = 'T';
     at = put_clock(at, (uint32_t)(second % 86400));
     *at = 0;
-    cache->iso_second = second;
+    cache->iso_second_ns = second * 1000000000;
 }
 
 char *fmt_raw_time_iso(char *at, struct fmt_time *cache, int64_t wall_ns)
 {
     if (RW_UNLIKELY(wall_ns < 0)) wall_ns = 0;
-    const int64_t second = (int64_t)((uint64_t)wall_ns / 1000000000);
-    if (RW_UNLIKELY(second != cache->iso_second || cache->iso[0] == 0)) iso_second_make(cache, second);
+    uint64_t ns = (uint64_t)(wall_ns - cache->iso_second_ns);
+    if (RW_UNLIKELY(ns >= 1000000000 || cache->iso[0] == 0)) {
+        iso_second_make(cache, wall_ns / 1000000000);
+        ns = (uint64_t)(wall_ns - cache->iso_second_ns);
+    }
     memcpy(at, cache->iso, 19);
-    const uint32_t us = (uint32_t)(wall_ns - second * 1000000000) / 1000;
+    const uint32_t us = (uint32_t)ns / 1000;
     at[19] = '.';
     put_pair(at + 20, us / 10000);
-    put_pair(at + 22, us / 100 % 100);
-    put_pair(at + 24, us % 100);
+    put_four(at + 22, us % 10000);
     at[26] = 'Z';
     return at + FMT_TIME_ISO_BYTES;
 }
@@ -196,7 +234,7 @@ static void http_second_make(struct fmt_time *cache, int64_t second)
     *at++ = ' ';
     memcpy(at, &"JanFebMarAprMayJunJulAugSepOctNovDec"[3 * (day.month - 1)], 3);
     at[3] = ' ';
-    at = put_digits(at + 4, day.year, 4);
+    at = put_four(at + 4, day.year);
     *at++ = ' ';
     at = put_clock(at, (uint32_t)(second % 86400));
     memcpy(at, " GMT", 5);
@@ -302,58 +340,108 @@ void fmt_ip(struct fmt *f, const uint8_t *address, uint32_t bytes)
 
 // --- JSON strings.
 
-// 16 bytes at once by the compilers' portable vectors: SSE2, NEON or plain registers, whatever the machine
+// 16 bytes at once, by the compilers' portable vectors: SSE2, NEON or plain registers, whatever the machine
 // has.
 typedef int8_t lanes __attribute__((vector_size(16)));
+typedef uint64_t lane_pair __attribute__((vector_size(16)));
 
-// True if no byte needs a second look: below 0x20 and, the comparison being signed, above 0x7f; the quote,
-// the backslash.
-static inline bool plain(lanes v)
+// Lanes that need a second look: below 0x20 and, the comparison being signed, above 0x7f; the quote, the
+// backslash.
+static inline lanes odd(lanes v)
 {
-    const lanes odd = (v < 0x20) | (v == '"') | (v == '\\');
-    uint64_t half[2];
-    memcpy(half, &odd, sizeof half);
-    return (half[0] | half[1]) == 0;
+    return (lanes)((v < 0x20) | (v == '"') | (v == '\\'));
 }
 
-// Copies n bytes if all of them are plain. Pieces overlap at the end instead of being handled byte by byte.
-static inline bool copy_plain(char *at, const uint8_t *p, uint32_t n)
+static inline bool any(lanes found)
+{
+#if defined(__SSE2__)
+    return _mm_movemask_epi8((__m128i)found) != 0;
+#elif defined(__aarch64__)
+    return vmaxvq_u32((uint32x4_t)found) != 0;
+#else
+    const lane_pair half = (lane_pair)found;
+    return (half[0] | half[1]) != 0;
+#endif
+}
+
+static inline uint32_t load32(const uint8_t *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline uint64_t load64(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline lanes load128(const uint8_t *p)
 {
     lanes v;
-    if (n >= 16) {
-        for (uint32_t i = 0;; i = i + 32 <= n ? i + 16 : n - 16) {
-            memcpy(&v, p + i, 16);
-            if (!plain(v)) return false;
-            memcpy(at + i, &v, 16);
-            if (i + 16 == n) return true;
-        }
-    }
-    uint64_t half[2] = {UINT64_C(0x2020202020202020), UINT64_C(0x2020202020202020)};
-    if (n >= 8) {
-        memcpy(&half[0], p, 8);
-        memcpy(&half[1], p + n - 8, 8);
-        memcpy(&v, half, 16);
-        if (!plain(v)) return false;
-        memcpy(at, &half[0], 8);
-        memcpy(at + n - 8, &half[1], 8);
-        return true;
-    }
-    if (n >= 4) {
-        uint32_t quarter[2];
-        memcpy(&quarter[0], p, 4);
-        memcpy(&quarter[1], p + n - 4, 4);
-        memcpy(&half[0], quarter, 8);
-        memcpy(&v, half, 16);
-        if (!plain(v)) return false;
-        memcpy(at, &quarter[0], 4);
-        memcpy(at + n - 4, &quarter[1], 4);
-        return true;
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        if (p[i] < 0x20 || p[i] > 0x7f || p[i] == '"' || p[i] == '\\') return false;
-        at[i] = (char)p[i];
-    }
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+// The following copy n bytes if none of them is odd, and otherwise nothing that counts. Pieces overlap in
+// the middle instead of being handled byte by byte.
+static inline bool copy_1_to_3(char *at, const uint8_t *p, uint32_t n)
+{
+    const uint8_t head = p[0], middle = p[n / 2], tail = p[n - 1];
+    const uint64_t three = (uint64_t)head << 16 | (uint64_t)middle << 8 | tail | UINT64_C(0x2020202020000000);
+    if (any(odd((lanes)(lane_pair){three, three}))) return false;
+    at[0] = (char)head;
+    at[n / 2] = (char)middle;
+    at[n - 1] = (char)tail;
     return true;
+}
+
+static inline bool copy_4_to_7(char *at, const uint8_t *p, uint32_t n)
+{
+    const uint32_t head = load32(p), tail = load32(p + n - 4);
+    const uint64_t both = (uint64_t)head << 32 | tail;
+    if (any(odd((lanes)(lane_pair){both, both}))) return false;
+    memcpy(at, &head, 4);
+    memcpy(at + n - 4, &tail, 4);
+    return true;
+}
+
+static inline bool copy_8_to_15(char *at, const uint8_t *p, uint32_t n)
+{
+    const uint64_t head = load64(p), tail = load64(p + n - 8);
+    if (any(odd((lanes)(lane_pair){head, tail}))) return false;
+    memcpy(at, &head, 8);
+    memcpy(at + n - 8, &tail, 8);
+    return true;
+}
+
+static inline bool copy_16_to_32(char *at, const uint8_t *p, uint32_t n)
+{
+    const lanes head = load128(p), tail = load128(p + n - 16);
+    if (any(odd(head) | odd(tail))) return false;
+    memcpy(at, &head, 16);
+    memcpy(at + n - 16, &tail, 16);
+    return true;
+}
+
+static inline bool copy_long(char *at, const uint8_t *p, uint32_t n)
+{
+    uint32_t i = 0;
+    for (; i + 32 < n; i += 32)
+        if (!copy_16_to_32(at + i, p + i, 32)) return false;
+    // What is left is 1 to 32 bytes: the last 32 once more.
+    return copy_16_to_32(at + n - 32, p + n - 32, 32);
+}
+
+static inline bool copy_plain(char *at, const uint8_t *p, uint32_t n)
+{
+    if (n > 32) return copy_long(at, p, n);
+    if (n >= 16) return copy_16_to_32(at, p, n);
+    if (n >= 8) return copy_8_to_15(at, p, n);
+    if (n >= 4) return copy_4_to_7(at, p, n);
+    return n == 0 || copy_1_to_3(at, p, n);
 }
 
 // Length of the valid UTF-8 sequence at p that begins with a byte above 0x7f (RFC 3629: no overlong forms, no
@@ -419,19 +507,21 @@ static char *put_character(char *at, const uint8_t *p, uint32_t n, uint32_t *ret
     return at + len;
 }
 
+// The whole string, quotes included. Out of line, so that the ordinary case has no registers to save.
 static __attribute__((noinline)) char *put_escaped(char *at, struct span s)
 {
+    *at++ = '"';
     for (uint32_t i = 0, used; i < s.n; i += used) at = put_character(at, s.p + i, s.n - i, &used);
+    *at++ = '"';
     return at;
 }
 
 char *fmt_raw_json(char *at, struct span s)
 {
-    *at++ = '"';
-    if (RW_LIKELY(copy_plain(at, s.p, s.n))) at += s.n;
-    else at = put_escaped(at, s);
-    *at++ = '"';
-    return at;
+    if (RW_UNLIKELY(!copy_plain(at + 1, s.p, s.n))) return put_escaped(at, s);
+    at[0] = '"';
+    at[s.n + 1] = '"';
+    return at + s.n + 2;
 }
 
 void fmt_json_string(struct fmt *f, struct span s)

@@ -24,7 +24,7 @@ struct fmt {
 // The last second that was formatted, so that the next line of the same second copies its text. All zero is
 // empty. One per thread and purpose.
 struct fmt_time {
-    int64_t iso_second;
+    int64_t iso_second_ns;
     int64_t http_second;
     char iso[20]; // "2025-11-21T09:27:00" and a zero
     char http[32]; // "Fri, 21 Nov 2025 09:27:00 GMT" and a zero

@@ -12,7 +12,11 @@
 //          line always fits a reserve.
 // Text     bytes that are not UTF-8 become U+FFFD; a cut falls between characters.
 // Full     when the ring is full the line is dropped and counted there.
-// Thread   the worker's. Never suspends, never allocates. At most 900 instructions for an ordinary line.
+// Prepared dialect, model, provider and upstream_model are the same for every request to a target, tenant,
+// team and key for every request of a key. Whoever builds the plan may have these two parts of a line written
+// once, by access_log_prepare_*(), and put them into the records: a quarter of the work less.
+// Thread   the worker's. Never suspends, never allocates. About 750 instructions for an ordinary line with
+//          prepared parts.
 #ifndef RINGWAY_GATEWAY_ACCESS_LOG_H
 #define RINGWAY_GATEWAY_ACCESS_LOG_H
 
@@ -25,6 +29,9 @@
 #define ACCESS_NAME_BYTES_MAX 64 // names of the configuration, addresses, our own ids
 #define ACCESS_WORD_BYTES_MAX 24 // method, dialect, cache
 #define ACCESS_ABSENT INT64_C(-1)
+// Prepared parts of a line.
+#define ACCESS_TARGET_BYTES_MAX 2128
+#define ACCESS_PRINCIPAL_BYTES_MAX 1184
 
 struct access_record {
     int64_t wall_ns; // when the request ended
@@ -42,6 +49,10 @@ struct access_record {
     struct span tenant;
     struct span team;
     struct span key; // name or id
+    // If they have a pointer, they stand for dialect to upstream_model and for tenant to key: parts that were
+    // prepared.
+    struct span target;
+    struct span principal;
     enum rw_end end;
     uint32_t status; // sent to the client
     uint32_t attempts; // calls to providers
@@ -68,6 +79,11 @@ struct access_log {
     struct logring *ring; // NULL: the access log is off
     struct fmt_time clock;
 };
+
+// The parts of a line for record.target and record.principal, from the fields of r that belong to them.
+// Return their length.
+uint32_t access_log_prepare_target(const struct access_record *r, char out[ACCESS_TARGET_BYTES_MAX]);
+uint32_t access_log_prepare_principal(const struct access_record *r, char out[ACCESS_PRINCIPAL_BYTES_MAX]);
 
 void access_log_write(struct access_log *log, const struct access_record *record);
 
