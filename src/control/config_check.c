@@ -1,0 +1,202 @@
+// What no single value of the configuration shows: what a provider needs by its type, which time limit holds
+// where, what is there when a file names nothing.
+#include "control/config_priv.h"
+#include "wire/url.h"
+
+static const char built_in[] = "built in, as no provider is named";
+
+// --- Providers.
+
+static const char *default_url(enum config_provider_type type)
+{
+    if (type == CONFIG_PROVIDER_OLLAMA) return "http://127.0.0.1:11434/v1";
+    if (type == CONFIG_PROVIDER_VLLM) return "http://127.0.0.1:8000/v1";
+    return NULL; // llama.cpp's own port, 8080, is ours
+}
+
+static void fill_in_url(struct config_loader *l, const struct config_node *at, struct config_provider *p)
+{
+    static const struct config_option url = {.key = "base_url", .kind = CONFIG_K_URL};
+    const char *text = default_url(p->type);
+    if (!text) {
+        config_complain(
+            l, at, "\"base_url\" is missing%s",
+            p->type == CONFIG_PROVIDER_OPENAI
+                ? "; OpenAI's own is https, which is not built yet: name an http:// server that speaks "
+                  "its dialect"
+                : "");
+        return;
+    }
+    const struct config_node node = {
+        .kind = CONFIG_SCALAR, .raw = text, .text = text, .text_n = (uint32_t)strlen(text)};
+    if (!config_value_set(l, &url, CONFIG_K_URL, &node, &p->base_url)) return;
+    const uint32_t mark = config_path_push(l, "base_url");
+    struct config_setting *setting = config_setting_find(l->config, l->path);
+    if (setting) setting->value = text, setting->from = "default of its type";
+    config_path_pop(l, mark);
+}
+
+// Echo takes nothing of what it has no use for: a key that is set there was meant for another provider.
+static void check_echo(struct config_loader *l, const struct config_node *at, const struct config_provider *p)
+{
+    const char *what = NULL;
+    if (p->bind_address.addr.n) what = "bind_address";
+    if (p->connect_to.addr.n) what = "connect_to";
+    if (p->header_count) what = "headers";
+    if (p->api_key) what = "api_key";
+    if (p->base_url.text) what = "base_url";
+    if (what) config_complain(l, at, "type echo has no %s: it needs no network", what);
+}
+
+void config_provider_finish(struct config_loader *l, const struct config_node *at, void *base)
+{
+    struct config_provider *p = base;
+    if (p->type == CONFIG_PROVIDER_ECHO) {
+        check_echo(l, at, p);
+        return;
+    }
+    if (!p->base_url.text) fill_in_url(l, at, p);
+    if (!p->base_url.text) return;
+    if (!*p->base_url.path)
+        config_warn(l, at, "%s: base_url has no path; OpenAI's dialect usually lives under /v1", l->path);
+    for (uint32_t i = 0; i < p->header_count; i++)
+        if (p->api_key && !strcmp(p->headers[i].name, "authorization"))
+            config_complain(l, at, "api_key and a header \"authorization\" contradict each other: leave one");
+    if (p->connect_to.addr.n && io_addr_port(&p->connect_to.addr) == 0) {
+        struct io_addr *a = &p->connect_to.addr;
+        if (a->sa.sa_family == AF_INET) a->in4.sin_port = htons(p->base_url.port);
+        if (a->sa.sa_family == AF_INET6) a->in6.sin6_port = htons(p->base_url.port);
+    }
+}
+
+static void record_builtin(struct config_loader *l, const char *key, const char *value)
+{
+    static const struct config_option text = {.key = "", .kind = CONFIG_K_TEXT};
+    const struct config_node node = {.kind = CONFIG_SCALAR, .from = built_in};
+    const uint32_t mark = config_path_push(l, key);
+    config_record(l, &text, &node, value);
+    config_path_pop(l, mark);
+}
+
+void config_after_providers(struct config_loader *l)
+{
+    struct config *c = l->config;
+    if (c->provider_count) return;
+    struct config_provider *echo = config_take(l->memory, sizeof *echo);
+    if (!echo) return;
+    echo->name = "echo";
+    echo->type = CONFIG_PROVIDER_ECHO;
+    echo->timeouts = (struct config_timeouts){-1, -1, -1, -1, -1};
+    c->providers = echo;
+    c->provider_count = 1;
+    l->builtin_echo = true;
+    record_builtin(l, "echo.type", "echo");
+}
+
+// --- Models.
+
+void config_model_finish(struct config_loader *l, const struct config_node *at, void *base)
+{
+    struct config_model *m = base;
+    (void)at;
+    (void)l;
+    for (uint32_t i = 0; i < m->target_count; i++) {
+        struct config_target *t = (struct config_target *)&m->targets[i];
+        t->timeouts = m->timeouts; // the rest is inherited when all is read
+    }
+}
+
+void config_after_models(struct config_loader *l)
+{
+    struct config *c = l->config;
+    if (!l->builtin_echo || config_find_model(c, "echo") >= 0) return;
+    struct config_model *models = config_take(l->memory, (c->model_count + 1) * sizeof *models);
+    struct config_target *target = config_take(l->memory, sizeof *target);
+    if (!models || !target) return;
+    if (c->model_count) memcpy(models, c->models, c->model_count * sizeof *models);
+    target->provider = 0;
+    target->model = "echo";
+    target->timeouts = (struct config_timeouts){-1, -1, -1, -1, -1};
+    models[c->model_count] = (struct config_model){
+        .name = "echo", .targets = target, .target_count = 1, .timeouts = target->timeouts};
+    c->models = models;
+    c->model_count++;
+    const uint32_t mark = config_path_push_index(l, c->model_count - 1);
+    record_builtin(l, "name", "echo");
+    record_builtin(l, "targets[0].provider", "echo");
+    record_builtin(l, "targets[0].model", "echo");
+    config_path_pop(l, mark);
+}
+
+// --- Keys.
+
+void config_key_finish(struct config_loader *l, const struct config_node *at, void *base)
+{
+    const struct config_key *k = base;
+    if (k->key && k->name && strlen(k->key) < 20)
+        config_warn(l, at, "the key \"%s\" is shorter than 20 characters: short ones can be guessed",
+                    k->name);
+}
+
+// --- All of it.
+
+static void inherit(struct config_timeouts *t, const struct config_timeouts *from)
+{
+    if (t->connect_ns < 0) t->connect_ns = from->connect_ns;
+    if (t->first_byte_ns < 0) t->first_byte_ns = from->first_byte_ns;
+    if (t->first_token_ns < 0) t->first_token_ns = from->first_token_ns;
+    if (t->idle_ns < 0) t->idle_ns = from->idle_ns;
+    if (t->total_ns < 0) t->total_ns = from->total_ns;
+}
+
+static void inherit_all(struct config *c)
+{
+    for (uint32_t i = 0; i < c->provider_count; i++)
+        inherit((struct config_timeouts *)&c->providers[i].timeouts, &c->timeouts);
+    for (uint32_t i = 0; i < c->model_count; i++) {
+        for (uint32_t k = 0; k < c->models[i].target_count; k++) {
+            struct config_target *t = (struct config_target *)&c->models[i].targets[k];
+            inherit(&t->timeouts, &c->providers[t->provider].timeouts);
+        }
+    }
+}
+
+// Where a setting stands in the file; line 0 if it does not.
+static struct config_node place(const struct config_loader *l, const char *format, uint32_t index)
+{
+    char path[64];
+    struct config_node node = {.kind = CONFIG_SCALAR};
+    snprintf(path, sizeof path, format, index);
+    const struct config_setting *setting = config_setting_find(l->config, path);
+    if (setting) node.line = setting->line, node.column = setting->column;
+    return node;
+}
+
+// Two ways to write one address; the same text twice was seen before.
+static void check_listeners(struct config_loader *l)
+{
+    const struct config *c = l->config;
+    for (uint32_t i = 0; i < c->listener_count; i++) {
+        const struct io_addr *a = &c->listeners[i].address.addr;
+        if (a->sa.sa_family != AF_UNIX && io_addr_port(a) == 0) continue; // any free port
+        const struct config_node at = place(l, "listen[%u].address", i);
+        if (io_addr_eq(a, &c->metrics_address.addr))
+            config_complain(l, &at, "listen[%u].address is that of metrics.address", i);
+        for (uint32_t k = 0; k < i; k++)
+            if (io_addr_eq(a, &c->listeners[k].address.addr))
+                config_complain(l, &at, "listen[%u].address is that of listen[%u].address", i, k);
+    }
+}
+
+void config_top_finish(struct config_loader *l, const struct config_node *at, void *base)
+{
+    (void)at;
+    (void)base;
+    check_listeners(l);
+    inherit_all(l->config);
+    if (l->builtin_echo && !l->config->default_model) {
+        struct config_setting *setting = config_setting_find(l->config, "default_model");
+        l->config->default_model = "echo";
+        if (setting) setting->value = "echo", setting->from = built_in;
+    }
+}

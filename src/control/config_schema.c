@@ -1,0 +1,479 @@
+// The table of all keys: what a configuration may say. Parser, defaults, `ringway check --explain` and the
+// reference (config_write_reference) all read it, and a test holds packaging/config/ringway.yaml against
+// it. A new key is one entry here and one field in config.h.
+//
+// A text ends up in the documentation as it stands. A default is the text that would set it in the file.
+#include "control/config_priv.h"
+
+#define COUNT(array) (uint32_t)(sizeof(array) / sizeof(array)[0])
+#define AT(type, field) .offset = offsetof(struct type, field)
+#define LIST_AT(type, field, counter) AT(type, field), .count_offset = offsetof(struct type, counter)
+
+#define MS(n) ((n)*INT64_C(1000000))
+#define SEC(n) MS((n)*INT64_C(1000))
+#define MIN(n) SEC((n)*INT64_C(60))
+#define DAY(n) MIN((n)*INT64_C(1440))
+#define GB(n) ((n)*INT64_C(1024) * 1024 * 1024)
+
+static const char *const proxy_protocols[] = {"off", "v1", "v2", "any", NULL};
+static const char *const ios[] = {"auto", "io_uring", "epoll", NULL};
+static const char *const provider_types[] = {"openai", "vllm", "llamacpp", "ollama", "echo", NULL};
+static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const response_models[] = {"upstream", "requested", NULL};
+
+static_assert(CONFIG_PROXY_ANY == 3 && CONFIG_IO_EPOLL == 2 && CONFIG_PROVIDER_ECHO == 4, "order of choices");
+static_assert(CONFIG_LOG_DEBUG == 3 && CONFIG_MODEL_REQUESTED == 1, "order of choices");
+static_assert(sizeof(enum config_io) == sizeof(uint32_t), "a choice is stored as uint32_t");
+
+// --- Time limits upstream: the same keys at the top, where they have defaults, and for a provider or a
+// model, where they have none.
+#define TIMEOUTS(X) \
+    X("connect", connect_ns, "5s", MS(1), MIN(10), "To connect to the provider.") \
+    X("first_byte", first_byte_ns, "off", 0, DAY(1), \
+      "Streams only: from the request sent to the first byte of the answer, or off.") \
+    X("first_token", first_token_ns, "off", 0, DAY(1), \
+      "Streams only: from the request sent to the first token, or off.") \
+    X("idle", idle_ns, "5m", MS(1), DAY(1), "Between two receives of an answer that has begun.") \
+    X("total", total_ns, "10m", MS(1), DAY(7), \
+      "For the whole call. A call that does not stream waits this long.")
+
+#define TIMEOUT_TOP(name, field, value, least, most, text) \
+    {.key = name, \
+     .kind = CONFIG_K_DURATION, \
+     AT(config_timeouts, field), \
+     .def = value, \
+     .min = least, \
+     .max = most, \
+     .flags = (least) == 0 ? CONFIG_F_OFF : 0, \
+     .doc = text},
+#define TIMEOUT_OWN(name, field, value, least, most, text) \
+    {.key = name, \
+     .kind = CONFIG_K_DURATION, \
+     AT(config_timeouts, field), \
+     .min = least, \
+     .max = most, \
+     .flags = (least) == 0 ? CONFIG_F_OFF : 0, \
+     .doc = text},
+
+static const struct config_option timeout_options[] = {TIMEOUTS(TIMEOUT_TOP)};
+static const struct config_option own_timeout_options[] = {TIMEOUTS(TIMEOUT_OWN)};
+
+static const struct config_section timeouts_section = {
+    .name = "timeouts", .options = timeout_options, .count = COUNT(timeout_options)};
+static const struct config_section provider_timeouts_section = {
+    .name = "providers.NAME.timeouts", .options = own_timeout_options, .count = COUNT(own_timeout_options)};
+static const struct config_section model_timeouts_section = {
+    .name = "models[].timeouts", .options = own_timeout_options, .count = COUNT(own_timeout_options)};
+
+// --- Where clients come in.
+
+static const struct config_option listen_options[] = {
+    {.key = "address",
+     .kind = CONFIG_K_ADDRESS,
+     AT(config_listener, address),
+     .flags = CONFIG_F_REQUIRED | CONFIG_F_UNIX,
+     .doc = "IPv4:PORT, [IPv6]:PORT or unix:/path. 0.0.0.0 and [::] stand for all addresses."},
+    {.key = "proxy_protocol",
+     .kind = CONFIG_K_CHOICE,
+     AT(config_listener, proxy_protocol),
+     .choices = proxy_protocols,
+     .def = "off",
+     .doc =
+         "The load balancer in front sends the PROXY protocol, of this version. A connection without it is "
+         "refused, so never set it on a listener that clients reach themselves."},
+    {.key = "trusted_proxies",
+     .kind = CONFIG_K_VALUES,
+     .element = CONFIG_K_CIDR,
+     LIST_AT(config_listener, trusted_proxies, trusted_proxy_count),
+     .max = TRUSTED_PROXIES_MAX,
+     .def = "[]",
+     .doc = "Networks whose X-Forwarded-For is believed: the right-most address that is not in them is the "
+            "client."},
+};
+static const struct config_section listen_section = {.name = "listen[]",
+                                                     .options = listen_options,
+                                                     .count = COUNT(listen_options),
+                                                     .unique = {"address"},
+                                                     .size = sizeof(struct config_listener)};
+
+static const struct config_option metrics_options[] = {
+    {.key = "address",
+     .kind = CONFIG_K_ADDRESS,
+     AT(config, metrics_address),
+     .flags = CONFIG_F_UNIX | CONFIG_F_OFF,
+     .def = "127.0.0.1:9464",
+     .doc = "Where GET /metrics answers for Prometheus, without authentication; or off."},
+};
+static const struct config_section metrics_section = {
+    .name = "metrics", .options = metrics_options, .count = COUNT(metrics_options)};
+
+// --- Providers and models.
+
+static const struct config_option provider_options[] = {
+    {.key = "type",
+     .kind = CONFIG_K_CHOICE,
+     AT(config_provider, type),
+     .flags = CONFIG_F_REQUIRED,
+     .choices = provider_types,
+     .doc = "What speaks there. All of these speak OpenAI's dialect; echo is built in and needs no network."},
+    {.key = "base_url",
+     .kind = CONFIG_K_URL,
+     AT(config_provider, base_url),
+     .doc =
+         "http:// origin and path, with /v1; a slash at the end does not matter. ollama and vllm have their "
+         "usual one as default."},
+    {.key = "api_key",
+     .kind = CONFIG_K_SECRET,
+     AT(config_provider, api_key),
+     .flags = CONFIG_F_SECRET,
+     .min = 1,
+     .max = KIB(4),
+     .doc = "Sent as bearer token. What the client sent never goes up."},
+    {.key = "headers",
+     .kind = CONFIG_K_HEADERS,
+     LIST_AT(config_provider, headers, header_count),
+     .flags = CONFIG_F_SECRET,
+     .max = PROVIDER_HEADERS_MAX,
+     .doc = "More fields for every request to this provider, as NAME: VALUE."},
+    {.key = "timeouts",
+     .kind = CONFIG_K_SECTION,
+     AT(config_provider, timeouts),
+     .section = &provider_timeouts_section,
+     .doc = "Instead of those of the top level."},
+    {.key = "connect_to",
+     .kind = CONFIG_K_ADDRESS,
+     AT(config_provider, connect_to),
+     .flags = CONFIG_F_UNIX | CONFIG_F_PORT_OPTIONAL,
+     .doc = "Connect there instead of to what the host of base_url resolves to: IP, IP:PORT or unix:/path."},
+    {.key = "bind_address",
+     .kind = CONFIG_K_ADDRESS,
+     AT(config_provider, bind_address),
+     .flags = CONFIG_F_NO_PORT,
+     .doc = "The local IP address that connections to this provider leave from."},
+};
+static const struct config_section provider_section = {.name = "providers.NAME",
+                                                       .options = provider_options,
+                                                       .count = COUNT(provider_options),
+                                                       .size = sizeof(struct config_provider),
+                                                       .finish = config_provider_finish};
+static_assert(offsetof(struct config_provider, name) == 0, "a map's name is the first field");
+
+static const struct config_option target_options[] = {
+    {.key = "provider",
+     .kind = CONFIG_K_PROVIDER,
+     AT(config_target, provider),
+     .flags = CONFIG_F_REQUIRED,
+     .doc = "A name of providers."},
+    {.key = "model",
+     .kind = CONFIG_K_MODEL,
+     AT(config_target, model),
+     .flags = CONFIG_F_REQUIRED,
+     .min = 1,
+     .max = 256,
+     .doc = "What the provider calls the model."},
+};
+static const struct config_section target_section = {.name = "models[].targets[]",
+                                                     .options = target_options,
+                                                     .count = COUNT(target_options),
+                                                     .size = sizeof(struct config_target)};
+
+static const struct config_option model_options[] = {
+    {.key = "name",
+     .kind = CONFIG_K_MODEL,
+     AT(config_model, name),
+     .flags = CONFIG_F_REQUIRED,
+     .min = 1,
+     .max = 256,
+     .doc = "What clients ask for."},
+    {.key = "targets",
+     .kind = CONFIG_K_LIST,
+     LIST_AT(config_model, targets, target_count),
+     .flags = CONFIG_F_REQUIRED,
+     .section = &target_section,
+     .min = 1,
+     .max = 1,
+     .too_many = "a second target is not built yet: leave one",
+     .doc = "Who answers: one provider and its name of the model."},
+    {.key = "timeouts",
+     .kind = CONFIG_K_SECTION,
+     AT(config_model, timeouts),
+     .section = &model_timeouts_section,
+     .doc = "Instead of the provider's."},
+};
+static const struct config_section model_section = {.name = "models[]",
+                                                    .options = model_options,
+                                                    .count = COUNT(model_options),
+                                                    .unique = {"name"},
+                                                    .size = sizeof(struct config_model),
+                                                    .finish = config_model_finish};
+
+// --- Clients.
+
+static const struct config_option key_options[] = {
+    {.key = "name",
+     .kind = CONFIG_K_NAME,
+     AT(config_key, name),
+     .flags = CONFIG_F_REQUIRED,
+     .min = 1,
+     .max = 64,
+     .doc = "How logs call this key."},
+    {.key = "key",
+     .kind = CONFIG_K_SECRET,
+     AT(config_key, key),
+     .flags = CONFIG_F_REQUIRED | CONFIG_F_SECRET,
+     .min = 8,
+     .max = 512,
+     .doc = "What the client sends: 8 visible characters or more; below 20 there is a warning."},
+    {.key = "team",
+     .kind = CONFIG_K_NAME,
+     AT(config_key, team),
+     .min = 1,
+     .max = 64,
+     .def = "default",
+     .doc = "Whom it belongs to."},
+    {.key = "models",
+     .kind = CONFIG_K_VALUES,
+     .element = CONFIG_K_MODEL_REF,
+     LIST_AT(config_key, models, model_count),
+     .max = KEY_MODELS_MAX,
+     .def = "[]",
+     .doc = "The only models it may use: names of models, or PROVIDER/MODEL. Empty: all."},
+    {.key = "disabled",
+     .kind = CONFIG_K_BOOL,
+     AT(config_key, disabled),
+     .def = "false",
+     .doc = "Refuses this key without forgetting it."},
+};
+static const struct config_section key_section = {.name = "keys[]",
+                                                  .options = key_options,
+                                                  .count = COUNT(key_options),
+                                                  .unique = {"name", "key"},
+                                                  .size = sizeof(struct config_key),
+                                                  .finish = config_key_finish};
+
+static const struct config_option cors_options[] = {
+    {.key = "origins",
+     .kind = CONFIG_K_VALUES,
+     .element = CONFIG_K_ORIGIN,
+     LIST_AT(config, cors_origins, cors_origin_count),
+     .max = CORS_ENTRIES_MAX,
+     .def = "[\"*\"]",
+     .doc = "Web pages that may call: \"*\" or origins such as https://app.example.com."},
+    {.key = "headers",
+     .kind = CONFIG_K_VALUES,
+     .element = CONFIG_K_TOKEN,
+     LIST_AT(config, cors_headers, cors_header_count),
+     .max = CORS_ENTRIES_MAX,
+     .def = "[]",
+     .doc = "Request fields they may send beside the usual ones."},
+};
+static const struct config_section cors_section = {
+    .name = "cors", .options = cors_options, .count = COUNT(cors_options)};
+
+// --- The server's own limits.
+
+static const struct config_option limit_options[] = {
+    {.key = "connections",
+     .kind = CONFIG_K_COUNT,
+     AT(config_limits, connections),
+     .min = 1,
+     .max = CONNECTIONS_MAX,
+     .def = "20000",
+     .doc = "Clients connected at once. Lowered to (open files - 512) / 2 where that is less."},
+    {.key = "upload",
+     .kind = CONFIG_K_SIZE,
+     AT(config_limits, upload_bytes),
+     .min = KIB(1),
+     .max = HTTP_BODY_BYTES_MAX,
+     .def = "1GB",
+     .doc = "The body of a request that is streamed up: files, audio, images."},
+    {.key = "head",
+     .kind = CONFIG_K_SIZE32,
+     AT(config_limits, head_bytes),
+     .min = KIB(1),
+     .max = HTTP_HEAD_BYTES_MAX,
+     .def = "32KB",
+     .doc = "Request line and header fields together (431)."},
+    {.key = "body",
+     .kind = CONFIG_K_SIZE,
+     AT(config_limits, body_bytes),
+     .min = KIB(1),
+     .max = HTTP_BODY_BYTES_MAX,
+     .def = "32MB",
+     .doc = "The body of every other request (413)."},
+    {.key = "head_timeout",
+     .kind = CONFIG_K_DURATION,
+     AT(config_limits, head_timeout_ns),
+     .min = MS(1),
+     .max = MIN(10),
+     .def = "10s",
+     .doc = "From the first byte of a request to the end of its head (408)."},
+    {.key = "body_timeout",
+     .kind = CONFIG_K_DURATION,
+     AT(config_limits, body_timeout_ns),
+     .min = MS(1),
+     .max = DAY(1),
+     .def = "60s",
+     .doc = "For the whole body (408); between two receives of a body that is streamed up."},
+    {.key = "idle_timeout",
+     .kind = CONFIG_K_DURATION,
+     AT(config_limits, idle_timeout_ns),
+     .min = MS(1),
+     .max = DAY(1),
+     .def = "75s",
+     .doc = "A connection without a request is closed after it."},
+};
+static const struct config_section limits_section = {
+    .name = "limits", .options = limit_options, .count = COUNT(limit_options)};
+static_assert(CONNECTIONS == 20000 && HTTP_HEAD_BYTES == KIB(32) && HTTP_BODY_BYTES == MIB(32),
+              "the defaults above are those of limits.h");
+
+// --- The rest.
+
+static const struct config_option log_options[] = {
+    {.key = "level",
+     .kind = CONFIG_K_CHOICE,
+     AT(config, log_level),
+     .choices = log_levels,
+     .def = "info",
+     .doc = "What the process says on stderr."},
+    {.key = "access",
+     .kind = CONFIG_K_ACCESS,
+     AT(config, access),
+     .def = "stdout",
+     .doc = "One JSON line per request: stdout, syslog, off, or /path/of/a/file (opened again on SIGUSR1)."},
+};
+static const struct config_section log_section = {
+    .name = "log", .options = log_options, .count = COUNT(log_options)};
+
+static const struct config_option drain_options[] = {
+    {.key = "idle",
+     .kind = CONFIG_K_DURATION,
+     AT(config, drain_idle_ns),
+     .max = MIN(10),
+     .def = "5s",
+     .doc = "When told to stop, idle connections are kept this long, so that no request under way is lost."},
+    {.key = "timeout",
+     .kind = CONFIG_K_DURATION,
+     AT(config, drain_timeout_ns),
+     .max = DAY(1),
+     .def = "10m",
+     .doc = "Requests that are not done by then are cut."},
+};
+static const struct config_section drain_section = {
+    .name = "drain", .options = drain_options, .count = COUNT(drain_options)};
+
+static const struct config_option health_options[] = {
+    {.key = "ready_needs_target",
+     .kind = CONFIG_K_BOOL,
+     AT(config, ready_needs_target),
+     .def = "false",
+     .doc =
+         "/health/ready says 503 while no provider can be reached. Off, so that a provider's outage does not "
+         "take every node out of the load balancer."},
+};
+static const struct config_section health_section = {
+    .name = "health", .options = health_options, .count = COUNT(health_options)};
+
+static const struct config_option top_options[] = {
+    {.key = "listen",
+     .kind = CONFIG_K_LIST,
+     LIST_AT(config, listeners, listener_count),
+     .section = &listen_section,
+     .min = 1,
+     .max = LISTENERS_MAX,
+     .def = "[{ address: \"127.0.0.1:8080\" }]",
+     .doc = "Where clients connect."},
+    {.key = "metrics", .kind = CONFIG_K_SECTION, .section = &metrics_section, .doc = "For Prometheus."},
+    {.key = "workers",
+     .kind = CONFIG_K_COUNT,
+     AT(config, workers),
+     .flags = CONFIG_F_AUTO,
+     .min = 1,
+     .max = WORKERS_MAX,
+     .def = "auto",
+     .doc = "Threads that serve; auto: one per core this process may use, at most 16."},
+    {.key = "io",
+     .kind = CONFIG_K_CHOICE,
+     AT(config, io),
+     .choices = ios,
+     .def = "auto",
+     .doc = "How to talk to the kernel; auto: io_uring where it is allowed, else epoll."},
+    {.key = "memory",
+     .kind = CONFIG_K_SIZE,
+     AT(config, memory_bytes),
+     .flags = CONFIG_F_AUTO,
+     .min = MIB(16),
+     .max = GB(4096),
+     .def = "auto",
+     .doc = "For bodies and answers of all workers together; auto: half of the cgroup's limit, or of the "
+            "memory. Beyond it requests get 503."},
+    {.key = "service_name",
+     .kind = CONFIG_K_TEXT,
+     AT(config, service_name),
+     .min = 1,
+     .max = 64,
+     .def = "ringway",
+     .doc = "Shown by /health and in syslog."},
+    {.key = "base_path",
+     .kind = CONFIG_K_BASE_PATH,
+     AT(config, base_path),
+     .max = 256,
+     .def = "\"\"",
+     .doc = "Clients find the API also below this path, such as /api/v1 for /api/v1/chat/completions."},
+    {.key = "providers",
+     .kind = CONFIG_K_MAP,
+     LIST_AT(config, providers, provider_count),
+     .section = &provider_section,
+     .max = PROVIDERS_MAX,
+     .after = config_after_providers,
+     .doc = "Who answers, by a name of your choice. Without any there is one: echo, of type echo."},
+    {.key = "models",
+     .kind = CONFIG_K_LIST,
+     LIST_AT(config, models, model_count),
+     .section = &model_section,
+     .max = MODELS_MAX,
+     .after = config_after_models,
+     .doc = "Names for clients to ask for. PROVIDER/MODEL always works, too."},
+    {.key = "default_model",
+     .kind = CONFIG_K_MODEL_REF,
+     AT(config, default_model),
+     .min = 1,
+     .max = 320,
+     .doc = "For requests to /v1/chat that name none."},
+    {.key = "default_provider",
+     .kind = CONFIG_K_PROVIDER,
+     AT(config, default_provider),
+     .doc = "For requests that have no model to go by, such as files."},
+    {.key = "keys",
+     .kind = CONFIG_K_LIST,
+     LIST_AT(config, keys, key_count),
+     .section = &key_section,
+     .max = KEYS_IN_FILE_MAX,
+     .doc = "Keys of clients."},
+    {.key = "cors", .kind = CONFIG_K_SECTION, .section = &cors_section, .doc = "Calls from web pages."},
+    {.key = "limits",
+     .kind = CONFIG_K_SECTION,
+     AT(config, limits),
+     .section = &limits_section,
+     .doc = "The server's own limits."},
+    {.key = "timeouts",
+     .kind = CONFIG_K_SECTION,
+     AT(config, timeouts),
+     .section = &timeouts_section,
+     .doc = "Upstream time limits; a provider or model may have its own."},
+    {.key = "log", .kind = CONFIG_K_SECTION, .section = &log_section, .doc = "Logs."},
+    {.key = "drain", .kind = CONFIG_K_SECTION, .section = &drain_section, .doc = "How to stop."},
+    {.key = "response_model",
+     .kind = CONFIG_K_CHOICE,
+     AT(config, response_model),
+     .choices = response_models,
+     .def = "upstream",
+     .doc = "What `model` says in answers: the provider's word, or the name that was asked for."},
+    {.key = "health", .kind = CONFIG_K_SECTION, .section = &health_section, .doc = "Health routes."},
+};
+
+const struct config_section config_top = {
+    .name = "", .options = top_options, .count = COUNT(top_options), .finish = config_top_finish};
+
+static_assert(COUNT(top_options) <= CONFIG_OPTIONS_PER_SECTION_MAX, "sort_out() has room for so many");
