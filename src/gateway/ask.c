@@ -1,0 +1,219 @@
+// See ask.h.
+#include "gateway/ask.h"
+
+#include "gateway/echo.h"
+#include "gateway/worker.h"
+
+static struct io_loop *loop_of(const struct ask *a)
+{
+    return &a->worker->loop;
+}
+
+static int64_t now(const struct ask *a)
+{
+    return loop_of(a)->now_ns;
+}
+
+// The earlier of the total time limit and `span_ns` from now (0: off).
+static int64_t until(const struct ask *a, int64_t span_ns)
+{
+    return clock_earlier(a->total_until_ns, clock_deadline(now(a), span_ns));
+}
+
+// --- Failing: every error gets the words that fit it.
+
+static int fail(struct ask *a, int err, enum rw_end end, const char *detail)
+{
+    a->end = end;
+    a->detail = detail;
+    return err;
+}
+
+static int fail_cancelled(struct ask *a)
+{
+    const enum rw_end why = fiber_cancelled();
+    return fail(a, -ECANCELED, why != END_OK ? why : END_CLIENT_GONE, NULL);
+}
+
+static int fail_connect(struct ask *a, int err)
+{
+    switch (err) {
+    case -ECANCELED: return fail_cancelled(a);
+    case -ETIME: return fail(a, err, END_UPSTREAM_CONNECT, "no connection within timeouts.connect");
+    case -ECONNREFUSED: return fail(a, err, END_UPSTREAM_CONNECT, "the connection was refused");
+    case -EHOSTUNREACH:
+        return fail(a, err, END_UPSTREAM_CONNECT, "its address is not known or not reachable");
+    case -EMFILE: return fail(a, err, END_OVERLOADED, "too many connections to this provider");
+    case RW_E_BUDGET:
+    case -ENOMEM: return fail(a, err, END_OVERLOADED, "memory");
+    default: return fail(a, err, END_UPSTREAM_CONNECT, "the connection failed");
+    }
+}
+
+// While the answer is awaited or read. `began`: some of it was there.
+static int fail_answer(struct ask *a, int err, bool began, const char *time_limit)
+{
+    switch (err) {
+    case -ECANCELED: return fail_cancelled(a);
+    case -ETIME:
+        return fail(a, err, END_UPSTREAM_TIMEOUT,
+                    now(a) >= a->total_until_ns ? "timeouts.total" : time_limit);
+    case RW_E_BAD: return fail(a, err, END_UPSTREAM_BROKEN, a->up->bad_reason);
+    case RW_E_TOO_LARGE: return fail(a, err, END_UPSTREAM_BROKEN, "it is larger than limits.body");
+    case RW_E_BUDGET: return fail(a, err, END_OVERLOADED, "memory");
+    default:
+        return began ? fail(a, err, END_TRUNCATED, "the connection was lost")
+                     : fail(a, err, END_UPSTREAM_BROKEN, "the connection was closed before an answer");
+    }
+}
+
+// --- One attempt.
+
+// Request line and fields, in the arena, as iov[0].
+static int request_head(struct ask *a, struct iovec *ret)
+{
+    const struct plan_provider *p = a->provider;
+    const uint32_t cap = 256 + p->path_prefix.n + a->path.n + p->head_fields.n + a->fields.n;
+    uint8_t *bytes = arena_alloc(a->arena, cap);
+    if (!bytes) return RW_E_BUDGET;
+    struct http_writer w = http_writer(bytes, cap);
+    http_write_raw(&w, http_method_name(a->method));
+    http_write_raw(&w, SPAN(" "));
+    http_write_raw(&w, p->path_prefix);
+    http_write_raw(&w, a->path);
+    http_write_raw(&w, SPAN(" HTTP/1.1\r\n"));
+    http_write_raw(&w, p->head_fields);
+    http_write_raw(&w, a->fields);
+    if (a->upload && a->upload->framing.kind == HTTP_BODY_CHUNKED)
+        http_write_raw(&w, SPAN("transfer-encoding: chunked\r\n"));
+    else if (a->method == HTTP_POST)
+        http_write_field_u64(&w, SPAN("content-length"),
+                             a->upload ? a->upload->framing.length : a->body_bytes);
+    const uint32_t n = http_write_end(&w);
+    MUST(n > 0);
+    *ret = (struct iovec){.iov_base = bytes, .iov_len = n};
+    return 0;
+}
+
+// Passes the client's body on piece by piece. 0 also when the answer began before its end.
+static int send_upload(struct ask *a, struct iovec *head)
+{
+    struct call *call = a->upload;
+    const bool chunked = call->framing.kind == HTTP_BODY_CHUNKED;
+    int r = up_send(a->up, head, 1, until(a, a->timeouts->idle_ns));
+    while (r == 0) {
+        struct span piece;
+        r = call->ops->body_read(call, a->upload_bytes_max, clock_deadline(now(a), a->upload_idle_ns),
+                                 &piece);
+        if (r < 0) {
+            a->client_failed = true;
+            return r;
+        }
+        uint8_t size[HTTP_CHUNK_SIZE_BYTES_MAX];
+        static char crlf[] = "\r\n", last[] = HTTP_CHUNK_LAST;
+        struct iovec iov[3];
+        uint32_t n = 0;
+        if (r == 1) {
+            if (chunked)
+                iov[n++] = (struct iovec){.iov_base = size, .iov_len = http_write_chunk_size(size, piece.n)};
+            iov[n++] = (struct iovec){.iov_base = (void *)(uintptr_t)piece.p, .iov_len = piece.n};
+            if (chunked) iov[n++] = (struct iovec){.iov_base = crlf, .iov_len = 2};
+        } else if (chunked) {
+            iov[n++] = (struct iovec){.iov_base = last, .iov_len = sizeof last - 1};
+        }
+        const bool end = r == 0;
+        r = n > 0 ? up_send(a->up, iov, n, until(a, a->timeouts->idle_ns)) : 0;
+        if (end || (r == 0 && !a->up->sent_all)) break;
+    }
+    return r;
+}
+
+static int send_request(struct ask *a)
+{
+    struct iovec iov[1 + ASK_BODY_IOV_MAX];
+    const int r = request_head(a, &iov[0]);
+    if (r < 0) return r;
+    if (a->upload) return send_upload(a, &iov[0]);
+    memcpy(&iov[1], a->body, a->body_iov * sizeof *iov);
+    return up_send(a->up, iov, 1 + a->body_iov, until(a, a->timeouts->idle_ns));
+}
+
+// *ret_stale: the pooled connection had been closed by the provider; nothing of an answer came.
+static int attempt(struct ask *a, bool fresh, bool *ret_stale)
+{
+    *ret_stale = false;
+    struct up_origin *o = &a->worker->origins[a->provider->origin];
+    int r = up_take(o, fresh, until(a, a->timeouts->connect_ns), &a->up);
+    if (r < 0) return fail_connect(a, r);
+    a->attempts++;
+    r = send_request(a);
+    a->sent_ns = now(a);
+    if (a->client_failed) return r;
+    const int64_t first = a->stream ? a->timeouts->first_byte_ns : 0;
+    if (r == 0) r = up_head(a->up, a->method, until(a, first), a->head);
+    a->head_ns = now(a);
+    a->waited_ns += a->head_ns - a->sent_ns;
+    if (r == 0) return 0;
+    *ret_stale = a->up->reused && !a->up->answered && r != -ETIME && r != -ECANCELED && !a->upload;
+    if (*ret_stale) a->up->origin->stale_total++;
+    return fail_answer(a, r, false, "timeouts.first_byte");
+}
+
+static void answer_began(struct ask *a)
+{
+    a->status = a->head->status;
+    a->content_type = arena_copy(a->arena, http_value(a->head, HTTP_N_CONTENT_TYPE));
+    const struct span coding = http_value(a->head, HTTP_N_CONTENT_ENCODING);
+    a->coded = coding.n > 0 && !span_ieq(coding, SPAN("identity"));
+    a->whole_length_known = a->up->framing.kind == HTTP_BODY_LENGTH || a->up->framing.kind == HTTP_BODY_NONE;
+    a->length = a->up->framing.length;
+}
+
+int ask_open(struct ask *a)
+{
+    a->total_until_ns = clock_deadline(now(a), a->timeouts->total_ns);
+    if (a->provider->kind == PLAN_ECHO) return echo_open(a);
+    a->head = arena_alloc(a->arena, sizeof *a->head);
+    if (!a->head) return fail(a, RW_E_BUDGET, END_OVERLOADED, "memory");
+    bool stale;
+    int r = attempt(a, false, &stale);
+    if (r < 0 && stale) {
+        up_give(a->up);
+        a->up = NULL;
+        r = attempt(a, true, &stale);
+    }
+    if (r == 0) answer_began(a);
+    return r;
+}
+
+// --- The answer.
+
+int ask_whole(struct ask *a, uint64_t max, struct span *ret)
+{
+    if (a->generator) return echo_whole(a, ret);
+    const int64_t from = now(a);
+    // A call that does not stream waits until total; idle holds between bytes of a body that has begun.
+    const int r = up_body_whole(a->up, max, a->total_until_ns, ret);
+    a->waited_ns += now(a) - from;
+    return r < 0 ? fail_answer(a, r, true, "timeouts.idle") : 0;
+}
+
+int ask_piece(struct ask *a, struct span *ret)
+{
+    if (a->generator) return echo_piece(a, ret);
+    const int64_t from = now(a);
+    const int r = up_body(a->up, until(a, a->timeouts->idle_ns), ret);
+    a->waited_ns += now(a) - from;
+    return r < 0 ? fail_answer(a, r, true, "timeouts.idle") : r;
+}
+
+bool ask_ended(const struct ask *a)
+{
+    return a->generator ? echo_ended(a) : a->up->body_done;
+}
+
+void ask_close(struct ask *a)
+{
+    if (a->up) up_give(a->up);
+    a->up = NULL;
+}

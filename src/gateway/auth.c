@@ -1,0 +1,50 @@
+// Who asks. A key comes in any of the headers that the SDKs use, or as ?key=; all that are there must be the same one. Keys are
+// never compared as they are: what is looked up is their HMAC under a secret of this plan.
+#include "gateway/exchange.h"
+#include "wire/url.h"
+
+static struct span bearer(struct span value)
+{
+    static const char scheme[] = "bearer ";
+    const uint32_t n = sizeof scheme - 1;
+    if (value.n < n || !span_ieq((struct span){value.p, n}, SPAN("bearer "))) return (struct span){NULL, 0};
+    return span_trim(span_from(value, n));
+}
+
+// False: two different ones. *key stays {NULL, 0} if there is none.
+static bool add(struct span *key, struct span one)
+{
+    if (one.n == 0) return true;
+    if (key->n == 0) {
+        *key = one;
+        return true;
+    }
+    return key->n == one.n && crypto_equal(key->p, one.p, one.n);
+}
+
+static bool key_of(const struct http_head *head, struct span *key)
+{
+    static const enum http_name names[] = {HTTP_N_X_API_KEY, HTTP_N_API_KEY, HTTP_N_X_GOOG_API_KEY};
+    struct span query = {NULL, 0};
+    bool same = add(key, bearer(http_value(head, HTTP_N_AUTHORIZATION)));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        same = same && !http_is_doubled(head, names[i]) && add(key, http_value(head, names[i]));
+    }
+    if (head->has_query && url_query_find(http_query(head), SPAN("key"), &query) > 0)
+        same = same && add(key, query);
+    return same;
+}
+
+enum stage exchange_authenticate(struct exchange *x)
+{
+    if (x->route->kind == ROUTE_HEALTH || x->route->kind == ROUTE_READY) return STAGE_GO;
+    struct span key = {NULL, 0};
+    if (!key_of(&x->call->head, &key)) return exchange_fail(x, END_KEYS_CONTRADICT, NULL);
+    if (key.n == 0) return exchange_fail(x, END_NO_KEY, NULL);
+    uint8_t digest[CRYPTO_SHA256_BYTES];
+    crypto_hmac(&x->plan->key_hmac, key.p, key.n, digest);
+    const struct plan_key *found = map_get(&x->plan->key_by_digest, span_of(digest, sizeof digest));
+    if (!found || found->disabled) return exchange_fail(x, END_BAD_KEY, NULL);
+    x->key = found;
+    return STAGE_GO;
+}

@@ -1,0 +1,101 @@
+// The body: read whole, validated in one pass, and the few fields of it that the gateway reads.
+#include "gateway/exchange.h"
+#include "gateway/worker.h"
+
+// Large texts are scanned in slices, so that one request never holds up the others of its worker for long.
+#define SCAN_SLICE_BYTES IO_BYTES_PER_SLICE
+#define CHOICES_MAX 128
+
+static struct json_fields table;
+
+void request_tables(void)
+{
+    static const char *const paths[FIELD_COUNT] = {
+        [FIELD_MODEL] = "model",
+        [FIELD_STREAM] = "stream",
+        [FIELD_OPTIONS] = "stream_options",
+        [FIELD_INCLUDE_USAGE] = "stream_options.include_usage",
+        [FIELD_N] = "n",
+    };
+    json_fields_make(&table, paths, FIELD_COUNT);
+}
+
+enum stage exchange_read(struct exchange *x)
+{
+    struct call *call = x->call;
+    if (x->route->kind != ROUTE_PASS_JSON) return STAGE_GO;
+    const int64_t from = call->loop->now_ns;
+    const int64_t until = clock_deadline(from, x->plan->body_timeout_ns);
+    const enum rw_err err = call->ops->body_whole(call, x->plan->body_bytes_max, until, &x->body);
+    x->client_wait_ns += call->loop->now_ns - from;
+    return err ? exchange_fail_client(x, (int)err) : STAGE_GO;
+}
+
+static enum stage bad_json(struct exchange *x, const struct json_scan *s)
+{
+    char text[80];
+    const uint32_t n = json_scan_say(s, text, sizeof text);
+    return exchange_fail_text(x, END_BAD_JSON, span_of(text, n), SPAN(""), SPAN(""));
+}
+
+static enum stage bad_field(struct exchange *x, const char *field, const char *what)
+{
+    x->param = field;
+    return exchange_fail_text(x, END_BAD_FIELD, SPAN("The field '"), span_str(field), span_str(what));
+}
+
+// What the fields mean. null is the same as absent.
+static enum stage read_fields(struct exchange *x)
+{
+    static const char *const names[FIELD_COUNT] = {"model", "stream", "stream_options",
+                                                   "stream_options.include_usage", "n"};
+    const struct json_value *v = x->scan->value;
+    for (int i = 0; i < FIELD_COUNT; i++)
+        if (v[i].duplicate) return bad_field(x, names[i], "' is given twice. Send it once.");
+
+    const struct json_value *model = &v[FIELD_MODEL];
+    if (model->type == JSON_STRING) {
+        uint8_t *buf = arena_alloc(x->call->arena, model->len);
+        if (!buf) return exchange_fail(x, END_OVERLOADED, "memory");
+        if (json_string(json_text(x->body.p, model), JSON_LONE_REFUSE, buf, model->len, &x->model_named))
+            return bad_field(x, "model", "' holds half of a surrogate pair.");
+        if (x->model_named.n > ACCESS_PATH_BYTES_MAX)
+            return bad_field(x, "model", "' is longer than any model's name.");
+    } else if (model->type > JSON_NULL) {
+        return bad_field(x, "model", "' must be a string.");
+    }
+
+    const uint8_t stream = v[FIELD_STREAM].type;
+    if (stream > JSON_TRUE) return bad_field(x, "stream", "' must be true or false.");
+    x->stream = stream == JSON_TRUE;
+    const uint8_t options = v[FIELD_OPTIONS].type;
+    if (options > JSON_NULL && options != JSON_OBJECT)
+        return bad_field(x, "stream_options", "' must be an object.");
+    const uint8_t usage = v[FIELD_INCLUDE_USAGE].type;
+    if (usage > JSON_TRUE) return bad_field(x, "stream_options.include_usage", "' must be true or false.");
+    x->usage_asked = usage == JSON_TRUE;
+    uint64_t n = 1;
+    if (v[FIELD_N].type > JSON_NULL &&
+        (!json_u64(json_text(x->body.p, &v[FIELD_N]), &n) || n < 1 || n > CHOICES_MAX))
+        return bad_field(x, "n", "' must be a whole number from 1 to 128.");
+    x->choices = (uint32_t)n;
+    return STAGE_GO;
+}
+
+enum stage exchange_scan(struct exchange *x)
+{
+    if (x->route->kind != ROUTE_PASS_JSON) return STAGE_GO;
+    struct json_scan *s = arena_alloc(x->call->arena, sizeof *s);
+    if (!s) return exchange_fail(x, END_OVERLOADED, "memory");
+    json_scan_init(s, &table, JSON_TOP_OBJECT);
+    int r = JSON_NEED_MORE;
+    for (uint32_t n = 0; r == JSON_NEED_MORE;) {
+        n = x->body.n - n > SCAN_SLICE_BYTES ? n + SCAN_SLICE_BYTES : x->body.n;
+        const bool final = n == x->body.n;
+        r = json_scan_feed(s, x->body.p, n, final);
+        if (!final && r == JSON_NEED_MORE && fiber_yield() < 0) return exchange_fail_client(x, -ECANCELED);
+    }
+    if (r < 0) return bad_json(x, s);
+    x->scan = s;
+    return read_fields(x);
+}

@@ -1,0 +1,123 @@
+// The exchange: the life of one request, from its head to the line in the log. exchange.c tells the story; each stage is in a
+// file of its own and is handed the exchange.
+//
+// Owner    the call's arena holds the exchange; it ends with the handler.
+// Thread   the worker's, in a fiber.
+#ifndef RINGWAY_GATEWAY_EXCHANGE_H
+#define RINGWAY_GATEWAY_EXCHANGE_H
+
+#include "gateway/ask.h"
+#include "gateway/plan.h"
+#include "gateway/route.h"
+#include "net/call.h"
+#include "wire/json.h"
+
+struct worker;
+
+// What a stage says.
+enum stage {
+    STAGE_GO, // the next stage
+    STAGE_DONE, // answered; settle
+    STAGE_FAIL, // x->end says why; answer with an error if that is still possible, then settle
+};
+
+#define REQUEST_ID_BYTES 26
+#define CROSSED_FIELDS_MAX 8
+
+// Counts as the provider gave them; -1: not known.
+struct usage {
+    int64_t input_tokens;
+    int64_t output_tokens;
+    int64_t cached_tokens;
+    int64_t reasoning_tokens;
+};
+
+// What the gateway reads of a request's JSON body: indices of struct json_scan.value, in the order of body.c's table.
+enum request_field {
+    FIELD_MODEL,
+    FIELD_STREAM,
+    FIELD_OPTIONS,
+    FIELD_INCLUDE_USAGE,
+    FIELD_N,
+    FIELD_COUNT,
+};
+
+struct exchange {
+    struct call *call;
+    struct worker *worker;
+    const struct plan *plan;
+    const struct route *route;
+    struct span path; // without base_path and query
+    struct span rest; // behind the route's path
+    uint8_t request_id[REQUEST_ID_BYTES];
+    struct span client_request_id;
+    const struct plan_key *key;
+    struct span body;
+    struct json_scan *scan; // of the body; done
+    struct span model_named; // the field model, unescaped; n 0: absent
+    struct span model_asked; // that, or the default
+    bool stream; // the client wants an event stream
+    bool usage_asked; // and its usage event
+    uint32_t choices; // n
+    struct span upstream_model;
+    const struct plan_model *model; // NULL: provider/model
+    const struct plan_provider *provider;
+    struct ask ask;
+    bool asked; // ask_open() was called
+    bool streaming; // an event stream was begun to the client
+    bool error_sent; // an error event was passed on or written
+    bool retry_after;
+    // Fields of the provider's head that cross.
+    struct call_field crossed[CROSSED_FIELDS_MAX];
+    uint32_t crossed_count;
+    int64_t client_wait_ns; // waiting for the client to send its body or to take the answer
+    struct usage usage;
+    struct span upstream_request_id;
+    int64_t first_token_ns;
+    // How it ended. detail completes the end's text; param names the field at fault.
+    enum rw_end end;
+    const char *detail;
+    const char *param;
+    const char *allow; // methods, for 405
+    uint64_t answer_bytes; // of bodies, for the log
+};
+
+// Once in the process, before there are threads: the tables of JSON fields.
+void exchange_tables(void);
+
+// The handler of h1.h. Returns when everything about the call is done.
+void exchange_run(struct call *call, struct worker *worker);
+
+// --- The stages, in the order of life.
+enum stage exchange_identify(struct exchange *x); // head.c: route, method, CORS preflight
+enum stage exchange_authenticate(struct exchange *x); // auth.c: who asks
+enum stage exchange_inform(struct exchange *x); // inform.c: health, models: answered from here
+enum stage exchange_read(struct exchange *x); // body.c: the whole body, or nothing for a streamed one
+enum stage exchange_scan(struct exchange *x); // body.c: valid JSON, and what we read of it
+enum stage exchange_route(struct exchange *x); // target.c: model and provider
+enum stage exchange_ask(struct exchange *x); // request.c: the provider's request, until an answer began
+enum stage exchange_relay(struct exchange *x); // relay.c: the answer, whole or streamed
+void exchange_refuse(struct exchange *x); // refuse.c: an error in the client's dialect
+void exchange_settle(struct exchange *x); // settle.c: metrics, log
+
+// --- For stages.
+void request_tables(void); // body.c
+void answer_tables(void); // meter.c
+enum stage exchange_fail(struct exchange *x, enum rw_end end, const char *detail);
+// The same with a text put together of three pieces (any may be empty), kept in the arena.
+enum stage exchange_fail_text(struct exchange *x, enum rw_end end, struct span a, struct span b,
+                              struct span c);
+// Of an error of call.h's functions while the request is read.
+enum stage exchange_fail_client(struct exchange *x, int err);
+// The ask's failure becomes the exchange's.
+enum stage exchange_fail_ask(struct exchange *x, int err);
+
+// Fields that every answer carries: request id, CORS, and what is known of the provider. Returns their number, at most
+// CALL_FIELDS_MAX less 4.
+uint32_t exchange_fields(struct exchange *x, struct call_field *fields);
+// A whole answer of ours.
+enum stage exchange_reply(struct exchange *x, uint16_t status, struct span content_type, struct span body);
+// How long a write to the client may take.
+int64_t exchange_write_until(const struct exchange *x);
+
+#endif

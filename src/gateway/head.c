@@ -1,0 +1,69 @@
+// What the head says: the first stage. Nothing here waits.
+#include "gateway/exchange.h"
+#include "gateway/worker.h"
+#include "wire/url.h"
+
+// A client's own id is kept for the log if it is short and printable.
+#define CLIENT_REQUEST_ID_BYTES_MAX 128
+
+static struct span client_request_id(const struct http_head *head)
+{
+    const struct span id = http_value(head, HTTP_N_X_REQUEST_ID);
+    return id.n <= CLIENT_REQUEST_ID_BYTES_MAX ? id : (struct span){NULL, 0};
+}
+
+// The path behind base_path; false if it does not begin with it.
+static bool strip_base(const struct plan *plan, struct span *path)
+{
+    const struct span base = plan->base_path;
+    if (base.n == 0) return true;
+    if (!span_starts(*path, base) || (path->n > base.n && path->p[base.n] != '/')) return false;
+    *path = path->n > base.n ? span_from(*path, base.n) : SPAN("/");
+    return true;
+}
+
+static enum stage preflight(struct exchange *x)
+{
+    struct call_field fields[CALL_FIELDS_MAX];
+    const uint32_t n = exchange_fields(x, fields);
+    const struct call_reply reply = {.fields = fields, .field_count = n, .status = 204};
+    x->call->ops->reply_start(x->call, &reply);
+    const int r = x->call->ops->reply_write(x->call, NULL, 0, true, exchange_write_until(x));
+    return r < 0 ? exchange_fail_client(x, r) : STAGE_DONE;
+}
+
+static const char *allow_text(uint32_t methods)
+{
+    return methods == ROUTE_POST ? "POST, OPTIONS" : "GET, HEAD, OPTIONS";
+}
+
+enum stage exchange_identify(struct exchange *x)
+{
+    const struct call *call = x->call;
+    const struct http_head *head = &call->head;
+    x->route = route_find(SPAN(""), &x->rest);
+    if (call->bad != END_OK) return exchange_fail(x, call->bad, call->bad_reason);
+    x->client_request_id = client_request_id(head);
+    x->path = http_path(head);
+    if (head->method == HTTP_OPTIONS && x->path.n == 1 && x->path.p[0] == '*') return preflight(x);
+    if (url_path_check(x->path) == URL_PATH_BAD)
+        return exchange_fail(x, END_BAD_REQUEST, "the path holds dot segments or malformed escapes");
+    struct span path = x->path;
+    const bool ours = strip_base(x->plan, &path);
+    // Probes find their routes with and without the prefix.
+    x->route = route_find(ours ? path : x->path, &x->rest);
+    if (ours) x->path = path;
+    else if (x->route->kind != ROUTE_HEALTH && x->route->kind != ROUTE_READY)
+        x->route = route_find(SPAN(""), &x->rest);
+    if (x->route->kind == ROUTE_NONE)
+        return exchange_fail_text(x, END_NO_ROUTE, http_method_text(head), SPAN(" "), x->path);
+    if (head->method == HTTP_OPTIONS) return preflight(x);
+    if (!(x->route->methods & 1u << head->method) || head->method == HTTP_METHOD_OTHER) {
+        x->allow = allow_text(x->route->methods);
+        return exchange_fail_text(x, END_BAD_METHOD, http_method_text(head),
+                                  SPAN(" is not served here, use "),
+                                  span_str(x->route->methods == ROUTE_POST ? "POST" : "GET"));
+    }
+    if (head->framing.websocket) return exchange_fail(x, END_UPGRADE, NULL);
+    return STAGE_GO;
+}

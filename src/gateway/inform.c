@@ -1,0 +1,111 @@
+// What is answered from here: health, readiness, models.
+#include "base/fmt.h"
+#include "gateway/exchange.h"
+#include "gateway/worker.h"
+#include "wire/url.h"
+
+// One entry of the list is at most this long: two names and the rest.
+#define MODEL_ENTRY_BYTES(name, owner) (FMT_JSON_BYTES((name).n) + FMT_JSON_BYTES((owner).n) + 96)
+
+static enum stage health(struct exchange *x)
+{
+    const struct plan *plan = x->plan;
+    const uint32_t cap = 160 + FMT_JSON_BYTES(plan->service_name.n) + FMT_JSON_BYTES(plan->version.n);
+    char *text = arena_alloc(x->call->arena, cap);
+    if (!text) return exchange_fail(x, END_OVERLOADED, "memory");
+    struct fmt f;
+    struct fmt_time clock = {0};
+    fmt_init(&f, text, cap);
+    fmt_str(&f, "{\"status\":\"healthy\",\"service\":");
+    fmt_json_string(&f, plan->service_name);
+    fmt_str(&f, ",\"timestamp\":\"");
+    fmt_time_iso(&f, &clock, x->worker->loop.wall_ns);
+    fmt_str(&f, "\",\"version\":");
+    fmt_json_string(&f, plan->version);
+    fmt_str(&f, "}");
+    return exchange_reply(x, 200, SPAN("application/json"), fmt_text(&f));
+}
+
+static enum stage ready(struct exchange *x)
+{
+    const struct worker *w = x->worker;
+    if (w->draining)
+        return exchange_reply(x, 503, SPAN("application/json"), SPAN("{\"status\":\"draining\"}"));
+    if (!w->ready) return exchange_reply(x, 503, SPAN("application/json"), SPAN("{\"status\":\"starting\"}"));
+    return exchange_reply(x, 200, SPAN("application/json"), SPAN("{\"status\":\"ready\"}"));
+}
+
+static bool may_use(const struct plan_key *key, struct span model)
+{
+    if (key->model_count == 0) return true;
+    for (uint32_t i = 0; i < key->model_count; i++)
+        if (span_eq(key->models[i], model)) return true;
+    return false;
+}
+
+static void entry(struct fmt *f, struct span name, struct span owner)
+{
+    fmt_str(f, "{\"id\":");
+    fmt_json_string(f, name);
+    fmt_str(f, ",\"object\":\"model\",\"created\":0,\"owned_by\":");
+    fmt_json_string(f, owner);
+    fmt_str(f, "}");
+}
+
+static enum stage models(struct exchange *x)
+{
+    const struct plan *plan = x->plan;
+    uint64_t cap = 64;
+    for (uint32_t i = 0; i < plan->model_count; i++)
+        cap += MODEL_ENTRY_BYTES(plan->models[i].name, plan->providers[plan->models[i].provider].name);
+    char *text = cap <= UINT32_MAX ? arena_alloc(x->call->arena, (uint32_t)cap) : NULL;
+    if (!text) return exchange_fail(x, END_OVERLOADED, "memory");
+    struct fmt f;
+    fmt_init(&f, text, (uint32_t)cap);
+    fmt_str(&f, "{\"object\":\"list\",\"data\":[");
+    bool first = true;
+    for (uint32_t i = 0; i < plan->model_count; i++) {
+        const struct plan_model *m = &plan->models[i];
+        if (!may_use(x->key, m->name)) continue;
+        if (!first) fmt_str(&f, ",");
+        first = false;
+        entry(&f, m->name, plan->providers[m->provider].name);
+    }
+    fmt_str(&f, "]}");
+    return exchange_reply(x, 200, SPAN("application/json"), fmt_text(&f));
+}
+
+static enum stage model(struct exchange *x)
+{
+    uint8_t name[ACCESS_PATH_BYTES_MAX];
+    struct span decoded;
+    const struct plan_model *m = NULL;
+    if (url_decode(x->rest, false, name, sizeof name, &decoded) == RW_OK)
+        m = map_get(&x->plan->model_by_name, decoded);
+    if (!m || !may_use(x->key, m->name))
+        return exchange_fail_text(
+            x, END_NO_MODEL, SPAN("The model '"), x->rest,
+            SPAN("' does not exist or this key may not use it. GET /v1/models lists those it may."));
+    const struct span owner = x->plan->providers[m->provider].name;
+    const uint32_t cap = MODEL_ENTRY_BYTES(m->name, owner);
+    char *text = arena_alloc(x->call->arena, cap);
+    if (!text) return exchange_fail(x, END_OVERLOADED, "memory");
+    struct fmt f;
+    fmt_init(&f, text, cap);
+    entry(&f, m->name, owner);
+    return exchange_reply(x, 200, SPAN("application/json"), fmt_text(&f));
+}
+
+enum stage exchange_inform(struct exchange *x)
+{
+    switch (x->route->kind) {
+    case ROUTE_HEALTH: return health(x);
+    case ROUTE_READY: return ready(x);
+    case ROUTE_MODELS: return models(x);
+    case ROUTE_MODEL: return model(x);
+    case ROUTE_NONE:
+    case ROUTE_PASS_JSON:
+    case ROUTE_PASS_BODY: break;
+    }
+    return STAGE_GO;
+}

@@ -1,0 +1,32 @@
+// The meter: reads usage, finish reasons and errors out of a provider's answer in passing, and says what kind of event it is.
+// It changes nothing.
+//
+// Thread   the worker's. Never suspends. The tables are made by answer_tables(), once in the process.
+#ifndef RINGWAY_GATEWAY_METER_H
+#define RINGWAY_GATEWAY_METER_H
+
+#include "gateway/exchange.h"
+
+struct meter {
+    struct json_scan scan; // of the event looked at last; model is value[METER_MODEL]
+    bool first_token; // content was seen
+    bool finished; // a finish reason was seen
+    bool done; // [DONE]
+};
+
+enum meter_field { METER_MODEL, METER_USAGE };
+
+enum meter_event {
+    METER_PLAIN, // goes on as it is
+    METER_USAGE_ONLY, // the usage event that ends a stream: no choices
+    METER_ERROR, // the provider's error, in the stream
+    METER_DONE, // [DONE]
+    METER_BAD, // not JSON
+};
+
+void meter_init(struct meter *m);
+enum meter_event meter_event(struct meter *m, struct span data, struct usage *usage);
+// A whole answer, scanned in slices. 1: valid; 0: it is an error object; negative: an enum json_bad, or -ECANCELED.
+int meter_whole(struct meter *m, struct span body, struct usage *usage);
+
+#endif

@@ -1,0 +1,104 @@
+// The plan: what the configuration says, in the form that workers read on every request. Made by control, immutable, shared
+// by all workers, swapped as a whole at a turn of their loops.
+//
+// Owner    control makes it (plan_new .. fill .. plan_seal) and frees it when the last worker has let go. A worker counts its
+//          exchanges on a plan without atomics and reports once when it reaches zero (worker.h).
+// Thread   read by any; nothing is written after plan_seal().
+// Units    in the names.
+#ifndef RINGWAY_GATEWAY_PLAN_H
+#define RINGWAY_GATEWAY_PLAN_H
+
+#include "base/limits.h"
+#include "base/map.h"
+#include "base/span.h"
+#include "io/addr.h"
+#include "net/h1.h"
+#include "net/upstream.h"
+#include "tls/crypto.h"
+
+struct plan_timeouts {
+    int64_t connect_ns;
+    int64_t first_byte_ns;
+    int64_t first_token_ns;
+    int64_t idle_ns;
+    int64_t total_ns;
+};
+
+enum plan_provider_kind { PLAN_HTTP, PLAN_ECHO };
+
+// Workers keep one connection pool per origin; `origin` is its index, stable over reloads while the address stays.
+struct plan_provider {
+    struct span name;
+    enum plan_provider_kind kind;
+    uint32_t origin;
+    struct span path_prefix; // of base_url, "/v1"
+    struct span head_fields; // complete lines: host, authorization, configured headers
+    struct plan_timeouts timeouts;
+};
+
+struct plan_model {
+    struct span name; // what clients ask for
+    struct span upstream_model; // what the provider is asked for
+    uint32_t provider;
+    uint32_t target_row; // of the metrics
+    uint32_t model_row;
+    struct plan_timeouts timeouts;
+};
+
+struct plan_key {
+    struct span name;
+    struct span team;
+    uint8_t digest[CRYPTO_SHA256_BYTES]; // HMAC of the key under plan.key_hmac
+    const struct span *models; // names this key may ask for; none: all
+    uint32_t model_count;
+    bool disabled;
+};
+
+struct plan_origin {
+    struct span name; // "host:port", for people
+    struct io_addr addr[UP_ADDRS_MAX];
+    uint32_t addr_count;
+    struct io_addr bind_to;
+    struct up_shared *shared; // lives as long as the process
+};
+
+struct plan_listener {
+    struct io_addr addr;
+    struct h1_entry entry;
+};
+
+struct plan {
+    uint64_t generation;
+    const struct plan_listener *listeners;
+    uint32_t listener_count;
+    const struct plan_origin *origins;
+    uint32_t origin_count;
+    const struct plan_provider *providers;
+    uint32_t provider_count;
+    const struct plan_model *models;
+    uint32_t model_count;
+    const struct plan_key *keys;
+    uint32_t key_count;
+    struct map model_by_name;
+    struct map provider_by_name;
+    struct map key_by_digest;
+    struct crypto_hmac_key key_hmac;
+    int32_t default_model; // index, -1: none
+    int32_t default_provider; // index, -1: none
+    struct span service_name;
+    struct span version;
+    struct span base_path;
+    struct span cors_origin; // the value of allow-origin when it is always the same ("*"); else empty
+    const struct span *cors_origins;
+    uint32_t cors_origin_count;
+    struct span cors_headers; // the value of allow-headers
+    struct h1_cfg http;
+    uint64_t body_bytes_max;
+    uint64_t upload_bytes_max;
+    int64_t body_timeout_ns;
+    bool response_model_requested;
+    bool ready_needs_target;
+    void *memory; // control's
+};
+
+#endif

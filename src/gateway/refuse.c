@@ -1,0 +1,96 @@
+// Errors in the client's dialect. Every text comes from base/end.h; what the stages add is the detail.
+#include "base/fmt.h"
+#include "gateway/exchange.h"
+#include "gateway/worker.h"
+
+#define TEXT_BYTES_MAX 1024
+
+// OpenAI's error types and codes (contracts of the dialect, "Errors").
+static void openai_kind(enum rw_end end, uint32_t status, const char **ret_type, const char **ret_code)
+{
+    *ret_type = status == 429 ? "requests" : status >= 500 ? "server_error" : "invalid_request_error";
+    *ret_code = end_info(end)->name;
+    if (end == END_BAD_KEY || end == END_NO_KEY || end == END_KEYS_CONTRADICT) *ret_code = "invalid_api_key";
+    if (end == END_NO_MODEL) *ret_code = "model_not_found";
+    if (end == END_RATE_LIMITED) *ret_code = "rate_limit_exceeded";
+}
+
+static void word(struct fmt *f, const char *key, const char *value)
+{
+    fmt_str(f, key);
+    if (value) fmt_json_string(f, span_str(value));
+    else fmt_str(f, "null");
+}
+
+// The body of an error. `status` is what the head says.
+static struct span error_body(struct exchange *x, uint32_t status)
+{
+    char text[TEXT_BYTES_MAX];
+    const uint32_t text_n = end_text(x->end, x->detail, text, sizeof text);
+    const uint32_t cap = FMT_JSON_BYTES(text_n) + 512;
+    char *bytes = arena_alloc(x->call->arena, cap);
+    if (!bytes)
+        return SPAN("{\"error\":{\"message\":\"The gateway is out of memory.\",\"type\":\"server_error\"}}");
+    struct fmt f;
+    fmt_init(&f, bytes, cap);
+    fmt_str(&f, "{\"error\":{\"message\":");
+    fmt_json_string(&f, span_of(text, text_n));
+    if (x->route->shape == SHAPE_NATIVE) {
+        fmt_str(&f, ",\"type\":\"gateway_error\",\"code\":");
+        fmt_u64(&f, status);
+    } else {
+        const char *type, *code;
+        openai_kind(x->end, status, &type, &code);
+        word(&f, ",\"type\":", type);
+        word(&f, ",\"param\":", x->param);
+        word(&f, ",\"code\":", code);
+    }
+    fmt_str(&f, "}}");
+    return fmt_text(&f);
+}
+
+// The answer has begun: what was sent must not be taken for whole. A stream gets the error as an event.
+static void refuse_late(struct exchange *x)
+{
+    struct call *call = x->call;
+    const bool can_speak =
+        x->streaming && !call->broken && x->end != END_CLIENT_GONE && x->end != END_SEND_FAILED;
+    if (can_speak && !x->error_sent) {
+        const struct span body = error_body(x, 500);
+        struct iovec iov[] = {
+            {.iov_base = (void *)(uintptr_t) "data: ", .iov_len = 6},
+            {.iov_base = (void *)(uintptr_t)body.p, .iov_len = body.n},
+            {.iov_base = (void *)(uintptr_t) "\n\n", .iov_len = 2},
+        };
+        fiber_shield();
+        const int sent = call->ops->reply_write(call, iov, 3, false, exchange_write_until(x));
+        fiber_unshield();
+        x->error_sent = sent == 0;
+    }
+    call->ops->reply_break(call);
+}
+
+void exchange_refuse(struct exchange *x)
+{
+    struct call *call = x->call;
+    if (call->replied) {
+        refuse_late(x);
+        return;
+    }
+    uint32_t status = end_info(x->end)->status;
+    if (x->end == END_UPSTREAM_STATUS) status = x->ask.status;
+    if (status == 0) {
+        // Nobody is there to read it.
+        call->ops->reply_break(call);
+        return;
+    }
+    x->retry_after = status == 503;
+    const enum rw_end end = x->end;
+    const char *detail = x->detail;
+    // What is said is said also when the worker is being stopped; a client that has left is found out by the send.
+    fiber_shield();
+    (void)exchange_reply(x, (uint16_t)status, SPAN("application/json"), error_body(x, status));
+    fiber_unshield();
+    x->end = end;
+    x->detail = detail;
+}

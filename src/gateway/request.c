@@ -1,0 +1,150 @@
+// What goes up: the client's bytes with small edits between them, the fields that cross by the list below, and nothing else of
+// the client: its credentials, cookies and hop-by-hop fields stay here.
+#include "base/fmt.h"
+#include "gateway/echo.h"
+#include "gateway/exchange.h"
+#include "gateway/worker.h"
+#include "wire/json_edit.h"
+
+#define UP_FIELDS(X) \
+    X(HTTP_N_CONTENT_TYPE) \
+    X(HTTP_N_ACCEPT) \
+    X(HTTP_N_OPENAI_BETA) \
+    X(HTTP_N_IDEMPOTENCY_KEY) \
+    X(HTTP_N_TRACEPARENT) \
+    X(HTTP_N_TRACESTATE) \
+    X(HTTP_N_BAGGAGE)
+
+#define DOWN_FIELDS(X) \
+    X(HTTP_N_RETRY_AFTER) \
+    X(HTTP_N_RETRY_AFTER_MS) \
+    X(HTTP_N_X_SHOULD_RETRY) \
+    X(HTTP_N_OPENAI_PROCESSING_MS)
+
+static const enum http_name up_names[] = {
+#define X(name) name,
+    UP_FIELDS(X)
+#undef X
+};
+static const enum http_name down_names[] = {
+#define X(name) name,
+    DOWN_FIELDS(X)
+#undef X
+};
+#define UP_NAMES (sizeof up_names / sizeof *up_names)
+#define DOWN_NAMES (sizeof down_names / sizeof *down_names)
+
+static_assert(DOWN_NAMES + 1 <= CROSSED_FIELDS_MAX, "and the provider's request id");
+
+// Complete lines, in the arena.
+static bool fields_up(struct exchange *x)
+{
+    const struct http_head *head = &x->call->head;
+    struct span value[UP_NAMES];
+    uint32_t cap = 2;
+    for (size_t i = 0; i < UP_NAMES; i++) {
+        value[i] = http_value(head, up_names[i]);
+        // A field that Connection names belongs to this hop only (RFC 9110 7.6.1).
+        if (value[i].n && http_connection_lists(head, http_name_text(up_names[i]))) value[i].n = 0;
+        if (value[i].n) cap += http_name_text(up_names[i]).n + value[i].n + 4;
+    }
+    uint8_t *bytes = arena_alloc(x->call->arena, cap);
+    if (!bytes) return false;
+    struct http_writer w = http_writer(bytes, cap);
+    for (size_t i = 0; i < UP_NAMES; i++)
+        if (value[i].n) http_write_field(&w, http_name_text(up_names[i]), value[i]);
+    x->ask.fields = span_of(bytes, w.n);
+    return true;
+}
+
+// What of the provider's head goes to the client; copied, since the head goes with the first read of the body.
+static void fields_down(struct exchange *x)
+{
+    const struct http_head *head = x->ask.head;
+    if (!head) return;
+    struct arena *arena = x->call->arena;
+    for (size_t i = 0; i < DOWN_NAMES; i++) {
+        const struct span value = http_value(head, down_names[i]);
+        if (value.n)
+            x->crossed[x->crossed_count++] =
+                (struct call_field){http_name_text(down_names[i]), arena_copy(arena, value)};
+    }
+    struct span id = http_value(head, HTTP_N_X_REQUEST_ID);
+    if (!id.n) id = http_value(head, HTTP_N_REQUEST_ID);
+    if (id.n && id.n <= ACCESS_TEXT_BYTES_MAX) {
+        x->upstream_request_id = arena_copy(arena, id);
+        x->crossed[x->crossed_count++] =
+            (struct call_field){SPAN("x-ringway-upstream-request-id"), x->upstream_request_id};
+    }
+}
+
+// The body with the provider's model name, and with a wish for usage where a stream carries none otherwise.
+static enum stage edit_body(struct exchange *x)
+{
+    struct json_edits *e = arena_alloc(x->call->arena, sizeof *e);
+    const uint32_t name_cap = FMT_JSON_BYTES(x->upstream_model.n);
+    char *name = arena_alloc(x->call->arena, name_cap);
+    if (!e || !name) return exchange_fail(x, END_OVERLOADED, "memory");
+    const struct json_value *v = x->scan->value;
+    json_edits_init(e, x->body, x->scan);
+    if (!span_eq(x->upstream_model, x->model_named)) {
+        struct fmt f;
+        fmt_init(&f, name, name_cap);
+        fmt_json_string(&f, x->upstream_model);
+        json_edits_set(e, &v[FIELD_MODEL], SPAN("model"), fmt_text(&f));
+    }
+    if (x->stream && x->route->usage_on_request && !x->usage_asked) {
+        const enum rw_err set =
+            json_edits_set_in(e, &v[FIELD_OPTIONS], SPAN("stream_options"), &v[FIELD_INCLUDE_USAGE],
+                              SPAN("include_usage"), SPAN("true"));
+        MUST(set == RW_OK); // its type was looked at
+    }
+    uint32_t bytes;
+    if (json_edits_gather(e, x->ask.body, ASK_BODY_IOV_MAX, &x->ask.body_iov, &bytes))
+        return exchange_fail(x, END_BAD_REQUEST, "the body grew beyond 4 GiB");
+    x->ask.body_bytes = bytes;
+    return STAGE_GO;
+}
+
+static enum stage prepare(struct exchange *x)
+{
+    struct ask *a = &x->ask;
+    struct call *call = x->call;
+    a->worker = x->worker;
+    a->arena = call->arena;
+    a->provider = x->provider;
+    a->method = (enum http_method)call->head.method;
+    a->path = x->route->upstream;
+    a->stream = x->stream;
+    if (!fields_up(x)) return exchange_fail(x, END_OVERLOADED, "memory");
+    if (x->provider->kind == PLAN_ECHO) {
+        struct echo_request *echo = arena_alloc(call->arena, sizeof *echo);
+        if (!echo) return exchange_fail(x, END_OVERLOADED, "memory");
+        *echo = (struct echo_request){.model = x->model_asked,
+                                      .body = x->body,
+                                      .path = x->route->upstream,
+                                      .id = span_of(x->request_id, REQUEST_ID_BYTES),
+                                      .usage = x->usage_asked};
+        a->echo = echo;
+        return STAGE_GO;
+    }
+    if (x->route->kind == ROUTE_PASS_JSON) return edit_body(x);
+    if (call->framing.kind == HTTP_BODY_NONE) return exchange_fail(x, END_LENGTH_REQUIRED, NULL);
+    a->upload = call;
+    a->upload_bytes_max = x->plan->upload_bytes_max;
+    a->upload_idle_ns = x->plan->body_timeout_ns;
+    if (call->framing.kind == HTTP_BODY_LENGTH && call->framing.length > a->upload_bytes_max)
+        return exchange_fail_client(x, RW_E_TOO_LARGE);
+    return STAGE_GO;
+}
+
+enum stage exchange_ask(struct exchange *x)
+{
+    const enum stage s = prepare(x);
+    if (s != STAGE_GO) return s;
+    x->asked = true;
+    const int r = ask_open(&x->ask);
+    if (r < 0) return exchange_fail_ask(x, r);
+    fields_down(x);
+    return STAGE_GO;
+}

@@ -1,0 +1,44 @@
+// See route.h.
+#include "gateway/route.h"
+
+static const struct route routes[] = {
+    {SPAN_INIT("/v1/chat/completions"), ROUTE_PASS_JSON, SHAPE_OPENAI, ROUTE_POST,
+     SPAN_INIT("/chat/completions"), true, true},
+    {SPAN_INIT("/v1/completions"), ROUTE_PASS_JSON, SHAPE_OPENAI, ROUTE_POST, SPAN_INIT("/completions"), true,
+     true},
+    {SPAN_INIT("/v1/embeddings"), ROUTE_PASS_JSON, SHAPE_OPENAI, ROUTE_POST, SPAN_INIT("/embeddings"), false,
+     false},
+    {SPAN_INIT("/v1/moderations"), ROUTE_PASS_JSON, SHAPE_OPENAI, ROUTE_POST, SPAN_INIT("/moderations"),
+     false, false},
+    {SPAN_INIT("/v1/audio/speech"), ROUTE_PASS_JSON, SHAPE_OPENAI, ROUTE_POST, SPAN_INIT("/audio/speech"),
+     false, false},
+    {SPAN_INIT("/v1/audio/transcriptions"), ROUTE_PASS_BODY, SHAPE_OPENAI, ROUTE_POST,
+     SPAN_INIT("/audio/transcriptions"), false, false},
+    {SPAN_INIT("/v1/audio/translations"), ROUTE_PASS_BODY, SHAPE_OPENAI, ROUTE_POST,
+     SPAN_INIT("/audio/translations"), false, false},
+    {SPAN_INIT("/v1/files"), ROUTE_PASS_BODY, SHAPE_OPENAI, ROUTE_POST, SPAN_INIT("/files"), false, false},
+    {SPAN_INIT("/v1/models"), ROUTE_MODELS, SHAPE_OPENAI, ROUTE_GET, SPAN_INIT(""), false, false},
+    {SPAN_INIT("/v1/models/"), ROUTE_MODEL, SHAPE_OPENAI, ROUTE_GET, SPAN_INIT(""), false, false},
+    {SPAN_INIT("/health"), ROUTE_HEALTH, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), false, false},
+    {SPAN_INIT("/health/live"), ROUTE_HEALTH, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), false, false},
+    {SPAN_INIT("/healthz"), ROUTE_HEALTH, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), false, false},
+    {SPAN_INIT("/livez"), ROUTE_HEALTH, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), false, false},
+    {SPAN_INIT("/health/ready"), ROUTE_READY, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), false, false},
+    {SPAN_INIT("/readyz"), ROUTE_READY, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), false, false},
+};
+static const struct route unknown = {SPAN_INIT(""), ROUTE_NONE, SHAPE_NATIVE, 0, SPAN_INIT(""), false, false};
+
+const struct route *route_find(struct span path, struct span *ret_rest)
+{
+    *ret_rest = (struct span){NULL, 0};
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        const struct route *r = &routes[i];
+        if (RW_LIKELY(r->path.p[r->path.n - 1] != '/')) {
+            if (span_eq(path, r->path)) return r;
+        } else if (path.n > r->path.n && span_starts(path, r->path)) {
+            *ret_rest = span_from(path, r->path.n);
+            return r;
+        }
+    }
+    return &unknown;
+}

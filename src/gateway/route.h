@@ -1,0 +1,41 @@
+// The routes of the client port: which path and method lead where. One table, one line a route.
+//
+// Thread   any. Never suspends.
+#ifndef RINGWAY_GATEWAY_ROUTE_H
+#define RINGWAY_GATEWAY_ROUTE_H
+
+#include "wire/http.h"
+
+// How errors of a route are worded.
+enum route_shape { SHAPE_OPENAI, SHAPE_NATIVE };
+
+// What the route does.
+enum route_kind {
+    ROUTE_NONE, // unknown path
+    ROUTE_HEALTH,
+    ROUTE_READY,
+    ROUTE_MODELS,
+    ROUTE_MODEL,
+    ROUTE_PASS_JSON, // a JSON body that names a model; the answer is JSON or a stream
+    ROUTE_PASS_BODY, // a body that is passed through in pieces
+};
+
+// Methods as bits of enum http_method.
+#define ROUTE_GET (1u << HTTP_GET | 1u << HTTP_HEAD)
+#define ROUTE_POST (1u << HTTP_POST)
+
+struct route {
+    struct span path; // behind base_path; one that ends with '/' stands for all below it
+    enum route_kind kind;
+    enum route_shape shape;
+    uint32_t methods;
+    struct span upstream; // behind the provider's base_url
+    bool chat; // answers have finish reasons: one without is not complete
+    bool usage_on_request; // a stream carries usage only if stream_options asks for it
+};
+
+// path: without the query, unescaped forms refused before (url_path_check). Never NULL: the last entry is ROUTE_NONE. *ret_rest
+// is what lies behind the path of a route that ends with '/'.
+const struct route *route_find(struct span path, struct span *ret_rest);
+
+#endif

@@ -1,0 +1,88 @@
+// Which provider and which of its models: an alias of the configuration, or provider/model. Nothing here waits.
+#include "gateway/exchange.h"
+#include "gateway/worker.h"
+
+static bool may_use(const struct plan_key *key, struct span name)
+{
+    if (key->model_count == 0) return true;
+    for (uint32_t i = 0; i < key->model_count; i++)
+        if (span_eq(key->models[i], name)) return true;
+    return false;
+}
+
+static enum stage no_model(struct exchange *x, struct span name)
+{
+    x->param = "model";
+    return exchange_fail_text(
+        x, END_NO_MODEL, SPAN("The model '"), name,
+        SPAN("' does not exist or this key may not use it. GET /v1/models lists those it may."));
+}
+
+static enum stage by_model(struct exchange *x)
+{
+    const struct plan *plan = x->plan;
+    struct span name = x->model_named;
+    if (name.n == 0) {
+        if (plan->default_model < 0) {
+            x->param = "model";
+            return exchange_fail(x, END_BAD_FIELD,
+                                 "The field 'model' is missing: name one of those in GET /v1/models.");
+        }
+        name = plan->models[plan->default_model].name;
+    }
+    x->model_asked = name;
+    if (!may_use(x->key, name)) return no_model(x, name);
+    const struct plan_model *m = map_get(&plan->model_by_name, name);
+    if (m) {
+        x->model = m;
+        x->provider = &plan->providers[m->provider];
+        x->upstream_model = m->upstream_model;
+        x->ask.timeouts = &m->timeouts;
+        return STAGE_GO;
+    }
+    const uint32_t slash = span_find(name, '/');
+    const struct plan_provider *p =
+        slash < name.n ? map_get(&plan->provider_by_name, (struct span){name.p, slash}) : NULL;
+    if (!p || slash + 1 == name.n) return no_model(x, name);
+    x->provider = p;
+    x->upstream_model = span_from(name, slash + 1);
+    x->ask.timeouts = &p->timeouts;
+    return STAGE_GO;
+}
+
+// A request whose body is not read names its provider in a header, or there is only one it can mean.
+static enum stage by_provider(struct exchange *x)
+{
+    const struct plan *plan = x->plan;
+    const struct span named = http_value(&x->call->head, HTTP_N_X_RINGWAY_PROVIDER);
+    const struct plan_provider *p = NULL;
+    if (named.n) {
+        p = map_get(&plan->provider_by_name, named);
+        if (!p)
+            return exchange_fail_text(x, END_BAD_FIELD, SPAN("The header x-ringway-provider names '"), named,
+                                      SPAN("', which is not a provider here."));
+    } else if (plan->default_provider >= 0) {
+        p = &plan->providers[plan->default_provider];
+    } else {
+        uint32_t found = 0;
+        for (uint32_t i = 0; i < plan->provider_count; i++) {
+            if (plan->providers[i].kind != PLAN_HTTP) continue;
+            p = &plan->providers[i];
+            found++;
+        }
+        if (found != 1) p = NULL;
+    }
+    if (!p || p->kind != PLAN_HTTP)
+        return exchange_fail(x, END_BAD_FIELD,
+                             "This request names no model, and there is not exactly one provider it can go "
+                             "to: say which in the header "
+                             "x-ringway-provider.");
+    x->provider = p;
+    x->ask.timeouts = &p->timeouts;
+    return STAGE_GO;
+}
+
+enum stage exchange_route(struct exchange *x)
+{
+    return x->route->kind == ROUTE_PASS_JSON ? by_model(x) : by_provider(x);
+}

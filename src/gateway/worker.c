@@ -1,0 +1,379 @@
+// See worker.h.
+#include "gateway/worker.h"
+
+#include <stdlib.h>
+
+#include "gateway/exchange.h"
+
+#define BACKLOG 4096
+#define TRIM_NS (1 * CLOCK_SEC)
+// Accept errors that more descriptors or memory would mend: the listener tries again after this.
+#define ACCEPT_RETRY_NS (100 * CLOCK_MS)
+// While draining, how long handshakes that the kernel has begun may take to reach the accept queue.
+#define DRAIN_QUIET_NS (100 * CLOCK_MS)
+
+struct worker_old_plan {
+    struct worker_old_plan *next;
+    const struct plan *plan;
+    uint32_t users;
+};
+
+static void handle(struct call *call, void *ctx)
+{
+    exchange_run(call, ctx);
+}
+
+// --- Plans.
+
+const struct plan *worker_plan_use(struct worker *w)
+{
+    w->plan_users++;
+    return w->plan;
+}
+
+static void plan_done(struct worker *w, const struct plan *plan)
+{
+    if (w->cfg.plan_released) w->cfg.plan_released(w->cfg.ctx, plan);
+}
+
+void worker_plan_leave(struct worker *w, const struct plan *plan)
+{
+    if (RW_LIKELY(plan == w->plan)) {
+        w->plan_users--;
+        return;
+    }
+    for (struct worker_old_plan **at = &w->old_plans; *at; at = &(*at)->next) {
+        struct worker_old_plan *old = *at;
+        if (old->plan != plan) continue;
+        if (--old->users > 0) return;
+        *at = old->next;
+        free(old);
+        plan_done(w, plan);
+        return;
+    }
+    UNREACHABLE("an exchange leaves a plan that nobody knows");
+}
+
+static void origins_follow(struct worker *w, const struct plan *plan)
+{
+    MUST(plan->origin_count <= PROVIDERS_MAX);
+    for (uint32_t i = 0; i < plan->origin_count; i++) {
+        const struct plan_origin *p = &plan->origins[i];
+        if (i >= w->origin_count) {
+            up_origin_open(&w->origins[i], &w->loop, p->shared, p->addr, p->addr_count, &p->bind_to);
+            w->origin_count = i + 1;
+        } else {
+            up_origin_addrs(&w->origins[i], p->addr, p->addr_count);
+        }
+    }
+}
+
+static void plan_take(struct worker *w, const struct plan *plan)
+{
+    if (w->plan) {
+        if (w->plan_users == 0) {
+            plan_done(w, w->plan);
+        } else {
+            struct worker_old_plan *old = malloc(sizeof *old);
+            MUST(old);
+            *old = (struct worker_old_plan){.next = w->old_plans, .plan = w->plan, .users = w->plan_users};
+            w->old_plans = old;
+        }
+    }
+    w->plan = plan;
+    w->plan_users = 0;
+    w->http.cfg = plan->http;
+    for (uint32_t i = 0; i < w->listener_count && i < plan->listener_count; i++)
+        w->listeners[i].cfg = &plan->listeners[i];
+    origins_follow(w, plan);
+}
+
+static void mail_plan(struct io_loop *loop, struct io_mail *mail)
+{
+    struct worker_mail *m = LIST_OWNER(mail, struct worker_mail, mail);
+    (void)loop;
+    plan_take(m->worker, m->plan);
+    atomic_store_explicit(m->opened, true, memory_order_release);
+}
+
+void worker_plan(struct worker *w, struct worker_mail *m, const struct plan *plan)
+{
+    m->worker = w;
+    m->plan = plan;
+    m->mail.open = mail_plan;
+    io_loop_post(&w->loop, &m->mail);
+}
+
+// --- Accepting.
+
+static void client_open(struct worker *w, int fd, const struct worker_listener *l)
+{
+    h1_accept(&w->http, fd, &l->cfg->entry);
+    if (w->cfg.open_by_worker)
+        atomic_store_explicit(&w->cfg.open_by_worker[w->cfg.index], w->http.open, memory_order_relaxed);
+}
+
+static void mail_client(struct io_loop *loop, struct io_mail *mail)
+{
+    struct worker_mail *m = LIST_OWNER(mail, struct worker_mail, mail);
+    struct worker *w = m->worker;
+    (void)loop;
+    MUST(m->listener < w->listener_count);
+    client_open(w, m->fd, &w->listeners[m->listener]);
+    free(m);
+}
+
+// The worker that should have this client: the least loaded, if this one is more than an eighth and one above it.
+static struct worker *worker_for(struct worker *w)
+{
+    if (!w->cfg.peers || w->cfg.workers < 2 || w->draining) return w;
+    uint32_t least = w->cfg.index, fewest = w->http.open;
+    for (uint32_t i = 0; i < w->cfg.workers; i++) {
+        const uint32_t open = atomic_load_explicit(&w->cfg.open_by_worker[i], memory_order_relaxed);
+        if (open < fewest) {
+            fewest = open;
+            least = i;
+        }
+    }
+    return w->http.open > fewest + fewest / 8 + 1 ? w->cfg.peers[least] : w;
+}
+
+static void client_place(struct worker *w, int fd, struct worker_listener *l)
+{
+    struct worker *to = worker_for(w);
+    struct worker_mail *m = to != w ? malloc(sizeof *m) : NULL;
+    if (!m) {
+        client_open(w, fd, l);
+        return;
+    }
+    // Counted at once, so that a burst is spread and not sent to one.
+    atomic_fetch_add_explicit(&w->cfg.open_by_worker[to->cfg.index], 1, memory_order_relaxed);
+    *m = (struct worker_mail){.worker = to, .fd = fd, .listener = (uint32_t)(l - w->listeners)};
+    m->mail.open = mail_client;
+    io_loop_post(&to->loop, &m->mail);
+}
+
+static void accept_more(struct worker_listener *l)
+{
+    struct worker *w = l->worker;
+    if (l->fd < 0 || l->accept.submitted || !w->accepting || io_timer_armed(&l->rearm)) return;
+    if (w->http.open >= w->plan->http.connections_max && !w->draining) return;
+    io_submit(&w->loop, &l->accept);
+}
+
+static void accept_retry(struct io_timer *t)
+{
+    accept_more(LIST_OWNER(t, struct worker_listener, rearm));
+}
+
+static void accepted(struct io_op *op, int32_t res, uint32_t flags)
+{
+    (void)flags;
+    struct worker_listener *l = LIST_OWNER(op, struct worker_listener, accept);
+    struct worker *w = l->worker;
+    if (res >= 0) {
+        client_place(w, res, l);
+        // The kernel's queue holds the others until some of ours have gone.
+        if (w->http.open >= w->plan->http.connections_max && !w->draining && op->submitted &&
+            !op->cancelling) {
+            w->accept_paused++;
+            io_cancel(&w->loop, op);
+        }
+    } else if (res != -ECANCELED &&
+               COUNT_IF(res == -EMFILE || res == -ENFILE || res == -ENOMEM || res == -ENOBUFS)) {
+        io_timer_arm(&w->loop.timers, &l->rearm, w->loop.now_ns + ACCEPT_RETRY_NS);
+    }
+    if (!op->submitted) accept_more(l);
+}
+
+static void client_closed(struct h1_server *srv)
+{
+    struct worker *w = LIST_OWNER(srv, struct worker, http);
+    if (w->cfg.open_by_worker)
+        atomic_store_explicit(&w->cfg.open_by_worker[w->cfg.index], w->http.open, memory_order_relaxed);
+    if (!w->accepting) return;
+    for (uint32_t i = 0; i < w->listener_count; i++) accept_more(&w->listeners[i]);
+}
+
+static enum rw_err listen_all(struct worker *w, uint32_t *ret_listener)
+{
+    const struct plan *plan = w->plan;
+    w->listeners = calloc(plan->listener_count, sizeof *w->listeners);
+    if (!w->listeners) return (enum rw_err) - ENOMEM;
+    for (uint32_t i = 0; i < plan->listener_count; i++) {
+        struct worker_listener *l = &w->listeners[i];
+        *ret_listener = i;
+        l->worker = w;
+        l->cfg = &plan->listeners[i];
+        l->ours = true;
+        io_timer_init(&l->rearm, accept_retry);
+        // A unix socket cannot be shared by port: the first worker's serves all, by handing over.
+        const bool unix_socket = l->cfg->addr.sa.sa_family == AF_UNIX;
+        w->listener_count = i + 1;
+        l->fd = -1;
+        if (unix_socket && w->cfg.index != 0) continue;
+        l->fd = w->loop.driver->ops->listen(w->loop.driver, &l->cfg->addr, BACKLOG,
+                                            w->cfg.workers > 1 && !unix_socket);
+        if (l->fd < 0) return (enum rw_err)l->fd;
+        io_op_open(&w->loop, &l->accept, IO_OP_ACCEPT, l->fd, accepted);
+    }
+    return RW_OK;
+}
+
+// --- Housekeeping.
+
+void worker_gauges(struct worker *w)
+{
+    struct metrics *m = w->cfg.metrics;
+    if (!m) return;
+    uint32_t idle = 0, open = 0;
+    for (uint32_t i = 0; i < w->origin_count; i++) {
+        idle += w->origins[i].idle_count;
+        open += w->origins[i].open;
+    }
+    metric_gauge_set(m, METRIC_CLIENT_CONNECTIONS, 0, w->http.open);
+    metric_gauge_set(m, METRIC_UPSTREAM_CONNECTIONS, METRIC_UPSTREAM_IDLE, idle);
+    metric_gauge_set(m, METRIC_UPSTREAM_CONNECTIONS, METRIC_UPSTREAM_ACTIVE, (int64_t)open - idle);
+    metric_gauge_set(m, METRIC_EXCHANGES, 0, w->http.serving);
+    metric_gauge_set(m, METRIC_FIBERS, 0, w->loop.fibers.running);
+    metric_gauge_set(m, METRIC_BUDGET_BYTES, 0, w->budget.used);
+    metric_gauge_set(m, METRIC_ACCEPT_PAUSED, 0, (int64_t)w->accept_paused);
+    metric_gauge_set(m, METRIC_TURNS, 0, (int64_t)atomic_load_explicit(&w->loop.turns, memory_order_relaxed));
+    metric_gauge_set(m, METRIC_COMPLETIONS, 0, (int64_t)w->loop.completions);
+    for (uint32_t g = 0; g < IO_GROUPS; g++) {
+        const struct io_group *group = &w->loop.group[g];
+        metric_gauge_set(m, METRIC_BUFFERS, metric_buffer_label(g, METRIC_BUFFER_KERNEL), group->in_ring);
+        metric_gauge_set(m, METRIC_BUFFERS, metric_buffer_label(g, METRIC_BUFFER_HELD), group->held);
+        metric_gauge_set(m, METRIC_BUFFERS, metric_buffer_label(g, METRIC_BUFFER_FREE), group->spare_n);
+    }
+    for (uint32_t e = 0; e < RW_END_COUNT; e++)
+        if (w->http.ends[e]) metric_gauge_set(m, METRIC_CONNECTION_ENDS, e, (int64_t)w->http.ends[e]);
+}
+
+static void trim(struct io_timer *t)
+{
+    struct worker *w = LIST_OWNER(t, struct worker, trim);
+    fiber_trim(&w->loop.fibers);
+    worker_gauges(w);
+    if (!w->draining) io_timer_arm(&w->loop.timers, t, w->loop.now_ns + TRIM_NS);
+}
+
+// --- Drain.
+
+static void listeners_close(struct worker *w)
+{
+    w->accepting = false;
+    for (uint32_t i = 0; i < w->listener_count; i++) {
+        struct worker_listener *l = &w->listeners[i];
+        io_timer_cancel(&w->loop.timers, &l->rearm);
+        if (l->fd >= 0) io_cancel(&w->loop, &l->accept);
+    }
+}
+
+// The quiet time is over: what the kernel accepted was taken.
+static void drain_quiet(struct io_timer *t)
+{
+    listeners_close(LIST_OWNER(t, struct worker, drain_quiet));
+}
+
+static void drain_end(struct io_timer *t)
+{
+    struct worker *w = LIST_OWNER(t, struct worker, drain_end);
+    h1_server_kill(&w->http, END_KILLED);
+}
+
+static void mail_drain(struct io_loop *loop, struct io_mail *mail)
+{
+    struct worker_mail *m = LIST_OWNER(mail, struct worker_mail, mail);
+    struct worker *w = m->worker;
+    (void)loop;
+    if (!w->draining) {
+        const int64_t now = w->loop.now_ns;
+        w->draining = true;
+        w->ready = false;
+        h1_server_drain(&w->http, clock_deadline(now, m->idle_ns));
+        io_timer_arm(&w->loop.timers, &w->drain_end, clock_deadline(now, m->timeout_ns));
+        // No new handshakes; those under way reach the queue and are taken.
+        for (uint32_t i = 0; i < w->listener_count; i++)
+            if (w->listeners[i].fd >= 0) w->loop.driver->ops->listen_stop(w->loop.driver, w->listeners[i].fd);
+        for (uint32_t i = 0; i < w->listener_count; i++) accept_more(&w->listeners[i]);
+        io_timer_arm(&w->loop.timers, &w->drain_quiet, now + DRAIN_QUIET_NS);
+    }
+    atomic_store_explicit(m->opened, true, memory_order_release);
+}
+
+void worker_drain(struct worker *w, struct worker_mail *m, int64_t idle_ns, int64_t timeout_ns)
+{
+    m->worker = w;
+    m->idle_ns = idle_ns;
+    m->timeout_ns = timeout_ns;
+    m->mail.open = mail_drain;
+    io_loop_post(&w->loop, &m->mail);
+}
+
+bool worker_is_done(const struct worker *w)
+{
+    if (!w->draining || w->accepting || w->http.open > 0 || w->loop.fibers.running > 0) return false;
+    for (uint32_t i = 0; i < w->listener_count; i++)
+        if (w->listeners[i].fd >= 0 && w->listeners[i].accept.submitted) return false;
+    return true;
+}
+
+// --- Beginning and end.
+
+enum rw_err worker_open(struct worker *w, struct io_driver *driver, const struct worker_cfg *cfg,
+                        uint32_t *ret_listener)
+{
+    *w = (struct worker){.cfg = *cfg, .budget = {.limit = cfg->memory_bytes}};
+    *ret_listener = 0;
+    const struct io_loop_cfg loop_cfg = {
+        .budget = &w->budget, .fibers_max = cfg->fibers_max, .buffers = cfg->buffers};
+    RW_TRY(io_loop_open(&w->loop, driver, &loop_cfg));
+    w->loop.owner = w;
+    w->access.ring = cfg->access;
+    prng_seed(&w->prng, cfg->seed);
+    io_timer_init(&w->trim, trim);
+    io_timer_init(&w->drain_end, drain_end);
+    io_timer_init(&w->drain_quiet, drain_quiet);
+    w->origins = calloc(PROVIDERS_MAX, sizeof *w->origins);
+    MUST(w->origins);
+    h1_server_open(&w->http, &w->loop, &cfg->plan->http, handle, w);
+    w->http.on_closed = client_closed;
+    plan_take(w, cfg->plan);
+    const enum rw_err err = listen_all(w, ret_listener);
+    if (err) {
+        w->draining = true;
+        worker_close(w);
+        return err;
+    }
+    w->accepting = true;
+    w->ready = true;
+    for (uint32_t i = 0; i < w->listener_count; i++) accept_more(&w->listeners[i]);
+    io_timer_arm(&w->loop.timers, &w->trim, w->loop.now_ns + TRIM_NS);
+    return RW_OK;
+}
+
+void worker_turn(struct worker *w, int64_t deadline_ns)
+{
+    io_loop_turn(&w->loop, deadline_ns);
+}
+
+void worker_close(struct worker *w)
+{
+    for (uint32_t i = 0; i < w->listener_count; i++) {
+        struct worker_listener *l = &w->listeners[i];
+        if (l->fd < 0) continue;
+        io_op_close(&w->loop, &l->accept);
+        w->loop.driver->ops->fd_close(w->loop.driver, l->fd);
+    }
+    for (uint32_t i = 0; i < w->origin_count; i++) up_origin_close(&w->origins[i]);
+    // Idle upstream connections are joined within a few turns.
+    for (uint32_t i = 0; i < w->origin_count; i++)
+        while (!up_origin_closed(&w->origins[i])) io_loop_turn(&w->loop, w->loop.now_ns + CLOCK_MS);
+    h1_server_close(&w->http);
+    MUST(w->plan_users == 0 && !w->old_plans);
+    plan_done(w, w->plan);
+    free(w->listeners);
+    free(w->origins);
+    io_loop_close(&w->loop);
+}

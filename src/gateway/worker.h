@@ -1,0 +1,101 @@
+// A worker: one thread's share of the gateway. Loop, listeners, client connections, upstream pools, metrics, access log: all
+// its own. What it reads from outside is the plan.
+//
+// Use      worker_open() in the thread that will turn it (or in the simulator's), worker_turn() until worker_is_done().
+// Control  talks to it by mail: worker_plan() hands over a new plan, worker_drain() begins the end. Both may be called from
+//          any thread.
+// Drain    listeners take what the kernel has accepted and are closed; requests are served to their end with `connection:
+//          close`; idle connections stay for idle_ns, so that a client that is about to send is still served.
+#ifndef RINGWAY_GATEWAY_WORKER_H
+#define RINGWAY_GATEWAY_WORKER_H
+
+#include "base/metric.h"
+#include "base/prng.h"
+#include "gateway/access_log.h"
+#include "gateway/plan.h"
+#include "io/loop.h"
+#include "net/h1.h"
+#include "net/upstream.h"
+
+struct worker_cfg {
+    uint32_t index;
+    uint32_t workers; // of this process
+    uint16_t process_epoch; // tells processes apart in request ids
+    uint32_t fibers_max;
+    uint16_t buffers;
+    int64_t memory_bytes; // the byte budget
+    uint64_t seed;
+    const struct plan *plan;
+    struct logring *access; // NULL: off
+    struct metrics *metrics;
+    _Atomic uint32_t *open_by_worker; // connections of each worker, for the balance at accept; NULL: none
+    struct worker **peers; // all workers, this one included; NULL: none
+    // What a plan is told when the last exchange on it has ended. Runs on the worker.
+    void (*plan_released)(void *ctx, const struct plan *plan);
+    void *ctx;
+};
+
+struct worker_listener {
+    struct io_op accept;
+    struct worker *worker;
+    const struct plan_listener *cfg;
+    struct io_timer rearm;
+    int fd;
+    bool ours; // made by this worker, not adopted
+};
+
+struct worker {
+    struct worker_cfg cfg;
+    struct budget budget;
+    struct io_loop loop;
+    struct h1_server http;
+    struct worker_listener *listeners;
+    uint32_t listener_count;
+    struct up_origin *origins; // by plan_provider.origin
+    uint32_t origin_count;
+    const struct plan *plan;
+    uint32_t plan_users; // exchanges on the present plan
+    struct worker_old_plan *old_plans;
+    struct access_log access;
+    struct prng prng;
+    uint64_t sequence; // of request ids
+    uint64_t accept_paused;
+    struct io_timer trim;
+    struct io_timer drain_end;
+    int64_t drain_quiet_until_ns; // listeners take no more after this
+    struct io_timer drain_quiet;
+    bool accepting;
+    bool draining;
+    bool ready;
+};
+
+// Takes the driver over. What listening refused is returned, with the listener's index in *ret_listener.
+enum rw_err worker_open(struct worker *w, struct io_driver *driver, const struct worker_cfg *cfg,
+                        uint32_t *ret_listener) RW_WARN_UNUSED;
+void worker_turn(struct worker *w, int64_t deadline_ns);
+// Drained: no connection, no fiber, no operation is left.
+bool worker_is_done(const struct worker *w);
+// After worker_is_done().
+void worker_close(struct worker *w);
+
+// --- From any thread. The mail is the caller's until it is opened; *opened is then set.
+struct worker_mail {
+    struct io_mail mail;
+    struct worker *worker;
+    const struct plan *plan;
+    int64_t idle_ns, timeout_ns; // of a drain
+    int fd; // of a connection handed over
+    uint32_t listener;
+    _Atomic bool *opened;
+};
+void worker_plan(struct worker *w, struct worker_mail *m, const struct plan *plan);
+void worker_drain(struct worker *w, struct worker_mail *m, int64_t idle_ns, int64_t timeout_ns);
+
+// --- For exchanges.
+const struct plan *worker_plan_use(struct worker *w);
+void worker_plan_leave(struct worker *w, const struct plan *plan);
+
+// Updates the gauges that are read from here (connections, fibers, buffers, budget). Cheap; called every so often.
+void worker_gauges(struct worker *w);
+
+#endif
