@@ -1,5 +1,5 @@
-// Every limit of the gateway, each with its unit in the name and its reason. The configuration may lower a limit that has a
-// key, never raise it above the ceiling (…_MAX).
+// Every limit of the gateway, each with its unit in the name and its reason. The configuration may lower a
+// limit that has a key, never raise it above the ceiling (…_MAX).
 #ifndef RINGWAY_BASE_LIMITS_H
 #define RINGWAY_BASE_LIMITS_H
 
@@ -36,7 +36,8 @@
 #define SSE_EVENT_HOLD_BYTES_MAX KIB(64)
 
 // --- Buffers handed to the kernel. 128 of each group per worker, used last-in-first-out so that receives land in warm
-// cache. The client's size holds an SDK's head and an ordinary chat; the upstream's a whole TLS record or a 16 KiB answer.
+// cache. The client's size holds an SDK's head and an ordinary chat; the upstream's a whole TLS record or a
+// 16 KiB answer.
 #define IO_BUFFERS_PER_GROUP 128
 #define IO_CLIENT_BUFFER_BYTES KIB(16)
 #define IO_UPSTREAM_BUFFER_BYTES KIB(32)
@@ -53,7 +54,8 @@
 // --- The memory of one exchange that is not a body.
 #define ARENA_BLOCK_BYTES KIB(4)
 #define EXCHANGE_ARENA_BYTES_MAX MIB(4)
-// Bodies up to this size are copied to the arena when the exchange starts to wait; larger ones keep their buffer.
+// Bodies up to this size are copied to the arena when the exchange starts to wait; larger ones keep their
+// buffer.
 #define EXCHANGE_COPY_BYTES_MAX KIB(4)
 
 // --- The process.
@@ -75,9 +77,13 @@
 #define CORS_ENTRIES_MAX 64
 #define KEY_MODELS_MAX 256
 #define LABEL_VALUES_MAX 200
+// Connections to one origin, of all workers: what an unlucky provider may hold of our descriptors, and what stays open unused.
+#define UPSTREAM_CONNECTIONS_MAX 10000
+#define UPSTREAM_IDLE_MAX 1024
 
 // --- Observing.
-// The longest access log line: every text of it at its longest, every byte escaped (gateway/access_log.c asserts it).
+// The longest access log line: every text of it at its longest, every byte escaped (gateway/access_log.c
+// asserts it).
 #define LOG_LINE_BYTES_MAX KIB(8)
 // A worker's log ring: 50 ms at 15,000 requests a second; the log thread is woken at half of it.
 #define LOGRING_BYTES KIB(512)
@@ -87,8 +93,9 @@
 #define LOG_STOP_MS 1000
 // A configured name in the metrics; longer ones are cut.
 #define METRIC_NAME_BYTES_MAX 128
-// The metrics page: 200 targets with two histograms of 62 buckets each are 4 MB.
-#define PROMETHEUS_BYTES_MAX MIB(16)
+// The metrics page: 200 targets with two histograms of 62 buckets each are 3 MB, with the longest names,
+// every byte of them escaped, and every reason 20 MB.
+#define PROMETHEUS_BYTES_MAX MIB(32)
 
 static_assert(HTTP_HEAD_BYTES <= HTTP_HEAD_BYTES_MAX, "the default is within the ceiling");
 static_assert(HTTP_TARGET_BYTES_MAX < HTTP_HEAD_BYTES, "a target must fit its head");
