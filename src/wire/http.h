@@ -159,32 +159,33 @@ struct http_framing {
 
 struct http_head {
     const uint8_t *base; // what every offset counts from: p of the last parse, or where its bytes are now
-    uint64_t present; // bit per enum http_name
-    uint64_t doubled; // bit per enum http_name that came more than once
-    struct http_framing framing;
-    uint32_t bytes; // of the whole head, its blank line included; 0 until it is whole
-    uint16_t field_count;
-    uint16_t status; // answers, else 0
+    // Where the request line's or status line's parts are. The first line sets what belongs to it.
     uint16_t method_at, target_at, path_at, query_at, authority_at, reason_at;
     uint16_t target_len; // as sent
     uint16_t path_len; // without the query; 0 in absolute form without a path, where http_path() says "/"
     uint16_t query_len; // behind the '?'
     uint16_t authority_len; // of the absolute form, else 0
     uint16_t reason_len;
+    uint16_t status;
     uint8_t method; // enum http_method
     uint8_t method_len;
     uint8_t minor; // HTTP/1.minor, 0 to 9
     bool has_query; // there was a '?', perhaps with nothing behind it
+    // What follows, up to the fields, is zero at the start.
+    uint32_t bytes; // of the whole head, its blank line included; 0 until it is whole
+    struct http_framing framing;
+    uint64_t doubled; // bit per enum http_name that came more than once; not for HTTP_N_OTHER
     // Where the next parse goes on; private to the parser.
     struct {
         uint32_t line; // the first line that is not whole yet begins here
-        uint32_t scanned; // bytes of that line that were found right, counted from base
-        uint8_t state;
+        uint32_t scanned; // up to here that line was looked at and found right
+        uint16_t host_run; // host characters at the beginning of the Host field, 0: not counted
+        uint8_t name_len; // of the field in that line; 0: its colon was not reached
         uint8_t empty_lines;
-        bool colon; // scanned lies in a value
+        bool in_fields; // the first line is done
     } at;
-    uint8_t first
-        [HTTP_NAME_COUNT]; // index of the first field of a kind; means something if its bit is in present
+    uint16_t field_count;
+    uint8_t first[HTTP_NAME_COUNT + 1]; // by enum http_name: the first such field's index + 1, 0: none
     struct http_field field[HTTP_FIELDS_MAX];
 };
 
@@ -201,10 +202,10 @@ struct http_rules {
         .fields_max = HTTP_FIELDS_MAX \
     }
 
-// Before the first parse of each message. Cheap: what a parse does not read is not cleared.
+// Before the first parse of each message.
 static inline void http_head_init(struct http_head *head)
 {
-    memset(head, 0, offsetof(struct http_head, first));
+    memset(&head->bytes, 0, offsetof(struct http_head, field) - offsetof(struct http_head, bytes));
 }
 
 // p[0 .. n) begins with the message (a few empty lines before a request are skipped) and holds at least
@@ -218,6 +219,12 @@ int http_request_parse(const uint8_t *p, uint32_t n, const struct http_rules *ru
 // follows in the same stream: init again.
 int http_response_parse(const uint8_t *p, uint32_t n, const struct http_rules *rules, enum http_method asked,
                         struct http_head *head);
+
+// True once something other than empty lines came: until then a connection between two requests is idle.
+static inline bool http_head_begun(const struct http_head *head, uint32_t n)
+{
+    return n > head->at.line;
+}
 
 static inline struct span http_span(const struct http_head *head, uint32_t at, uint32_t n)
 {
@@ -236,7 +243,7 @@ static inline struct span http_field_value(const struct http_head *head, uint32_
 
 static inline bool http_has(const struct http_head *head, enum http_name name)
 {
-    return head->present >> name & 1;
+    return head->first[name] != 0;
 }
 
 static inline bool http_is_doubled(const struct http_head *head, enum http_name name)
@@ -247,7 +254,8 @@ static inline bool http_is_doubled(const struct http_head *head, enum http_name 
 // The value of the first field of that name; {NULL, 0} if there is none (an empty value has a pointer).
 static inline struct span http_value(const struct http_head *head, enum http_name name)
 {
-    return http_has(head, name) ? http_field_value(head, head->first[name]) : (struct span){NULL, 0};
+    return http_has(head, name) ? http_field_value(head, head->first[name] - UINT32_C(1))
+                                : (struct span){NULL, 0};
 }
 
 static inline struct span http_method_text(const struct http_head *head)
