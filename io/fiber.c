@@ -65,6 +65,7 @@ struct fiber {
     fiber_fn fn;
     void *arg;
     int64_t deadline_ns; // of the present wait
+    struct span note;
     struct io_timer timer;
     uint32_t shields;
     bool ready; // is in the ready queue
@@ -101,6 +102,16 @@ static _Thread_local void *loop_tsan;
 struct fiber *fiber_self(void)
 {
     return running;
+}
+
+void fiber_note(const uint8_t *text, uint32_t n)
+{
+    if (running) running->note = (struct span){text, n};
+}
+
+struct span fiber_note_of_running(void)
+{
+    return running ? running->note : (struct span){NULL, 0};
 }
 
 struct io_loop *fiber_loop(void)

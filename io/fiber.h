@@ -18,6 +18,7 @@
 #include "base/end.h"
 #include "base/err.h"
 #include "base/list.h"
+#include "base/span.h"
 
 struct io_loop;
 struct fiber;
@@ -61,6 +62,10 @@ int fiber_sleep(int64_t deadline_ns);
 int fiber_yield(void);
 
 struct fiber *fiber_self(void);
+// What the running fiber is about, for a crash report: n bytes that stay valid until it ends (or NULL again).
+void fiber_note(const uint8_t *text, uint32_t n);
+// The running fiber's note, {NULL, 0} outside fibers. Safe in a signal handler.
+struct span fiber_note_of_running(void);
 struct io_loop *fiber_loop(void); // of the running fiber
 // Why the running fiber is to stop; END_OK: it is not, or it is shielded.
 enum rw_end fiber_cancelled(void);

@@ -150,7 +150,8 @@ static int attempt(struct ask *a, bool fresh, bool *ret_stale)
     a->sent_ns = now(a);
     if (a->client_failed) return r;
     const int64_t first = a->stream ? a->timeouts->first_byte_ns : 0;
-    if (r == 0) r = up_head(a->up, a->method, until(a, first), a->head);
+    if (r == 0)
+        r = up_head(a->up, a->method, clock_earlier(until(a, first), a->first_token_until_ns), a->head);
     a->head_ns = now(a);
     a->waited_ns += a->head_ns - a->sent_ns;
     if (r == 0) return 0;
@@ -172,6 +173,7 @@ static void answer_began(struct ask *a)
 int ask_open(struct ask *a)
 {
     a->total_until_ns = clock_deadline(now(a), a->timeouts->total_ns);
+    a->first_token_until_ns = a->stream ? clock_deadline(now(a), a->timeouts->first_token_ns) : CLOCK_NEVER;
     if (a->provider->kind == PLAN_ECHO) return echo_open(a);
     a->head = arena_alloc(a->arena, sizeof *a->head);
     if (!a->head) return fail(a, RW_E_BUDGET, END_OVERLOADED, "memory");
@@ -202,9 +204,11 @@ int ask_piece(struct ask *a, struct span *ret)
 {
     if (a->generator) return echo_piece(a, ret);
     const int64_t from = now(a);
-    const int r = up_body(a->up, until(a, a->timeouts->idle_ns), ret);
+    const int r = up_body(a->up, clock_earlier(until(a, a->timeouts->idle_ns), a->first_token_until_ns), ret);
     a->waited_ns += now(a) - from;
-    return r < 0 ? fail_answer(a, r, true, "timeouts.idle") : r;
+    if (r >= 0) return r;
+    return fail_answer(a, r, true,
+                       now(a) >= a->first_token_until_ns ? "timeouts.first_token" : "timeouts.idle");
 }
 
 bool ask_ended(const struct ask *a)

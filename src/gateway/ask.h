@@ -58,6 +58,8 @@ struct ask {
     struct up_conn *up;
     struct echo *generator;
     int64_t total_until_ns;
+    int64_t
+        first_token_until_ns; // set by ask_open() for streams; CLOCK_NEVER once the reader has seen content
 };
 
 int ask_open(struct ask *a) RW_WARN_UNUSED;

@@ -62,6 +62,7 @@ void exchange_run(struct call *call, struct worker *worker)
     x->plan = worker_plan_use(worker);
     x->usage = (struct usage){-1, -1, -1, -1};
     request_id(x);
+    fiber_note(x->request_id, REQUEST_ID_BYTES);
 
     enum stage s = STAGE_GO;
     for (size_t i = 0; i < sizeof life / sizeof *life && s == STAGE_GO; i++) s = life[i](x);
@@ -69,6 +70,7 @@ void exchange_run(struct call *call, struct worker *worker)
 
     if (x->asked) ask_close(&x->ask);
     exchange_settle(x);
+    fiber_note(NULL, 0);
     worker_plan_leave(worker, x->plan);
 }
 

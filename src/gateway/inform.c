@@ -26,12 +26,24 @@ static enum stage health(struct exchange *x)
     return exchange_reply(x, 200, SPAN("application/json"), fmt_text(&f));
 }
 
+// A provider that could be reached when it was last tried, or was not tried yet.
+static bool any_target(const struct exchange *x)
+{
+    for (uint32_t i = 0; i < x->plan->provider_count; i++) {
+        const struct plan_provider *p = &x->plan->providers[i];
+        if (p->kind == PLAN_ECHO || !x->worker->origins[p->origin].failed) return true;
+    }
+    return false;
+}
+
 static enum stage ready(struct exchange *x)
 {
     const struct worker *w = x->worker;
     if (w->draining)
         return exchange_reply(x, 503, SPAN("application/json"), SPAN("{\"status\":\"draining\"}"));
     if (!w->ready) return exchange_reply(x, 503, SPAN("application/json"), SPAN("{\"status\":\"starting\"}"));
+    if (x->plan->ready_needs_target && !any_target(x))
+        return exchange_reply(x, 503, SPAN("application/json"), SPAN("{\"status\":\"no_target\"}"));
     return exchange_reply(x, 200, SPAN("application/json"), SPAN("{\"status\":\"ready\"}"));
 }
 

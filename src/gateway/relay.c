@@ -133,7 +133,10 @@ static enum stage one_event(struct relay *r, const struct sse_event *e)
     if (e->data_lines > 0) r->first_seen = true;
     switch (kind) {
     case METER_PLAIN:
-        if (r->meter.first_token && !x->first_token_ns) x->first_token_ns = x->call->loop->now_ns;
+        if (r->meter.first_token && !x->first_token_ns) {
+            x->first_token_ns = x->call->loop->now_ns;
+            x->ask.first_token_until_ns = CLOCK_NEVER;
+        }
         put_renamed(r, e);
         return STAGE_GO;
     case METER_USAGE_ONLY:

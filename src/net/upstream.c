@@ -131,6 +131,7 @@ static int take_fresh(struct up_origin *o, int64_t deadline_ns, struct up_conn *
     c->s.on_rx = on_rx;
     c->s.on_closed = on_closed;
     const int r = connect_any(o, c, deadline_ns);
+    if (r != -ECANCELED) o->failed = r < 0;
     if (r < 0) {
         conn_free(c);
         return r;

@@ -42,6 +42,7 @@ struct up_origin {
     uint32_t open, idle_count;
     struct io_timer sweep;
     uint64_t stale_total;
+    bool failed; // the last try to connect
     bool closing;
 };
 

@@ -1,0 +1,357 @@
+// See plan_build.h.
+#include "control/plan_build.h"
+
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/fmt.h"
+#include "io/loop.h"
+#include "wire/proxy_protocol.h"
+
+#define CORS_HEADERS "Content-Type,X-Amz-Date,Authorization,X-Api-Key,X-Amz-Security-Token"
+
+// What a plan owns: its own pieces, and the configuration that it points into.
+struct plan_memory {
+    struct plan plan;
+    struct config *config;
+    struct plan_world *world;
+    struct io_mail mail;
+    _Atomic int32_t holders; // workers
+    struct block {
+        struct block *next;
+        size_t n;
+        _Alignas(16) uint8_t bytes[];
+    } * blocks;
+};
+
+// Memory for the life of the plan. There is no gateway without it.
+static void *take(struct plan_memory *m, size_t n)
+{
+    struct block *b = calloc(1, sizeof *b + n);
+    MUST(b);
+    b->next = m->blocks;
+    b->n = n;
+    m->blocks = b;
+    return b->bytes;
+}
+
+static void plan_free(struct plan_memory *m)
+{
+    map_done(&m->plan.model_by_name);
+    map_done(&m->plan.provider_by_name);
+    map_done(&m->plan.key_by_digest);
+    while (m->blocks) {
+        struct block *b = m->blocks;
+        m->blocks = b->next;
+        crypto_wipe(b->bytes, b->n); // authorization lines are among them
+        free(b);
+    }
+    config_free(m->config);
+    atomic_fetch_sub(&m->world->plans, 1);
+    crypto_wipe(&m->plan, sizeof m->plan);
+    free(m);
+}
+
+static void mail_free(struct io_loop *loop, struct io_mail *mail)
+{
+    (void)loop;
+    plan_free(LIST_OWNER(mail, struct plan_memory, mail));
+}
+
+void plan_let_go(const struct plan *plan)
+{
+    struct plan_memory *m = plan->memory;
+    if (atomic_fetch_sub(&m->holders, 1) > 1) return;
+    m->mail.open = mail_free;
+    io_loop_post(m->world->loop, &m->mail);
+}
+
+void plan_drop(struct plan *plan)
+{
+    struct plan_memory *m = plan->memory;
+    m->config = NULL; // the caller's
+    plan_free(m);
+}
+
+void plan_world_init(struct plan_world *w, struct io_loop *loop, struct metric_labels *labels,
+                     uint32_t workers)
+{
+    *w = (struct plan_world){.loop = loop, .labels = labels, .workers = workers};
+    crypto_random(w->key_secret, sizeof w->key_secret);
+    crypto_random(&w->map_seed, sizeof w->map_seed);
+}
+
+void plan_world_done(struct plan_world *w)
+{
+    MUST(atomic_load(&w->plans) == 0);
+    for (uint32_t i = 0; i < w->origin_count; i++) {
+        free(w->origins[i].shared);
+        free(w->origin_name[i]);
+    }
+    crypto_wipe(w, sizeof *w);
+}
+
+// --- Origins.
+
+static bool resolve(const struct config_provider *p, struct plan_origin *o, char *ret_why, uint32_t cap)
+{
+    if (p->connect_to.addr.n) {
+        o->addr[0] = p->connect_to.addr;
+        o->addr_count = 1;
+        return true;
+    }
+    char port[8];
+    snprintf(port, sizeof port, "%u", (unsigned)p->base_url.port);
+    const struct addrinfo want = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    const int r = getaddrinfo(p->base_url.host, port, &want, &found);
+    if (r != 0) {
+        snprintf(ret_why, cap,
+                 "provider %s: the name %s cannot be resolved (%s). Check base_url, or give connect_to.",
+                 p->name, p->base_url.host, gai_strerror(r));
+        return false;
+    }
+    o->addr_count = 0;
+    for (const struct addrinfo *a = found; a && o->addr_count < UP_ADDRS_MAX; a = a->ai_next) {
+        struct io_addr *addr = &o->addr[o->addr_count++];
+        memset(addr, 0, sizeof *addr);
+        addr->n = a->ai_addrlen;
+        memcpy(&addr->sa, a->ai_addr, a->ai_addrlen);
+    }
+    freeaddrinfo(found);
+    return true;
+}
+
+// Its index, the same for as long as the process lives; -1 with *ret_why.
+static int32_t origin_of(struct plan_world *w, const struct config_provider *p, char *ret_why, uint32_t cap)
+{
+    char name[512];
+    snprintf(name, sizeof name, "%s:%u via %s from %s", p->base_url.host, (unsigned)p->base_url.port,
+             p->connect_to.text ? p->connect_to.text : "-",
+             p->bind_address.text ? p->bind_address.text : "-");
+    uint32_t i = 0;
+    while (i < w->origin_count && strcmp(w->origin_name[i], name) != 0) i++;
+    if (i == PROVIDERS_MAX) {
+        snprintf(ret_why, cap,
+                 "more than %d different provider addresses since the start: restart to forget the old ones.",
+                 PROVIDERS_MAX);
+        return -1;
+    }
+    struct plan_origin *o = &w->origins[i];
+    if (!resolve(p, o, ret_why, cap)) return -1;
+    if (i == w->origin_count) {
+        o->shared = calloc(1, sizeof *o->shared);
+        w->origin_name[i] = strdup(name);
+        MUST(o->shared && w->origin_name[i]);
+        o->shared->open_max = UPSTREAM_CONNECTIONS_MAX;
+        o->shared->idle_max = UPSTREAM_IDLE_MAX;
+        o->name = span_str(w->origin_name[i]);
+        if (p->bind_address.addr.n) o->bind_to = p->bind_address.addr;
+        w->origin_count++;
+    }
+    return (int32_t)i;
+}
+
+// --- Pieces of the plan.
+
+static struct plan_timeouts timeouts_of(const struct config_timeouts *t)
+{
+    return (struct plan_timeouts){.connect_ns = t->connect_ns,
+                                  .first_byte_ns = t->first_byte_ns,
+                                  .first_token_ns = t->first_token_ns,
+                                  .idle_ns = t->idle_ns,
+                                  .total_ns = t->total_ns};
+}
+
+// The lines that every request to this provider carries.
+static struct span head_fields(struct plan_memory *m, const struct config_provider *p)
+{
+    size_t n = 64 + strlen(p->base_url.authority) + (p->api_key ? strlen(p->api_key) + 32 : 0);
+    for (uint32_t i = 0; i < p->header_count; i++)
+        n += strlen(p->headers[i].name) + strlen(p->headers[i].value) + 4;
+    uint8_t *bytes = take(m, n);
+    struct http_writer w = http_writer(bytes, (uint32_t)n);
+    http_write_field(&w, SPAN("host"), span_str(p->base_url.authority));
+    bool authorized = false;
+    for (uint32_t i = 0; i < p->header_count; i++) {
+        http_write_field(&w, span_str(p->headers[i].name), span_str(p->headers[i].value));
+        authorized = authorized || strcmp(p->headers[i].name, "authorization") == 0;
+    }
+    if (p->api_key && !authorized) {
+        http_write_raw(&w, SPAN("authorization: Bearer "));
+        http_write_raw(&w, span_str(p->api_key));
+        http_write_raw(&w, SPAN("\r\n"));
+    }
+    http_write_raw(&w, SPAN("accept-encoding: identity\r\n"));
+    MUST(!w.overflow && !w.bad); // the configuration refused control characters
+    return span_of(bytes, w.n);
+}
+
+static bool add_providers(struct plan_memory *m, char *ret_why, uint32_t cap)
+{
+    const struct config *c = m->config;
+    struct plan_provider *all = take(m, c->provider_count * sizeof *all);
+    map_init(&m->plan.provider_by_name, m->world->map_seed, PROVIDERS_MAX);
+    for (uint32_t i = 0; i < c->provider_count; i++) {
+        const struct config_provider *p = &c->providers[i];
+        struct plan_provider *to = &all[i];
+        to->name = span_str(p->name);
+        to->timeouts = timeouts_of(&p->timeouts);
+        to->kind = p->type == CONFIG_PROVIDER_ECHO ? PLAN_ECHO : PLAN_HTTP;
+        if (to->kind == PLAN_HTTP) {
+            const int32_t origin = origin_of(m->world, p, ret_why, cap);
+            if (origin < 0) return false;
+            to->origin = (uint32_t)origin;
+            to->path_prefix = span_str(p->base_url.path);
+            to->head_fields = head_fields(m, p);
+        }
+        const enum rw_err err = map_put(&m->plan.provider_by_name, to->name, to, NULL);
+        MUST(err == RW_OK);
+    }
+    m->plan.providers = all;
+    m->plan.provider_count = c->provider_count;
+    m->plan.default_provider = c->default_provider;
+    return true;
+}
+
+static void add_models(struct plan_memory *m)
+{
+    const struct config *c = m->config;
+    struct plan_model *all = take(m, c->model_count * sizeof *all + 1);
+    map_init(&m->plan.model_by_name, m->world->map_seed, MODELS_MAX);
+    m->plan.default_model = -1;
+    for (uint32_t i = 0; i < c->model_count; i++) {
+        const struct config_model *from = &c->models[i];
+        const struct config_target *t = &from->targets[0];
+        struct plan_model *to = &all[i];
+        *to = (struct plan_model){.name = span_str(from->name),
+                                  .upstream_model = span_str(t->model),
+                                  .provider = t->provider,
+                                  .timeouts = timeouts_of(&t->timeouts)};
+        to->target_row = metric_target_row(m->world->labels, to->name, m->plan.providers[t->provider].name);
+        to->model_row = metric_model_row(m->world->labels, to->name);
+        const enum rw_err err = map_put(&m->plan.model_by_name, to->name, to, NULL);
+        MUST(err == RW_OK);
+        if (c->default_model && strcmp(c->default_model, from->name) == 0) m->plan.default_model = (int32_t)i;
+    }
+    m->plan.models = all;
+    m->plan.model_count = c->model_count;
+}
+
+static void add_key(struct plan_memory *m, struct plan_key *to, const char *key)
+{
+    crypto_hmac(&m->plan.key_hmac, key, strlen(key), to->digest);
+    const enum rw_err err = map_put(&m->plan.key_by_digest, span_of(to->digest, sizeof to->digest), to, NULL);
+    MUST(err == RW_OK);
+}
+
+static void add_keys(struct plan_memory *m, const char *extra_key)
+{
+    const struct config *c = m->config;
+    struct plan_key *all = take(m, (c->key_count + 1) * sizeof *all);
+    crypto_hmac_key_init(&m->plan.key_hmac, m->world->key_secret, sizeof m->world->key_secret);
+    map_init(&m->plan.key_by_digest, m->world->map_seed, KEYS_IN_FILE_MAX + 1);
+    for (uint32_t i = 0; i < c->key_count; i++) {
+        const struct config_key *from = &c->keys[i];
+        struct span *models = take(m, from->model_count * sizeof *models + 1);
+        for (uint32_t k = 0; k < from->model_count; k++) models[k] = span_str(from->models[k]);
+        all[i] = (struct plan_key){.name = span_str(from->name),
+                                   .team = span_str(from->team),
+                                   .models = models,
+                                   .model_count = from->model_count,
+                                   .disabled = from->disabled};
+        add_key(m, &all[i], from->key);
+    }
+    m->plan.key_count = c->key_count;
+    if (extra_key) {
+        all[c->key_count] = (struct plan_key){.name = SPAN("first"), .team = SPAN("default")};
+        add_key(m, &all[c->key_count], extra_key);
+        m->plan.key_count++;
+    }
+    m->plan.keys = all;
+}
+
+static void add_listeners(struct plan_memory *m)
+{
+    const struct config *c = m->config;
+    struct plan_listener *all = take(m, c->listener_count * sizeof *all);
+    static const uint32_t accept[] = {[CONFIG_PROXY_OFF] = 0,
+                                      [CONFIG_PROXY_V1] = PROXY_ACCEPT_V1,
+                                      [CONFIG_PROXY_V2] = PROXY_ACCEPT_V2,
+                                      [CONFIG_PROXY_ANY] = PROXY_ACCEPT_ANY};
+    for (uint32_t i = 0; i < c->listener_count; i++) {
+        const struct config_listener *from = &c->listeners[i];
+        struct io_cidr *trusted = take(m, from->trusted_proxy_count * sizeof *trusted + 1);
+        for (uint32_t k = 0; k < from->trusted_proxy_count; k++) trusted[k] = from->trusted_proxies[k].net;
+        all[i].addr = from->address.addr;
+        all[i].entry = (struct h1_entry){.proxy_accept = accept[from->proxy_protocol],
+                                         .trusted = trusted,
+                                         .trusted_count = from->trusted_proxy_count};
+    }
+    m->plan.listeners = all;
+    m->plan.listener_count = c->listener_count;
+}
+
+static void add_cors(struct plan_memory *m)
+{
+    const struct config *c = m->config;
+    size_t n = sizeof CORS_HEADERS;
+    for (uint32_t i = 0; i < c->cors_header_count; i++) n += strlen(c->cors_headers[i]) + 1;
+    struct fmt f;
+    fmt_init(&f, take(m, n), (uint32_t)n);
+    fmt_str(&f, CORS_HEADERS);
+    for (uint32_t i = 0; i < c->cors_header_count; i++) {
+        fmt_char(&f, ',');
+        fmt_str(&f, c->cors_headers[i]);
+    }
+    m->plan.cors_headers = fmt_text(&f);
+    struct span *origins = take(m, c->cors_origin_count * sizeof *origins + 1);
+    for (uint32_t i = 0; i < c->cors_origin_count; i++) {
+        origins[i] = span_str(c->cors_origins[i]);
+        if (span_eq(origins[i], SPAN("*"))) m->plan.cors_origin = SPAN("*");
+    }
+    m->plan.cors_origins = origins;
+    m->plan.cors_origin_count = c->cors_origin_count;
+}
+
+struct plan *plan_build(struct plan_world *w, struct config *config, const char *extra_key, char *ret_why,
+                        uint32_t cap)
+{
+    struct plan_memory *m = calloc(1, sizeof *m);
+    MUST(m);
+    m->world = w;
+    m->config = config;
+    atomic_store(&m->holders, (int32_t)w->workers);
+    atomic_fetch_add(&w->plans, 1);
+    struct plan *p = &m->plan;
+    p->memory = m;
+    p->generation = ++w->generation;
+    p->service_name = span_str(config->service_name);
+    p->version = SPAN(RW_VERSION);
+    p->base_path = span_str(config->base_path);
+    add_keys(m, extra_key);
+    add_listeners(m);
+    add_cors(m);
+    const uint32_t per_worker = (config->limits.connections + w->workers - 1) / w->workers;
+    p->http = (struct h1_cfg){.head_bytes_max = config->limits.head_bytes,
+                              .connections_max = per_worker,
+                              .head_timeout_ns = config->limits.head_timeout_ns,
+                              .idle_timeout_ns = config->limits.idle_timeout_ns};
+    p->body_bytes_max = config->limits.body_bytes;
+    p->upload_bytes_max = config->limits.upload_bytes;
+    p->body_timeout_ns = config->limits.body_timeout_ns;
+    p->response_model_requested = config->response_model == CONFIG_MODEL_REQUESTED;
+    p->ready_needs_target = config->ready_needs_target;
+    if (!add_providers(m, ret_why, cap)) {
+        plan_drop(p);
+        return NULL;
+    }
+    add_models(m);
+    // A plan keeps the origins as they were when it was made.
+    struct plan_origin *origins = take(m, w->origin_count * sizeof *origins + 1);
+    memcpy(origins, w->origins, w->origin_count * sizeof *origins);
+    p->origins = origins;
+    p->origin_count = w->origin_count;
+    return p;
+}

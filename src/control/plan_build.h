@@ -1,0 +1,44 @@
+// From a configuration to a plan: what workers read on every request.
+//
+// Use      plan_build() makes a plan of a configuration and keeps the configuration, whose strings it points at. Hand it to the
+//          workers; each calls plan_let_go() when its last exchange on it has ended; the last one's call posts it to the
+//          control loop, where it is wiped and freed.
+// World    what outlives plans: origins with their caps and indices, rows of metrics, the secret under which keys are hashed.
+// Thread   control, but for plan_let_go().
+#ifndef RINGWAY_CONTROL_PLAN_BUILD_H
+#define RINGWAY_CONTROL_PLAN_BUILD_H
+
+#include "base/metric.h"
+#include "control/config.h"
+#include "gateway/plan.h"
+
+struct plan_world {
+    struct io_loop *loop; // control's: freed plans are posted to it
+    struct metric_labels *labels;
+    uint8_t key_secret[CRYPTO_SHA256_BYTES];
+    uint64_t map_seed;
+    uint32_t workers;
+    uint64_t generation;
+    // Every origin that any plan of this process had, in the order of their indices.
+    struct plan_origin origins[PROVIDERS_MAX];
+    char *origin_name[PROVIDERS_MAX];
+    uint32_t origin_count;
+    _Atomic int32_t plans; // that exist
+};
+
+struct plan_first_key; // made by serve when the configuration has no key
+
+void plan_world_init(struct plan_world *w, struct io_loop *loop, struct metric_labels *labels,
+                     uint32_t workers);
+void plan_world_done(struct plan_world *w);
+
+// NULL: *ret_why (of `cap` bytes) says why; the configuration stays the caller's. extra_key (may be NULL): one more key, named
+// "first".
+struct plan *plan_build(struct plan_world *w, struct config *config, const char *extra_key, char *ret_why,
+                        uint32_t cap);
+// A plan that no worker was given.
+void plan_drop(struct plan *plan);
+// From any thread: one worker has let go of it.
+void plan_let_go(const struct plan *plan);
+
+#endif

@@ -1,0 +1,562 @@
+// See serve.h.
+#include "control/serve.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "control/crash.h"
+#include "control/first_key.h"
+#include "control/log.h"
+#include "control/metrics_page.h"
+#include "control/plan_build.h"
+#include "gateway/exchange.h"
+#include "gateway/worker.h"
+#include "io/clock.h"
+#include "io/probe.h"
+
+#define RING_ENTRIES 512
+#define CONTROL_RING_ENTRIES 64
+#define LOG_RING_BYTES MIB(1)
+#define CONTROL_MEMORY_BYTES MIB(64)
+#define CONTROL_FIBERS 64
+#define CONTROL_BUFFERS 16
+#define FILE_LOOK_NS (2 * CLOCK_SEC)
+// A worker whose loop has not turned for this long while it had something to do.
+#define STUCK_NS (10 * CLOCK_SEC)
+
+struct serve;
+
+struct thread {
+    struct serve *serve;
+    pthread_t id;
+    struct worker worker;
+    struct worker_cfg cfg;
+    struct logring ring;
+    struct worker_mail plan_mail, drain_mail;
+    _Atomic bool plan_opened, drain_opened;
+    struct io_mail ended; // to control
+    enum rw_err err; // of worker_open()
+    uint32_t err_listener;
+    uint64_t turns_seen;
+    int64_t turned_ns;
+    bool wedged;
+    bool started, open;
+};
+
+struct serve {
+    struct serve_options options;
+    struct config *config; // the one in force; owned by its plan
+    struct plan *plan;
+    struct plan_world world;
+    struct metric_labels *labels;
+    struct log *log;
+    struct budget budget;
+    struct io_loop loop;
+    struct metrics_page page;
+    struct io_op signals;
+    struct io_timer look;
+    struct stat file;
+    struct thread *threads;
+    struct worker *workers[WORKERS_MAX];
+    struct metrics *metrics[WORKERS_MAX];
+    _Atomic uint32_t open_by_worker[WORKERS_MAX];
+    uint32_t worker_count;
+    uint32_t running;
+    bool use_uring;
+    char *first_key;
+    pthread_mutex_t start_lock;
+    pthread_cond_t start_cond;
+    uint32_t start_waiting;
+    bool draining;
+};
+
+static void clock_for_log(int64_t *ret_now_ns, int64_t *ret_wall_ns)
+{
+    struct io_time t;
+    io_clock(&t);
+    *ret_now_ns = t.now_ns;
+    *ret_wall_ns = t.wall_ns;
+}
+
+static int64_t wall_clock(void)
+{
+    struct io_time t;
+    io_clock(&t);
+    return t.wall_ns;
+}
+
+// --- Workers.
+
+static struct io_driver *driver_open(const struct serve *s, uint32_t entries, int *ret_err)
+{
+    return s->use_uring ? io_uring_open(entries, ret_err) : io_epoll_open(ret_err);
+}
+
+static void plan_released(void *ctx, const struct plan *plan)
+{
+    (void)ctx;
+    plan_let_go(plan);
+}
+
+static void mail_ended(struct io_loop *loop, struct io_mail *mail)
+{
+    struct thread *t = LIST_OWNER(mail, struct thread, ended);
+    (void)loop;
+    t->serve->running--;
+}
+
+static void say_started(struct thread *t)
+{
+    struct serve *s = t->serve;
+    pthread_mutex_lock(&s->start_lock);
+    s->start_waiting--;
+    pthread_cond_signal(&s->start_cond);
+    pthread_mutex_unlock(&s->start_lock);
+}
+
+static void *thread_main(void *arg)
+{
+    struct thread *t = arg;
+    struct serve *s = t->serve;
+    char name[16];
+    snprintf(name, sizeof name, "worker-%u", t->cfg.index);
+    pthread_setname_np(pthread_self(), name);
+    crash_thread();
+    int err = 0;
+    // In this thread: a ring has one issuer, the thread that made it.
+    struct io_driver *driver = driver_open(s, RING_ENTRIES, &err);
+    t->err = driver ? worker_open(&t->worker, driver, &t->cfg, &t->err_listener) : (enum rw_err)err;
+    t->open = t->err == RW_OK;
+    say_started(t);
+    if (!t->open) return NULL;
+    while (!worker_is_done(&t->worker)) worker_turn(&t->worker, CLOCK_NEVER);
+    worker_close(&t->worker);
+    t->ended.open = mail_ended;
+    io_loop_post(&s->loop, &t->ended);
+    return NULL;
+}
+
+static bool thread_prepare(struct serve *s, uint32_t i, int64_t memory_bytes, uint16_t epoch)
+{
+    struct thread *t = &s->threads[i];
+    t->serve = s;
+    if (logring_init(&t->ring, LOG_RING_BYTES, log_ring_wake, s->log)) return false;
+    log_attach(s->log, &t->ring);
+    s->metrics[i] = metric_new();
+    if (!s->metrics[i]) return false;
+    s->workers[i] = &t->worker;
+    uint64_t seed;
+    crypto_random(&seed, sizeof seed);
+    t->cfg = (struct worker_cfg){.index = i,
+                                 .workers = s->worker_count,
+                                 .process_epoch = epoch,
+                                 .fibers_max = FIBERS_MAX / s->worker_count,
+                                 .buffers = IO_BUFFERS_PER_GROUP,
+                                 .memory_bytes = memory_bytes,
+                                 .seed = seed,
+                                 .plan = s->plan,
+                                 .access = s->config->access == CONFIG_ACCESS_OFF ? NULL : &t->ring,
+                                 .metrics = s->metrics[i],
+                                 .open_by_worker = s->open_by_worker,
+                                 .peers = s->workers,
+                                 .plan_released = plan_released,
+                                 .ctx = s};
+    return true;
+}
+
+static bool workers_start(struct serve *s)
+{
+    uint16_t epoch;
+    crypto_random(&epoch, sizeof epoch);
+    const int64_t memory = s->config->memory_bytes ? (int64_t)s->config->memory_bytes : io_memory_auto(NULL);
+    s->start_waiting = s->worker_count;
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        struct thread *t = &s->threads[i];
+        if (!thread_prepare(s, i, memory / s->worker_count, epoch)) return false;
+    }
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        if (pthread_create(&s->threads[i].id, NULL, thread_main, &s->threads[i])) return false;
+        s->threads[i].started = true;
+        s->running++;
+    }
+    pthread_mutex_lock(&s->start_lock);
+    while (s->start_waiting > 0) pthread_cond_wait(&s->start_cond, &s->start_lock);
+    pthread_mutex_unlock(&s->start_lock);
+    bool all = true;
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        const struct thread *t = &s->threads[i];
+        if (t->open) continue;
+        s->running--;
+        const char *where = t->err_listener < s->config->listener_count
+            ? s->config->listeners[t->err_listener].address.text
+            : "?";
+        if (all)
+            log_msg(LOG_ERROR,
+                    "cannot listen on %s: %s. Is another server there? See listen in the configuration.",
+                    where, rw_err_name(t->err));
+        all = false;
+    }
+    return all;
+}
+
+static void drain(struct serve *s, int64_t idle_ns, int64_t timeout_ns)
+{
+    s->draining = true;
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        struct thread *t = &s->threads[i];
+        if (!t->open) continue;
+        t->drain_mail.opened = &t->drain_opened;
+        worker_drain(&t->worker, &t->drain_mail, idle_ns, timeout_ns);
+    }
+}
+
+// --- Reload.
+
+static void remember_file(struct serve *s)
+{
+    if (!s->options.config_path || stat(s->options.config_path, &s->file) != 0)
+        memset(&s->file, 0, sizeof s->file);
+}
+
+static bool same_listeners(const struct config *a, const struct config *b)
+{
+    if (a->listener_count != b->listener_count) return false;
+    for (uint32_t i = 0; i < a->listener_count; i++)
+        if (!io_addr_eq(&a->listeners[i].address.addr, &b->listeners[i].address.addr)) return false;
+    return true;
+}
+
+// What is fixed until a restart and was changed all the same is said, not ignored.
+static void warn_fixed(const struct config *old, const struct config *new)
+{
+    static const char *const text = "%s was changed in the file; that takes effect with the next start";
+    if (!same_listeners(old, new)) log_msg(LOG_WARNING, text, "listen");
+    if (old->workers != new->workers) log_msg(LOG_WARNING, text, "workers");
+    if (old->io != new->io) log_msg(LOG_WARNING, text, "io");
+    if (old->memory_bytes != new->memory_bytes) log_msg(LOG_WARNING, text, "memory");
+    if (!io_addr_eq(&old->metrics_address.addr, &new->metrics_address.addr))
+        log_msg(LOG_WARNING, text, "metrics");
+}
+
+static struct log_cfg log_cfg_of(const struct config *c)
+{
+    static const enum log_access access[] = {[CONFIG_ACCESS_OFF] = LOG_ACCESS_OFF,
+                                             [CONFIG_ACCESS_STDOUT] = LOG_ACCESS_STDOUT,
+                                             [CONFIG_ACCESS_SYSLOG] = LOG_ACCESS_SYSLOG,
+                                             [CONFIG_ACCESS_FILE] = LOG_ACCESS_FILE};
+    return (struct log_cfg){.access = access[c->access], .path = c->access_path, .service = c->service_name};
+}
+
+static void say_errors(const struct config_errors *errors, const char *path)
+{
+    for (uint32_t i = 0; i < errors->count; i++) {
+        const struct config_error *e = &errors->items[i];
+        if (e->line) log_msg(LOG_ERROR, "%s:%u:%u: %s", path, e->line, e->column, e->text);
+        else log_msg(LOG_ERROR, "%s: %s", path, e->text);
+    }
+    if (errors->more) log_msg(LOG_ERROR, "%s: and %u more", path, errors->more);
+}
+
+static void reload(struct serve *s)
+{
+    if (!s->options.config_path) {
+        log_msg(LOG_WARNING, "there is no configuration file to load again");
+        return;
+    }
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        // The mail of the last reload is still on its way: this one comes back.
+        if (s->plan->generation > 1 && !atomic_load(&s->threads[i].plan_opened)) {
+            io_timer_arm(&s->loop.timers, &s->look, s->loop.now_ns + CLOCK_SEC);
+            memset(&s->file, 0, sizeof s->file);
+            return;
+        }
+    }
+    remember_file(s);
+    struct config *config = NULL;
+    struct config_errors errors = {0};
+    char why[512];
+    if (config_load(s->options.config_path, &config_env_process, &config, &errors)) {
+        say_errors(&errors, s->options.config_path);
+        log_msg(LOG_ERROR, "the configuration was not loaded: the one before stays in force");
+        config_errors_free(&errors);
+        return;
+    }
+    struct plan *plan =
+        plan_build(&s->world, config, config->key_count ? NULL : s->first_key, why, sizeof why);
+    if (!plan) {
+        log_msg(LOG_ERROR, "%s", why);
+        log_msg(LOG_ERROR, "the configuration was not loaded: the one before stays in force");
+        config_free(config);
+        return;
+    }
+    warn_fixed(s->config, config);
+    const struct log_cfg cfg = log_cfg_of(config);
+    (void)!log_set(s->log, &cfg);
+    log_msg_level((enum log_level)config->log_level);
+    s->config = config;
+    s->plan = plan;
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        struct thread *t = &s->threads[i];
+        atomic_store(&t->plan_opened, false);
+        t->plan_mail.opened = &t->plan_opened;
+        worker_plan(&t->worker, &t->plan_mail, plan);
+    }
+    log_msg(LOG_INFO, "configuration loaded from %s (%u providers, %u models, %u keys)",
+            s->options.config_path, plan->provider_count, plan->model_count, plan->key_count);
+}
+
+// The watchdog: a loop that does not turn while its thread should.
+static void watch(struct serve *s)
+{
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        struct thread *t = &s->threads[i];
+        const uint64_t turns = atomic_load_explicit(&t->worker.loop.turns, memory_order_relaxed);
+        // Housekeeping turns every loop once a second.
+        if (turns != t->turns_seen || !t->turned_ns) {
+            t->turns_seen = turns;
+            t->turned_ns = s->loop.now_ns;
+            t->wedged = false;
+        } else if (!t->wedged && !s->draining && s->loop.now_ns - t->turned_ns > STUCK_NS) {
+            t->wedged = true;
+            log_msg(LOG_ERROR, "worker %u has not turned for %d s", i, (int)(STUCK_NS / CLOCK_SEC));
+        }
+    }
+}
+
+static void look(struct io_timer *timer)
+{
+    struct serve *s = LIST_OWNER(timer, struct serve, look);
+    struct stat now;
+    watch(s);
+    if (s->options.config_path && stat(s->options.config_path, &now) == 0 &&
+        (now.st_mtim.tv_sec != s->file.st_mtim.tv_sec || now.st_mtim.tv_nsec != s->file.st_mtim.tv_nsec ||
+         now.st_ino != s->file.st_ino || now.st_size != s->file.st_size))
+        reload(s);
+    if (!s->draining) io_timer_arm(&s->loop.timers, timer, s->loop.now_ns + FILE_LOOK_NS);
+}
+
+// --- Signals.
+
+static void on_signal(struct serve *s, int signal)
+{
+    if (signal == SIGHUP) {
+        reload(s);
+    } else if (signal == SIGUSR1) {
+        log_reopen(s->log);
+    } else if (s->draining) {
+        log_msg(LOG_WARNING, "second signal: ending now");
+        _exit(1);
+    } else {
+        log_msg(LOG_INFO, "draining: requests in flight are served to their end (at most %lld s)",
+                (long long)(s->config->drain_timeout_ns / CLOCK_SEC));
+        drain(s, s->config->drain_idle_ns, s->config->drain_timeout_ns);
+    }
+}
+
+static void signals_ready(struct io_op *op, int32_t res, uint32_t flags)
+{
+    struct serve *s = LIST_OWNER(op, struct serve, signals);
+    struct signalfd_siginfo info;
+    (void)flags;
+    if (res == -ECANCELED) return;
+    while (read(op->fd, &info, sizeof info) == sizeof info) on_signal(s, (int)info.ssi_signo);
+    io_submit(&s->loop, op);
+}
+
+static int signals_open(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+// --- Beginning.
+
+// Which driver, and what stands in the way of the better one. False: the configuration insists on what is not to be had.
+static bool choose_io(struct serve *s)
+{
+    if (s->config->io == CONFIG_IO_EPOLL) return true;
+    struct io_probe probe;
+    io_probe_run(&probe, NULL);
+    s->use_uring = io_probe_uring_ok(&probe);
+    if (s->use_uring) return true;
+    const struct io_probe_row *row = io_probe_uring_row(&probe);
+    if (s->config->io == CONFIG_IO_URING) {
+        log_msg(LOG_ERROR, "io: io_uring is configured, but %s. %s", row->why, row->mend);
+        return false;
+    }
+    log_msg(LOG_WARNING, "io_uring cannot be used: %s. Going on with epoll, at a higher cost per request. %s",
+            row->why, row->mend);
+    return true;
+}
+
+static void raise_files(const struct config *c)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0) return;
+    r.rlim_cur = r.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &r);
+    const uint64_t fit = r.rlim_cur > 1024 ? (r.rlim_cur - 512) / 2 : 256;
+    if (c->limits.connections > fit)
+        log_msg(
+            LOG_WARNING,
+            "limits.connections is %u, but %llu open files allow about %llu: raise the limit of open files",
+            c->limits.connections, (unsigned long long)r.rlim_cur, (unsigned long long)fit);
+}
+
+static void greet(const struct serve *s)
+{
+    const struct config *c = s->config;
+    for (uint32_t i = 0; i < c->listener_count; i++)
+        log_msg(LOG_INFO, "ringway %s listens on %s (%s, %u workers)", RW_VERSION,
+                c->listeners[i].address.text, s->use_uring ? "io_uring" : "epoll", s->worker_count);
+    if (c->metrics_address.addr.n) log_msg(LOG_INFO, "metrics on http://%s/metrics", c->metrics_address.text);
+    for (uint32_t i = 0; i < c->skipped_env_count; i++)
+        log_msg(LOG_WARNING, "%s is set, but https providers are not built yet: skipped", c->skipped_env[i]);
+    for (uint32_t i = 0; i < c->warning_count; i++) log_msg(LOG_WARNING, "%s", c->warnings[i]);
+    if (s->first_key) first_key_show(s->first_key, c);
+}
+
+static bool control_open(struct serve *s)
+{
+    int err = 0;
+    struct io_driver *driver = driver_open(s, CONTROL_RING_ENTRIES, &err);
+    if (!driver) {
+        log_msg(LOG_ERROR, "the control loop cannot be made: %s", rw_err_name(err));
+        return false;
+    }
+    s->budget.limit = CONTROL_MEMORY_BYTES;
+    const struct io_loop_cfg cfg = {
+        .budget = &s->budget, .fibers_max = CONTROL_FIBERS, .buffers = CONTROL_BUFFERS};
+    const enum rw_err open = io_loop_open(&s->loop, driver, &cfg);
+    if (open) log_msg(LOG_ERROR, "the control loop cannot be made: %s", rw_err_name(open));
+    return open == RW_OK;
+}
+
+static bool parts_open(struct serve *s)
+{
+    s->labels = metric_labels_new();
+    MUST(s->labels);
+    s->worker_count = s->config->workers ? s->config->workers : io_workers_auto(NULL);
+    if (s->worker_count > WORKERS_MAX) s->worker_count = WORKERS_MAX;
+    plan_world_init(&s->world, &s->loop, s->labels, s->worker_count);
+    char why[512];
+    if (s->config->key_count == 0) s->first_key = first_key_make();
+    s->plan = plan_build(&s->world, s->config, s->first_key, why, sizeof why);
+    if (!s->plan) {
+        log_msg(LOG_ERROR, "%s", why);
+        return false;
+    }
+    const struct log_cfg cfg = log_cfg_of(s->config);
+    if (log_new(&cfg, &s->log) || log_start(s->log, clock_for_log)) return false;
+    s->threads = calloc(s->worker_count, sizeof *s->threads);
+    return s->threads != NULL;
+}
+
+static int run(struct serve *s, int signal_fd)
+{
+    if (!choose_io(s)) return 2;
+    raise_files(s->config);
+    if (!control_open(s) || !parts_open(s)) return 1;
+    exchange_tables();
+    if (!workers_start(s)) return 1;
+    const struct metrics_page_cfg page = {.loop = &s->loop,
+                                          .address = &s->config->metrics_address.addr,
+                                          .workers = (const struct metrics *const *)s->metrics,
+                                          .worker_count = s->worker_count,
+                                          .labels = s->labels,
+                                          .log = s->log,
+                                          .io_backend = s->use_uring ? "io_uring" : "epoll"};
+    if (s->config->metrics_address.addr.n && metrics_page_open(&s->page, &page))
+        log_msg(LOG_WARNING, "the metrics page cannot be served on %s: is another server there?",
+                s->config->metrics_address.text);
+    io_op_open(&s->loop, &s->signals, IO_OP_POLL, signal_fd, signals_ready);
+    s->signals.poll_events = POLLIN;
+    io_submit(&s->loop, &s->signals);
+    remember_file(s);
+    io_timer_init(&s->look, look);
+    io_timer_arm(&s->loop.timers, &s->look, s->loop.now_ns + FILE_LOOK_NS);
+    greet(s);
+    while (s->running > 0) io_loop_turn(&s->loop, CLOCK_NEVER);
+    log_msg(LOG_INFO, "drained");
+    return 0;
+}
+
+// Joins the workers and takes the control loop down, so that nothing is left behind.
+static void done(struct serve *s)
+{
+    for (uint32_t i = 0; i < s->worker_count && s->threads; i++)
+        if (s->threads[i].started) pthread_join(s->threads[i].id, NULL);
+    if (s->log) {
+        log_stop(s->log);
+        log_free(s->log);
+    }
+    for (uint32_t i = 0; i < s->worker_count && s->threads; i++) {
+        logring_done(&s->threads[i].ring);
+        metric_free(s->metrics[i]);
+    }
+    free(s->threads);
+    if (s->first_key) crypto_wipe(s->first_key, strlen(s->first_key));
+    free(s->first_key);
+}
+
+// After a run: the control loop's own operations are joined, plans that workers let go are freed.
+static void control_close(struct serve *s)
+{
+    metrics_page_close(&s->page);
+    io_cancel(&s->loop, &s->signals);
+    io_timer_cancel(&s->loop.timers, &s->look);
+    const int64_t until = s->loop.now_ns + CLOCK_SEC;
+    while ((s->signals.submitted || !metrics_page_closed(&s->page) || atomic_load(&s->world.plans) > 0) &&
+           s->loop.now_ns < until)
+        io_loop_turn(&s->loop, s->loop.now_ns + 10 * CLOCK_MS);
+    metrics_page_done(&s->page);
+    io_op_close(&s->loop, &s->signals);
+    io_loop_close(&s->loop);
+    plan_world_done(&s->world);
+    metric_labels_free(s->labels);
+}
+
+int serve_run(const struct serve_options *options)
+{
+    struct serve *s = calloc(1, sizeof *s);
+    MUST(s);
+    s->options = *options;
+    pthread_mutex_init(&s->start_lock, NULL);
+    pthread_cond_init(&s->start_cond, NULL);
+    const int signal_fd = signals_open();
+    log_msg_init(LOG_INFO, wall_clock, -1);
+    struct config_errors errors = {0};
+    const enum rw_err err = options->config_path
+        ? config_load(options->config_path, &config_env_process, &s->config, &errors)
+        : config_default_from_env(&config_env_process, &s->config, &errors);
+    if (err) {
+        say_errors(&errors, options->config_path ? options->config_path : "(environment)");
+        config_errors_free(&errors);
+        free(s);
+        return 2;
+    }
+    log_msg_level((enum log_level)s->config->log_level);
+    const int status = run(s, signal_fd);
+    // What failed to start leaves its pieces to the end of the process.
+    if (status != 0) return status;
+    done(s);
+    control_close(s);
+    close(signal_fd);
+    free(s);
+    return 0;
+}
