@@ -359,8 +359,8 @@ static inline struct http_writer http_writer(void *buf, uint32_t cap)
 
 // "HTTP/1.1 200 OK" CRLF. 100 to 599; one without a registered reason gets an empty one.
 void http_write_status_line(struct http_writer *w, uint32_t status);
-// "POST /v1/x HTTP/1.1" CRLF, the target in two parts (either may be empty): the path, and the query
-// without its '?'.
+// "POST /v1/x?q HTTP/1.1" CRLF from a path (not empty, without '?') and a query without its '?' (may be
+// empty); bytes that must be percent-encoded are bad.
 void http_write_request_line(struct http_writer *w, enum http_method method, struct span path,
                              struct span query);
 void http_write_field(struct http_writer *w, struct span name, struct span value);
