@@ -151,10 +151,6 @@ static void *field(void *base, uint32_t offset)
 static void build_values(struct config_loader *l, const struct config_option *option,
                          const struct config_node *node, void *base)
 {
-    if (config_node_null(node)) {
-        config_record(l, option, node, "[]");
-        return;
-    }
     if (!has_shape(l, node, CONFIG_LIST) || !few_enough(l, option, node)) return;
     // The option's bounds are those of the list; its values have the ones of their kind.
     struct config_option element = *option;
@@ -322,7 +318,6 @@ static void build_list(struct config_loader *l, const struct config_option *opti
                        const struct config_node *node, void *base)
 {
     const struct config_section *section = option->section;
-    if (config_node_null(node)) return;
     if (!has_shape(l, node, CONFIG_LIST) || !few_enough(l, option, node)) return;
     const uint32_t count = used(option, node);
     char *array = config_take(l->memory, count * (size_t)section->size + 1);
@@ -361,7 +356,6 @@ static void build_map(struct config_loader *l, const struct config_option *optio
                       const struct config_node *node, void *base)
 {
     const struct config_section *section = option->section;
-    if (config_node_null(node)) return;
     if (!has_shape(l, node, CONFIG_MAP) || !few_enough(l, option, node)) return;
     char *array = config_take(l->memory, node->count * (size_t)section->size + 1);
     uint32_t n = 0;
@@ -389,12 +383,9 @@ static void build_option(struct config_loader *l, const struct config_option *op
     case CONFIG_K_HEADERS: build_headers(l, option, node, base); break;
     case CONFIG_K_LIST: build_list(l, option, node, base); break;
     case CONFIG_K_MAP: build_map(l, option, node, base); break;
-    case CONFIG_K_SECTION: {
-        const bool null = config_node_null(node);
-        if (null || has_shape(l, node, CONFIG_MAP))
-            build_section(l, option->section, null ? NULL : node, node, slot);
+    case CONFIG_K_SECTION:
+        if (has_shape(l, node, CONFIG_MAP)) build_section(l, option->section, node, node, slot);
         break;
-    }
     default: build_value(l, option, node, slot); break;
     }
 }
@@ -425,6 +416,8 @@ static void build_section(struct config_loader *l, const struct config_section *
     for (uint32_t i = 0; i < section->count && !config_memory_failed(l->memory); i++) {
         const struct config_option *option = &section->options[i];
         const bool list = option->kind == CONFIG_K_LIST || option->kind == CONFIG_K_MAP;
+        // "models:" with every line below it commented out says as much as no line at all.
+        if (found[i] && option->kind >= CONFIG_K_VALUES && config_node_null(found[i])) found[i] = NULL;
         void *slot = field(base, option->offset);
         if (!option->def && !list) set_unset(option, slot);
         if (!found[i] && (option->flags & CONFIG_F_REQUIRED)) {

@@ -71,7 +71,7 @@ enum config_kind {
     CONFIG_K_ORIGIN, // of CORS
     CONFIG_K_TOKEN, // name of a header field
     CONFIG_K_ACCESS, // log.access: sets access and access_path
-    // Several.
+    // Several; every kind from here on.
     CONFIG_K_VALUES, // list of `element`
     CONFIG_K_HEADERS, // map of names to secrets
     CONFIG_K_SECTION, // map with the keys of `section`

@@ -5,6 +5,7 @@
 
 #include "control/config_priv.h"
 #include "tls/crypto.h"
+#include "wire/utf8.h"
 
 struct reader {
     struct config_loader *l;
@@ -30,9 +31,14 @@ static struct span line_at(const struct reader *r, uint32_t line)
 
 static void complain_encoding(struct reader *r)
 {
+    // libyaml points into a broken character, this at it; control characters are whole and its alone.
+    const uint32_t valid = utf8_prefix(span_of(r->text, r->n));
+    const size_t at = valid < r->n ? valid : r->parser.problem_offset;
     uint32_t line = 1, column = 1;
-    for (uint32_t i = 0; i < r->parser.problem_offset && i < r->n; i++, column++)
-        if (r->text[i] == '\n') line++, column = 0;
+    for (uint32_t i = 0; i < at && i < r->n; i++) {
+        column += ((uint8_t)r->text[i] & 0xc0) != 0x80; // characters, not bytes
+        if (r->text[i] == '\n') line++, column = 1;
+    }
     config_complain_at(r->l, line, column, "not UTF-8 text (%s)", r->parser.problem);
 }
 
