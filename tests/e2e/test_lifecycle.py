@@ -343,7 +343,7 @@ def test_seccomp__io_uring_refuses(seccomp_run, launch, error):
     own = launch("io_uring", prefix=[seccomp_run, f"--io-uring={error}"], wait=False)
     own.expect_death = True
     assert own.child.wait(10) in (1, 2)
-    assert "io_uring" in own.said() and "epoll" in own.said(), own.said()
+    assert "io_uring is configured, but" in own.said(), own.said()
 
 
 def test_backend__is_what_was_asked_for(launch, backend):
@@ -492,7 +492,7 @@ def test_address_in_use(launch, tmp_path):
 
 
 def test_fatal_signal(launch, backend):
-    """A crash prints build, thread and backtrace, no bodies and no keys, and dies of the same signal."""
+    """A crash prints build, thread, request and backtrace, no bodies and no keys, and dies of the same signal."""
     own = launch(backend)
     own.expect_death = True
     with own.connect() as c:
@@ -502,9 +502,7 @@ def test_fatal_signal(launch, backend):
         own.child.wait(10)
     assert own.child.returncode == -signal.SIGSEGV
     said = own.said()
-    assert (
-        re.search("build", said, re.I)
-        and re.search("thread", said, re.I)
-        and re.search("backtrace|#0|0x[0-9a-f]{6,}", said, re.I)
+    assert re.search(
+        r"ringway \S+ \(\S+\) died of SIGSEGV.*, thread \S+, request \S+\ncalls: .*0x[0-9a-f]+", said
     ), said
     assert KEY not in said and '"messages"' not in said

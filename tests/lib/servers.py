@@ -28,7 +28,7 @@ UPSTREAM_KEY = "sk-upstream-secret-0123456789"
 
 # What a gateway's standard error must never say.
 BROKEN = re.compile(
-    rb"broken invariant|UNREACHABLE|fatal signal|ERROR: AddressSanitizer|ERROR: LeakSanitizer"
+    rb"broken invariant|UNREACHABLE| died of SIG|ERROR: AddressSanitizer|ERROR: LeakSanitizer"
     rb"|WARNING: ThreadSanitizer|runtime error:|stack smashing|double free|Segmentation fault"
 )
 
