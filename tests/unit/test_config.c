@@ -266,10 +266,12 @@ static void test_parse__byte_order_mark(void **state)
 static void test_parse__warnings(void **state)
 {
     (void)state;
-    struct config *c = must_load("providers:\n"
-                                 "  a: { type: vllm, base_url: http://127.0.0.1:8000 }\n"
-                                 "keys: [{ name: ci, key: sk-12345 }]\n");
-    assert_int_equal(c->warning_count, 2);
+    struct config *c =
+        must_load("providers:\n"
+                  "  a: { type: vllm, base_url: http://127.0.0.1:8000 }\n"
+                  "keys: [{ name: ci, key: sk-12345 }, { name: b, key: 1234567890123456789 },\n"
+                  "       { name: c, key: 12345678901234567890 }]\n");
+    assert_int_equal(c->warning_count, 3);
     assert_string_equal(
         c->warnings[0],
         "r.yaml:2: providers.a: base_url has no path; OpenAI's dialect usually lives under /v1");

@@ -47,6 +47,7 @@ static void test_keys__what_may_be_a_secret_is_not_repeated(void **state)
         {"providers: { a: { type: vllm, api_key:" SECRET " } }\n",
          "r.yaml:1:31: providers.a: unknown key (is a space missing after ':'?)\n"},
         {"sk-very-secret-0123456789: 1\n", "r.yaml:1:1: unknown key\n"},
+        {"sk_abc123: 1\n", "r.yaml:1:1: unknown key\n"},
         {"\"sk-very secret\": 1\n", "r.yaml:1:1: unknown key\n"},
         {"\"\": 1\n", "r.yaml:1:1: unknown key\n"},
         {"providers: { a: { type: vllm, headers: { x-token:" SECRET " } } }\n",
@@ -75,6 +76,8 @@ static void test_keys__twice(void **state)
          "  - { name: b, key: \"${KEY}\" }\n",
          "r.yaml:3:13: keys: the name \"a\" is here twice, first in line 2\n"
          "r.yaml:4:21: keys: the same \"key\" stands in line 2\n"},
+        {"keys: [{ name: \"\", key: " SECRET " }, { name: \"\", key: 0123456789 }]\n",
+         "r.yaml:1:16: keys[0].name: is empty\nr.yaml:1:57: keys[1].name: is empty\n"},
         {"listen: [{ address: 127.0.0.1:80 }, { address: 127.0.0.1:80 }]\n",
          "r.yaml:1:48: listen: the address \"127.0.0.1:80\" is here twice, first in line 1\n"},
         {"listen: [{ address: \"[::1]:80\" }, { address: \"[0:0::1]:80\" }]\n",
@@ -395,6 +398,12 @@ static void test_secrets__are_in_no_text(void **state)
         {"providers: { a: { type: vllm, api_key: \"${EMPTY}\" } }\n",
          "r.yaml:1:40: providers.a.api_key: is empty (environment EMPTY)\n"},
         {"providers: { a: { type: vllm, headers: { x-a: \"${LINES}\" } } }\n",
+         "r.yaml:1:47: providers.a.headers[0]: a value is visible ASCII, at most 4096 characters, and not "
+         "empty\n"},
+        {"keys: [{ name: a, key: \"12345678\\x7f\" }]\n",
+         "r.yaml:1:24: keys[0].key: holds a space, a line break or a character that cannot stand in a header "
+         "field\n"},
+        {"providers: { a: { type: vllm, headers: { x-a: \" b\" } } }\n",
          "r.yaml:1:47: providers.a.headers[0]: a value is visible ASCII, at most 4096 characters, and not "
          "empty\n"},
         // A variable where a number should be: its name is shown, not what is in it.
