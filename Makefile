@@ -1,0 +1,312 @@
+# Builds, tests and checks Ringway. `make help` lists what there is; every target works in a fresh clone on Debian 12.
+#
+# Sources are found by wildcard: a new file in an existing folder needs no edit here. A folder that needs more (a flag for
+# one file, an extra object for one test) says so in a module.mk of its own, see MODULES below and packaging/doc/rules.md.
+#
+# Variables
+#   FLAVOUR=release|asan|ubsan|tsan|cov|fuzz|clang   what is built, each in a folder of its own (build, build-asan, ...)
+#   V=1          show the commands            WERROR=1 (or CI=true)   warnings are errors
+#   BUILD=DIR    build somewhere else         CROSS=aarch64-linux-gnu-   cross-compile; EXTRA_CFLAGS, EXTRA_LDFLAGS add to it
+#   T=, SECS=    fuzz target, seconds         SEED= | SEEDS=             simulator: one seed, or how many
+#   PYTEST_ARGS= more arguments for pytest    UNIT=                      only these unit tests, by module name
+
+FLAVOUR ?= release
+SECS ?= 30
+SEEDS ?= 100
+PYTHON ?= python3
+VERSION := 0.1.0
+
+.DEFAULT_GOAL := all
+.SUFFIXES:
+.SECONDARY:
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+Q := $(if $(V),,@)
+
+# --- Compiler and flags -------------------------------------------------------------------------------------------------
+
+CLANG := clang-14
+ifneq ($(filter fuzz clang,$(FLAVOUR)),)
+CC := $(CLANG)
+AR := ar
+else
+CC := $(CROSS)gcc
+AR := $(CROSS)gcc-ar
+endif
+TARGET := $(shell $(CC) -dumpmachine 2>/dev/null)
+BUILD ?= build$(if $(CROSS),-$(CROSS:%-=%))$(if $(filter release,$(FLAVOUR)),,-$(FLAVOUR))
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+# Fibers have small stacks. Instrumented frames are larger, their stacks too; and tests run on a thread's stack.
+FRAME := $(if $(filter release clang,$(FLAVOUR)),-Wframe-larger-than=2048)
+HARDENED := -O2 -g -D_FORTIFY_SOURCE=3 -fstack-protector-strong
+SANITIZED := -O1 -g -fno-sanitize-recover=all
+
+FLAGS_release := $(HARDENED)
+FLAGS_clang := $(HARDENED)
+FLAGS_asan := $(SANITIZED) -fsanitize=address,undefined
+FLAGS_ubsan := $(SANITIZED) -fsanitize=undefined
+FLAGS_tsan := -O1 -g -fsanitize=thread -Wno-tsan
+FLAGS_cov := -O0 -g --coverage -fprofile-update=atomic
+FLAGS_fuzz := $(SANITIZED) -fsanitize=fuzzer-no-link,address,undefined
+LINK_asan := -fsanitize=address,undefined
+LINK_ubsan := -fsanitize=undefined
+LINK_tsan := -fsanitize=thread
+LINK_cov := --coverage
+LINK_fuzz := -fsanitize=address,undefined
+$(if $(FLAGS_$(FLAVOUR)),,$(error FLAVOUR is one of release asan ubsan tsan cov fuzz clang, not "$(FLAVOUR)"))
+
+CPPFLAGS := -I. -Isrc -D_GNU_SOURCE
+CFLAGS := -std=c17 $(FLAGS_$(FLAVOUR)) -fPIE -fno-omit-frame-pointer -pthread $(WARNINGS)
+ifneq ($(filter aarch64%,$(TARGET)),)
+CFLAGS += -mbranch-protection=standard -moutline-atomics
+endif
+ifneq ($(filter true 1,$(CI) $(WERROR)),)
+CFLAGS += -Werror
+endif
+CFLAGS += $(EXTRA_CFLAGS)
+LDFLAGS := $(LINK_$(FLAVOUR)) -pie -pthread -Wl,-z,relro,-z,now,-z,text -Wl,--build-id -Wl,--as-needed $(EXTRA_LDFLAGS)
+# Archives, so that one binary runs on distributions whose versions differ. Only members that are used are linked.
+VENDOR := -l:liburing.a -l:libbearssl.a -l:liblmdb.a -l:libyaml.a -l:libcares.a -lz -lm -ldl
+
+# --- Modules: archive:folder, upper layers first. The linker reads archives once, in this order, so an upward call fails there too.
+
+MODULES := control:src/control gateway:src/gateway feature:src/feature net:src/net policy:src/policy \
+    providers:providers wire:src/wire io:io tls:tls store:store base:src/base
+FOLDERS := $(foreach m,$(MODULES),$(word 2,$(subst :, ,$m)))
+# A module.mk may set  FLAGS_path/file.c := ...  and  OBJECTS_test_x := objects that tests/unit/test_x.c is linked with.
+-include $(wildcard $(addsuffix /module.mk,$(FOLDERS) bench bench/mock tests/unit tests/sim tests/fuzz))
+
+sources = $(sort $(wildcard $(1)/*.c $(1)/*.S))
+objects = $(patsubst %,$(BUILD)/obj/%.o,$(1))
+LIB_SOURCES := $(foreach d,$(FOLDERS),$(call sources,$d))
+LIBS := $(foreach m,$(MODULES),$(if $(call sources,$(word 2,$(subst :, ,$m))),$(BUILD)/lib$(word 1,$(subst :, ,$m)).a))
+
+MAIN := $(wildcard src/main.c)
+MOCK_SOURCES := $(call sources,bench/mock)
+MICRO_SOURCES := $(call sources,bench/micro)
+SIM_SOURCES := $(call sources,tests/sim)
+UNIT_SOURCES := $(sort $(wildcard tests/unit/test_*.c))
+REPLAY := $(wildcard tests/fuzz/replay_main.c)
+FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+ALL_SOURCES := $(LIB_SOURCES) $(MAIN) $(MOCK_SOURCES) $(MICRO_SOURCES) $(SIM_SOURCES) $(UNIT_SOURCES) $(REPLAY) $(FUZZ_SOURCES)
+ALL_C := $(filter %.c,$(ALL_SOURCES))
+
+MOCK_MAIN := $(if $(MOCK_SOURCES),$(shell grep -l '^int main\b' $(MOCK_SOURCES)))
+SIM_MAIN := $(if $(SIM_SOURCES),$(shell grep -l '^int main\b' $(SIM_SOURCES)))
+RINGWAY := $(if $(MAIN),$(BUILD)/ringway)
+MOCK := $(if $(MOCK_MAIN),$(BUILD)/ringway-mock)
+SIM := $(if $(SIM_MAIN),$(BUILD)/ringway-sim)
+MICRO := $(MICRO_SOURCES:bench/micro/%.c=$(BUILD)/micro/%)
+UNIT_PROGRAMS := $(UNIT_SOURCES:tests/unit/%.c=$(BUILD)/unit/%)
+ifneq ($(UNIT),)
+UNIT_PROGRAMS := $(UNIT:%=$(BUILD)/unit/test_%)
+endif
+FUZZ_NAMES := $(FUZZ_SOURCES:tests/fuzz/fuzz_%.c=%)
+REPLAY_PROGRAMS := $(if $(REPLAY),$(FUZZ_NAMES:%=$(BUILD)/replay/%))
+FUZZ_PROGRAMS := $(FUZZ_NAMES:%=$(BUILD)/fuzz/%)
+
+# --- Build --------------------------------------------------------------------------------------------------------------
+
+.PHONY: all libs check
+all: $(RINGWAY) $(MOCK) ## build build/ringway and build/ringway-mock
+	$(if $(RINGWAY),,@echo "src/main.c is not there: no ringway")
+	$(if $(MOCK),,@echo "bench/mock/ has no main(): no ringway-mock")
+
+libs: $(LIBS)
+
+# Rebuild everything when the flags change, what names the version when the commit changes,
+# and the archives when a file comes or goes.
+COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+define keep
+$(shell mkdir -p $(dir $1); printf '%s\n' '$(subst ','\'',$2)' | cmp -s - $1 || printf '%s\n' '$(subst ','\'',$2)' >$1)
+endef
+ifeq ($(filter help clean deps,$(MAKECMDGOALS)),)
+$(call keep,$(BUILD)/.flags,$(CC) $(CPPFLAGS) $(CFLAGS))
+$(call keep,$(BUILD)/.commit,$(VERSION) $(COMMIT))
+$(call keep,$(BUILD)/.sources,$(LIB_SOURCES))
+endif
+VERSIONED := $(if $(LIB_SOURCES)$(MAIN)$(MOCK_SOURCES),$(shell grep -l 'RW_VERSION\|RW_COMMIT' $(LIB_SOURCES) $(MAIN) $(MOCK_SOURCES)))
+$(call objects,$(VERSIONED)): CPPFLAGS += -DRW_VERSION='"$(VERSION)"' -DRW_COMMIT='"$(COMMIT)"'
+$(call objects,$(VERSIONED)): $(BUILD)/.commit
+
+$(BUILD)/obj/%.o: % $(BUILD)/.flags
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  CC      $<")
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(if $(filter tests/%,$<),,$(FRAME)) $(FLAGS_$<) -MMD -MP -c $< -o $@
+
+define archive
+$(BUILD)/lib$(1).a: $(call objects,$(call sources,$(2))) $(BUILD)/.sources
+	$(if $(V),,@echo "  AR      $$@")
+	$(Q)rm -f $$@ && $(AR) rcs $$@ $$(filter %.o,$$^)
+endef
+$(foreach m,$(MODULES),$(eval $(call archive,$(word 1,$(subst :, ,$m)),$(word 2,$(subst :, ,$m)))))
+
+define link
+@mkdir -p $(@D)
+$(if $(V),,@echo "  LINK    $@")
+$(Q)$(CC) $(CFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(LDFLAGS) $1 $(VENDOR) -o $@
+endef
+
+$(BUILD)/ringway: $(call objects,$(MAIN)) $(LIBS)
+	$(call link)
+$(BUILD)/ringway-mock: $(call objects,$(MOCK_SOURCES)) $(LIBS)
+	$(call link)
+$(BUILD)/ringway-sim: $(call objects,$(SIM_SOURCES)) $(LIBS)
+	$(call link)
+$(BUILD)/micro/%: $(BUILD)/obj/bench/micro/%.c.o $(LIBS)
+	$(call link)
+.SECONDEXPANSION:
+# A unit test is linked with the topmost module it includes and all below, so it needs nothing above itself to compile.
+LIB_NAMES := $(foreach m,$(MODULES),$(word 1,$(subst :, ,$m)))
+unit_libs = $(filter $(LIBS),$(shell sed -n 's/^\#include "\([a-z]*\)\/.*/\1/p' tests/unit/$1.c | awk -v all="$(LIB_NAMES)" \
+    '{ used[$$1] = 1 } END { n = split(all, a); for (i = 1; i <= n; i++) { if (a[i] in used) on = 1; if (on) print "$(BUILD)/lib" a[i] ".a" } }'))
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.c.o $$(OBJECTS_$$*) $$(call unit_libs,$$*)
+	$(call link,-lcmocka)
+$(BUILD)/replay/%: $(BUILD)/obj/tests/fuzz/fuzz_%.c.o $(call objects,$(REPLAY)) $(LIBS)
+	$(call link)
+$(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.c.o $(LIBS)
+	$(call link,-fsanitize=fuzzer)
+
+check: ## syntax and types only, in seconds
+	$(Q)printf '%s\n' $(ALL_C) | xargs -P $(shell nproc) -n 8 $(CC) $(CPPFLAGS) $(CFLAGS) -DRW_VERSION='""' -DRW_COMMIT='""' -fsyntax-only
+
+# $(file) keeps this free of tools; editors and clang-tidy read it.
+define json_entry
+{"directory": "$(CURDIR)", "file": "$1", "command": "$(CC) $(CPPFLAGS) $(CFLAGS) -DRW_VERSION=\\\"$(VERSION)\\\" -DRW_COMMIT=\\\"x\\\" -c $1"},
+
+endef
+compile_commands.json: Makefile FORCE ## for editors and clang-tidy
+	$(file >$@,[ $(foreach s,$(ALL_C),$(call json_entry,$s)){"directory": "$(CURDIR)", "file": "none.c", "command": "true"} ])
+	@echo "  GEN     $@"
+.PHONY: FORCE
+FORCE:
+
+# --- Run ----------------------------------------------------------------------------------------------------------------
+
+DEPS := tests/lib/deps.sh
+.PHONY: deps run demo run-llm demo-llm
+deps: ## install what is missing to build, test and lint (Debian; needs root or sudo only if something is missing)
+	$(Q)$(DEPS) build test lint
+
+run: ## start the gateway on the built-in echo model; prints a curl line
+	$(Q)$(DEPS) build
+	$(Q)$(MAKE) $(BUILD)/ringway
+	$(Q)exec $(BUILD)/ringway serve
+
+demo: ## start, ask, print the answer, stop; fails if anything does
+	$(Q)$(DEPS) build
+	$(Q)$(MAKE) $(BUILD)/ringway
+	$(Q)RINGWAY_BIN=$(BUILD)/ringway tests/lib/demo.sh
+
+run-llm: ## start the gateway in front of a real model (LLM_URL=, GGUF=FILE, LLM=real; else a generated one)
+	$(Q)$(DEPS) build llm
+	$(Q)$(MAKE) $(BUILD)/ringway
+	$(Q)RINGWAY_BIN=$(BUILD)/ringway tests/lib/llm/run-llm.sh
+
+demo-llm: ## show that a streamed answer of a real model comes through unchanged
+	$(Q)$(DEPS) build llm
+	$(Q)$(MAKE) $(BUILD)/ringway
+	$(Q)RINGWAY_BIN=$(BUILD)/ringway tests/lib/llm/demo-llm.sh
+
+# --- Test ---------------------------------------------------------------------------------------------------------------
+
+.PHONY: test unit unit-programs e2e sim fuzz fuzz-replay fuzz-programs asan ubsan tsan cov bench
+test: ## everything that proves the code: unit, fuzz-replay, sim, e2e
+	$(Q)$(DEPS) build test
+	$(Q)$(MAKE) all
+	$(Q)$(MAKE) unit
+	$(Q)$(MAKE) fuzz-replay
+	$(Q)$(MAKE) sim
+	$(Q)$(MAKE) e2e
+
+unit-programs: $(UNIT_PROGRAMS)
+unit: $(UNIT_PROGRAMS) ## unit tests (UNIT="json map": only these)
+	$(Q)tests/lib/run-programs.sh $(BUILD)/unit.log $(UNIT_PROGRAMS)
+
+VENV := build/venv
+$(VENV)/.ready: tests/e2e/requirements.txt
+	$(Q)rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
+	$(Q)$(VENV)/bin/pip install -q --disable-pip-version-check -r $<
+	$(Q)touch $@
+
+E2E := $(and $(RINGWAY),$(MOCK),$(wildcard tests/e2e/test_*.py))
+e2e: $(if $(E2E),$(VENV)/.ready all) ## the real binary between real clients and a mock, on io_uring and on epoll
+	$(if $(E2E),,@echo "e2e: ringway, ringway-mock or the tests are not there yet: NOT TESTED")
+	$(if $(E2E),$(Q)RINGWAY_BIN=$(abspath $(RINGWAY)) RINGWAY_MOCK_BIN=$(abspath $(MOCK)) $(VENV)/bin/python -m pytest tests/e2e $(PYTEST_ARGS))
+
+sim: $(SIM) ## the gateway on a simulated kernel, network and clock (SEED=N: one run; SEEDS=N: how many)
+	$(if $(SIM),$(Q)$(SIM) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)),@echo "sim: tests/sim/ has no main(): NOT TESTED")
+
+fuzz-replay: $(REPLAY_PROGRAMS) ## every committed fuzz input once
+	$(if $(REPLAY_PROGRAMS),,@echo "fuzz-replay: nothing in tests/fuzz/: NOT TESTED")
+	$(Q)set -e; for f in $(FUZZ_NAMES); do \
+	    [ -z "$(REPLAY)" ] || $(BUILD)/replay/$$f tests/data/fuzz/$$f; done
+
+fuzz-programs: $(FUZZ_PROGRAMS)
+fuzz: ## libFuzzer with ASan and UBSan (T=json SECS=30; without T all, SECS each)
+	$(Q)$(DEPS) build lint
+	$(Q)$(MAKE) FLAVOUR=fuzz $(if $(T),build-fuzz/fuzz/$(T),fuzz-programs)
+	$(Q)set -e; for f in $(or $(T),$(FUZZ_NAMES)); do \
+	    mkdir -p build-fuzz/corpus/$$f build-fuzz/found tests/data/fuzz/$$f; dict=tests/data/fuzz/$$f.dict; \
+	    build-fuzz/fuzz/$$f -max_total_time=$(SECS) -print_final_stats=1 -artifact_prefix=build-fuzz/found/$$f- \
+	        $$([ -e $$dict ] && echo -dict=$$dict) build-fuzz/corpus/$$f tests/data/fuzz/$$f; done
+
+asan ubsan tsan: ## unit tests, fuzz inputs and simulator under a sanitizer
+	$(Q)$(DEPS) build test
+	$(Q)$(MAKE) FLAVOUR=$@ all unit-programs
+	$(Q)$(MAKE) FLAVOUR=$@ unit
+	$(Q)$(MAKE) FLAVOUR=$@ fuzz-replay
+	$(Q)$(MAKE) FLAVOUR=$@ sim
+
+cov: ## line coverage by unit, fuzz-replay, sim and e2e; fails below 90 %
+	$(Q)$(DEPS) build test lint
+	$(Q)[ ! -d build-cov ] || find build-cov -name '*.gcda' -delete
+	$(Q)$(MAKE) FLAVOUR=cov all
+	$(Q)$(MAKE) FLAVOUR=cov unit fuzz-replay
+	$(Q)$(MAKE) FLAVOUR=cov sim
+	$(Q)$(MAKE) FLAVOUR=cov e2e
+	$(Q)gcovr --root . --object-directory build-cov/obj --exclude-throw-branches $(addprefix --filter ,src/ io/ tls/ store/ providers/) \
+	    --sort-percentage --html-details build-cov/report.html --print-summary --fail-under-line 90 build-cov/obj
+
+bench: all $(MICRO) ## microbenchmarks (bench/micro) and, if there, bench/run.sh
+	$(Q)set -e; for p in $(MICRO); do echo "== $$p"; $$p; done
+	$(Q)[ ! -x bench/run.sh ] || bench/run.sh
+
+# --- Lint ---------------------------------------------------------------------------------------------------------------
+
+LINT := tests/lint
+FORMATTED := $(sort $(ALL_C) $(wildcard $(addsuffix /*.h,$(FOLDERS) bench/mock bench/micro tests/unit tests/sim tests/fuzz tests/lib)) \
+    $(wildcard tests/lib/*.c))
+.PHONY: layers format format-check
+layers: ## includes follow src/LAYERS
+	$(Q)$(PYTHON) $(LINT)/layers.py
+
+format: ## rewrite all C as .clang-format says
+	$(Q)clang-format-14 -i $(FORMATTED)
+
+format-check: ## fail if `make format` would change something
+	$(Q)clang-format-14 --dry-run -Werror $(FORMATTED)
+
+# --- The rest -----------------------------------------------------------------------------------------------------------
+
+.PHONY: ci clean help
+ci: ## what .ci/run runs: lint, test, demo, demo-llm
+	$(Q)$(DEPS) build test lint llm
+	$(Q)$(MAKE) lint
+	$(Q)$(MAKE) test
+	$(Q)$(MAKE) demo
+	$(Q)TOY=1 $(MAKE) demo-llm
+
+clean: ## remove what was built
+	rm -rf build build-* compile_commands.json
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z][a-zA-Z_. -]*:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@sed -n '/^# Variables/,/^$$/s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
+
+-include $(shell [ -d $(BUILD)/obj ] && find $(BUILD)/obj -name '*.d')
