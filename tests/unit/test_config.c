@@ -3,6 +3,7 @@
 // test_config_errors.c.
 #include <unistd.h>
 
+#include "control/config.h"
 #include "tests/unit/config_world.h"
 
 // --- Right files.

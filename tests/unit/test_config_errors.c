@@ -1,5 +1,6 @@
 // config, wrong files: each mistake with the exact text, line and column that it must give; that texts never
 // hold a secret; that many mistakes are told at once, in order.
+#include "control/config.h"
 #include "tests/unit/config_world.h"
 
 struct mistake {
