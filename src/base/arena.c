@@ -93,7 +93,7 @@ static struct arena_block *block_take(struct arena *a, uint32_t bytes)
 static void *alloc_slow(struct arena *a, uint32_t n)
 {
     const uint32_t header = (uint32_t)sizeof(struct arena_block);
-    if (n > a->max - header) {
+    if (a->max < header || n > a->max - header) {
         a->overflow = true;
         return NULL;
     }
@@ -141,7 +141,7 @@ struct span arena_copy(struct arena *a, struct span s)
 
 struct arena_mark arena_mark(const struct arena *a)
 {
-    return (struct arena_mark){.block = a->block, .at = a->at};
+    return (struct arena_mark){.block = a->block, .at = a->at, .overflow = a->overflow};
 }
 
 void arena_rewind(struct arena *a, struct arena_mark mark)
@@ -156,5 +156,5 @@ void arena_rewind(struct arena *a, struct arena_mark mark)
     // After a rewind into an ordinary block its end is known again; a piece of its own has none.
     a->end =
         a->block && a->block->bytes == ARENA_BLOCK_BYTES ? (uint8_t *)a->block + ARENA_BLOCK_BYTES : mark.at;
-    a->overflow = false;
+    a->overflow = mark.overflow;
 }

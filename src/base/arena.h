@@ -39,6 +39,7 @@ struct arena {
 struct arena_mark {
     struct arena_block *block;
     uint8_t *at;
+    bool overflow; // an overflow before the mark outlives a rewind
 };
 
 void arena_pool_init(struct arena_pool *pool, struct budget *budget, uint32_t free_max);

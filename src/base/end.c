@@ -36,7 +36,9 @@ uint32_t end_text(enum rw_end end, const char *detail, char *out, uint32_t cap)
     if (!whole) {
         uint32_t start = n;
         while (start > 0 && ((uint8_t)out[start - 1] & 0xc0) == 0x80) start--;
-        if (start > 0 && ((uint8_t)out[start - 1] & 0xc0) == 0xc0) n = start - 1;
+        const uint8_t lead = start > 0 ? (uint8_t)out[start - 1] : 0;
+        const uint32_t needs = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 0;
+        if (needs > n - start + 1) n = start - 1;
     }
     out[n] = 0;
     return n;
