@@ -214,10 +214,10 @@ static void prepare(struct fiber *f)
 #endif
     void (*const main_fn)(void *) = fiber_main;
 #if defined(__x86_64__)
-    // As fiber_switch pops them: r15 r14 r13 r12 rbx rbp, then the return address. fiber_entry calls with a stack
-    // aligned to 16, as the ABI wants.
-    top -= 8;
-    memset((void *)top, 0, 8 * sizeof *top);
+    // As fiber_switch pops them: r15 r14 r13 r12 rbx rbp, then the return address. Nine words, so that
+    // fiber_entry finds the stack aligned to 16 when it calls, as the ABI wants.
+    top -= 9;
+    memset((void *)top, 0, 9 * sizeof *top);
     top[3] = f;
     memcpy(&top[4], &main_fn, sizeof main_fn);
     void (*const entry)(void) = fiber_entry;
