@@ -106,7 +106,7 @@ enum rw_err config_load(const char *path, const struct config_env *env, struct c
     else if (got == -EFBIG)
         config_complain(&l, NULL, "is longer than %d MB", CONFIG_FILE_BYTES_MAX / 1024 / 1024);
     else config_complain(&l, NULL, "cannot be read: %s", strerror((int)-got));
-    if (got > 0) crypto_wipe(text, (size_t)got);
+    if (got > 0 || got == -EFBIG) crypto_wipe(text, got > 0 ? (size_t)got : CONFIG_FILE_BYTES_MAX);
     free(text);
     return l.out_of_memory ? (enum rw_err) - ENOMEM : err;
 }
