@@ -231,8 +231,8 @@ void config_errors_free(struct config_errors *errors);
 // One line each: "FILE:LINE:COLUMN: TEXT".
 void config_errors_write(const struct config_errors *errors, const char *name, FILE *out);
 
-// Every key with its value and where it came from: file:line, default, environment. A secret is shown as "set,
-// N characters"; what a variable holds is shown only for keys that are no secret.
+// Every key with its value and where it came from: file:line, default, environment. A secret is shown as
+// "set, N characters"; what a variable holds is shown only for keys that are no secret.
 void config_explain(const struct config *config, FILE *out);
 
 // Every key there is, with type, default and documentation: what packaging/config/ringway.yaml must say.
