@@ -282,7 +282,8 @@ int http_request_parse(const uint8_t *p, uint32_t n, const struct http_rules *ru
     head->base = p;
     int got = LINE_WHOLE;
     if (!head->at.in_fields) {
-        const uint32_t usual = head->at.line == 0 ? way->request(p, n, rules, head) : 0;
+        const bool fresh = head->at.line == 0 && head->at.scanned == 0;
+        const uint32_t usual = fresh ? way->request(p, n, rules, head) : 0;
         if (RW_LIKELY(usual)) {
             head->at.line = head->at.scanned = usual;
             head->at.in_fields = true;
