@@ -250,7 +250,7 @@ def test_whole_answer__cut_is_not_passed_off(gateway, client):
     """An answer that is not streamed and breaks off: 502, or a connection that visibly breaks; never a
     short 200.
     """
-    for option in ("close@400", "cut@2", "reset@2"):
+    for option in ("close@500", "chunks=100000,close@100000", "bytes=1000000,close@900000"):
         with gateway.connect() as c:
             body = json.dumps({"model": f"up/mock:{option}", "messages": USER}).encode()
             fields = [("authorization", f"Bearer {KEY}"), ("content-type", "application/json")]
