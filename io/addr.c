@@ -1,4 +1,5 @@
-// See addr.h. Numbers are read and written by inet_pton() and inet_ntop(), which know no names and no environment.
+// See addr.h. Numbers are read and written by inet_pton() and inet_ntop(), which know no names and no
+// environment.
 #include "io/addr.h"
 
 #include <arpa/inet.h>

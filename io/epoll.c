@@ -1,13 +1,15 @@
-// The epoll driver, for the many places where io_uring is blocked: it does what the ring does, with readiness underneath.
+// The epoll driver, for the many places where io_uring is blocked: it does what the ring does, with readiness
+// underneath.
 //
-// A descriptor is registered once, edge-triggered, when the first operation is submitted for it. From then on an edge sets
-// a flag of its entry (`in`, `out`), and only a call that ran dry clears it; so a request costs receives, sends and its
-// share of an epoll_wait, and no epoll_ctl. Operations are only ever tried inside turn(): submit() and events put the
-// descriptor on the work list, which is visited first in, first out, each entry once per pass and for a bounded number
-// of calls, so that a fast peer cannot keep the others waiting. What does not fit into the caller's batch stays on the list.
+// A descriptor is registered once, edge-triggered, when the first operation is submitted for it. From then on
+// an edge sets a flag of its entry (`in`, `out`), and only a call that ran dry clears it; so a request costs
+// receives, sends and its share of an epoll_wait, and no epoll_ctl. Operations are only ever tried inside
+// turn(): submit() and events put the descriptor on the work list, which is visited first in, first out, each
+// entry once per pass and for a bounded number of calls, so that a fast peer cannot keep the others waiting.
+// What does not fit into the caller's batch stays on the list.
 //
-// One operation of each direction per descriptor: receive or accept, send or connect, and a poll. Memory: 48 bytes per
-// descriptor number, grown by doubling, and two words per provided buffer.
+// One operation of each direction per descriptor: receive or accept, send or connect, and a poll. Memory: 48
+// bytes per descriptor number, grown by doubling, and two words per provided buffer.
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -25,7 +27,8 @@
 #define RECEIVES_PER_VISIT 4
 #define ACCEPTS_PER_VISIT 16
 #define SEND_PARTS_MAX 64 // of one sendmsg
-// A turn that completed something without asking epoll returns at once; after so many of them epoll is asked all the same.
+// A turn that completed something without asking epoll returns at once; after so many of them epoll is asked
+// all the same.
 #define WAITS_SKIPPED_MAX 4
 #define STREAM_EVENTS (uint32_t)(EPOLLIN | EPOLLRDHUP) // EPOLLOUT is added at the first send that has to wait
 #define FDS_FIRST 256u
@@ -172,7 +175,8 @@ static int watch(struct epoll *p, struct entry *e, int fd, uint32_t events)
     return 0;
 }
 
-// The owner of a descriptor that was only polled may close it without telling us (resolvers do): nothing is kept.
+// The owner of a descriptor that was only polled may close it without telling us (resolvers do): nothing is
+// kept.
 static void forget_if_only_polled(struct epoll *p, struct entry *e, int fd)
 {
     if (e->streams || e->poll) return;
@@ -182,8 +186,8 @@ static void forget_if_only_polled(struct epoll *p, struct entry *e, int fd)
     e->in = e->out = e->ended = false;
 }
 
-// --- Trying. Each function completes the operation, or clears the flag that says it can be tried, or leaves both for the
-// next visit.
+// --- Trying. Each function completes the operation, or clears the flag that says it can be tried, or leaves
+// both for the next visit.
 
 static void try_accept(struct batch *b, struct entry *e, struct io_op *op)
 {
@@ -207,7 +211,8 @@ static bool receive(struct entry *e, int fd, void *p, size_t n, ssize_t *ret_n)
 {
     *ret_n = recv(fd, p, n, 0);
     if (*ret_n > 0) {
-        // A short receive took all there was; what comes later is a new edge. Only an end that was already reported is not.
+        // A short receive took all there was; what comes later is a new edge. Only an end that was already
+        // reported is not.
         if ((size_t)*ret_n < n && !e->ended) e->in = false;
         return true;
     }
@@ -243,7 +248,8 @@ static void try_receive(struct epoll *p, struct batch *b, struct entry *e, struc
     }
 }
 
-// Goes on until the region is full, the stream ends or fails; bytes that are there are reported before either.
+// Goes on until the region is full, the stream ends or fails; bytes that are there are reported before
+// either.
 static void try_receive_into(struct batch *b, struct entry *e, struct io_op *op)
 {
     for (int i = 0; i < RECEIVES_PER_VISIT && e->in; i++) {
@@ -315,7 +321,8 @@ static void try_send(struct epoll *p, struct batch *b, struct entry *e, struct i
     }
     op->driver_word += n > 0 ? (uint32_t)n : 0;
     if ((size_t)(n > 0 ? n : 0) < bytes) {
-        // The kernel's buffer is full, and it promises an edge once there is room. Registering asks for the level first.
+        // The kernel's buffer is full, and it promises an edge once there is room. Registering asks for the
+        // level first.
         e->out = false;
         const int err = watch(p, e, op->fd, EPOLLOUT);
         if (err) finish(b, e, op, err, 0);
@@ -324,8 +331,8 @@ static void try_send(struct epoll *p, struct batch *b, struct entry *e, struct i
     }
 }
 
-// The same call starts a connection and, after an edge, says how it went; a false alarm is -EALREADY. An unconnected socket
-// would report a hang-up, so it is watched from here on only.
+// The same call starts a connection and, after an edge, says how it went; a false alarm is -EALREADY. An
+// unconnected socket would report a hang-up, so it is watched from here on only.
 static void try_connect(struct epoll *p, struct batch *b, struct entry *e, struct io_op *op)
 {
     int err = connect(op->fd, op->connect.sa, op->connect.n) == 0 ? 0 : -errno;
@@ -342,7 +349,8 @@ static void try_connect(struct epoll *p, struct batch *b, struct entry *e, struc
 
 static void try_poll(struct epoll *p, struct batch *b, struct entry *e, struct io_op *op)
 {
-    // Watched first, asked then: nothing falls between. Ordinary files cannot be watched and are always ready.
+    // Watched first, asked then: nothing falls between. Ordinary files cannot be watched and are always
+    // ready.
     const int err = watch(p, e, op->fd, op->poll_events | (uint32_t)EPOLLERR);
     struct pollfd ask = {.fd = op->fd, .events = (short)op->poll_events};
     const int n = poll(&ask, 1, 0);
@@ -355,7 +363,8 @@ static void try_poll(struct epoll *p, struct batch *b, struct entry *e, struct i
 
 // --- The work list.
 
-// The first visit of a descriptor. It is taken for writable until a send shows otherwise, and only then watched for it.
+// The first visit of a descriptor. It is taken for writable until a send shows otherwise, and only then
+// watched for it.
 static void begin_watching(struct epoll *p, struct batch *b, struct entry *e, int fd)
 {
     if (!e->rx && !e->tx) return;

@@ -1,5 +1,5 @@
-// addr: what is read must be written again the same; what is none of the forms must be refused and leave the result
-// alone. Ranges are checked at both edges, for IPv4 seen through IPv6 too.
+// addr: what is read must be written again the same; what is none of the forms must be refused and leave the
+// result alone. Ranges are checked at both edges, for IPv4 seen through IPv6 too.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

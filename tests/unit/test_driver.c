@@ -1,6 +1,7 @@
-// driver: one suite for the completion seam (io/driver.h), run over each driver that this kernel gives: io_uring (skipped
-// loudly where it is refused), epoll, and epoll without epoll_pwait2 (as before Linux 5.11, by a seccomp filter). The peer
-// is plain sockets of the same thread, so that every state is reached on purpose and none by luck.
+// driver: one suite for the completion seam (io/driver.h), run over each driver that this kernel gives:
+// io_uring (skipped loudly where it is refused), epoll, and epoll without epoll_pwait2 (as before Linux 5.11,
+// by a seccomp filter). The peer is plain sockets of the same thread, so that every state is reached on
+// purpose and none by luck.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -1060,8 +1061,8 @@ static void test_turn__what_exceeds_the_batch_is_kept(void **state)
 static void test_turn__a_flood_does_not_starve_the_others(void **state)
 {
     (void)state;
-    // One socket has more to read than all buffers hold and gets each of them back at once; the byte of the other must
-    // come within a few turns all the same.
+    // One socket has more to read than all buffers hold and gets each of them back at once; the byte of the
+    // other must come within a few turns all the same.
     const struct pair flood = tcp_pair(), drop = tcp_pair();
     uint8_t *bytes = test_calloc(1, BIG);
     struct watched *f = start(IO_OP_RECV_MANY, flood.ours);
@@ -1075,7 +1076,8 @@ static void test_turn__a_flood_does_not_starve_the_others(void **state)
         for (; given < f->n; given++)
             if (f->flags[given] & IO_BUFFER) give(io_completion_buffer(f->flags[given]));
         (void)!send(flood.peer, bytes, BIG, MSG_NOSIGNAL);
-        // In the ring the flood may have had all the buffers; they are back now, and who starved is first in line.
+        // In the ring the flood may have had all the buffers; they are back now, and who starved is first in
+        // line.
         if (w->over && w->res[0] == -ENOBUFS) submit(w);
         if (f->over) {
             submit(f);
@@ -1096,7 +1098,8 @@ static void test_turn__a_flood_does_not_starve_the_others(void **state)
 static void test_turn__a_busy_socket_does_not_hide_new_events(void **state)
 {
     (void)state;
-    // One socket always has more to read, so no turn ever has to wait; the other's byte comes later and must be seen soon.
+    // One socket always has more to read, so no turn ever has to wait; the other's byte comes later and must
+    // be seen soon.
     const struct pair busy = tcp_pair(), late = tcp_pair();
     uint8_t *bytes = test_calloc(1, BIG);
     (void)!send(busy.peer, bytes, BIG, MSG_NOSIGNAL);
@@ -1125,8 +1128,8 @@ static void test_turn__a_busy_socket_does_not_hide_new_events(void **state)
 static void test_turn__a_long_queue_is_shared_out(void **state)
 {
     (void)state;
-    // Both have all they need before the turn; the one with little must not be behind all of the other's. (The ring promises
-    // no order among sockets.)
+    // Both have all they need before the turn; the one with little must not be behind all of the other's.
+    // (The ring promises no order among sockets.)
     if (is_ring()) return;
     const struct pair flood = tcp_pair(), drop = tcp_pair();
     static uint8_t bytes[BUFFERS * BUFFER_BYTES];
@@ -1337,7 +1340,8 @@ static void test_listen_stop__who_came_before_is_accepted_who_comes_after_waits(
     d->ops->fd_close(d, l);
 }
 
-// --- Everything at once: random sizes both ways over several sockets, with cancels in between; each byte is checked.
+// --- Everything at once: random sizes both ways over several sockets, with cancels in between; each byte is
+// checked.
 
 struct talk {
     struct pair pair;

@@ -1,6 +1,7 @@
-// timer: the wheel against a model that knows nothing but the rule. A timer that is armed at tick t for a deadline in tick d
-// is due at tick max(d, t) + 1: it fires in the first run at or after that tick and in none before. Random arms, re-arms and
-// cancels over spans from nanoseconds to weeks, runs at random distances, and handlers that arm and cancel others.
+// timer: the wheel against a model that knows nothing but the rule. A timer that is armed at tick t for a
+// deadline in tick d is due at tick max(d, t) + 1: it fires in the first run at or after that tick and in
+// none before. Random arms, re-arms and cancels over spans from nanoseconds to weeks, runs at random
+// distances, and handlers that arm and cancel others.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
