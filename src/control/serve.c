@@ -70,6 +70,7 @@ struct serve {
     _Atomic uint32_t open_by_worker[WORKERS_MAX];
     uint32_t worker_count;
     uint32_t running;
+    struct io_probe probe;
     bool use_uring;
     char *first_key;
     pthread_mutex_t start_lock;
@@ -179,7 +180,6 @@ static bool workers_start(struct serve *s)
     const int64_t memory = s->config->memory_bytes ? (int64_t)s->config->memory_bytes : io_memory_auto(NULL);
     s->start_waiting = s->worker_count;
     for (uint32_t i = 0; i < s->worker_count; i++) {
-        struct thread *t = &s->threads[i];
         if (!thread_prepare(s, i, memory / s->worker_count, epoch)) return false;
     }
     for (uint32_t i = 0; i < s->worker_count; i++) {
@@ -390,11 +390,10 @@ static int signals_open(void)
 static bool choose_io(struct serve *s)
 {
     if (s->config->io == CONFIG_IO_EPOLL) return true;
-    struct io_probe probe;
-    io_probe_run(&probe, NULL);
-    s->use_uring = io_probe_uring_ok(&probe);
+    io_probe_run(&s->probe, NULL);
+    s->use_uring = io_probe_uring_ok(&s->probe);
     if (s->use_uring) return true;
-    const struct io_probe_row *row = io_probe_uring_row(&probe);
+    const struct io_probe_row *row = io_probe_uring_row(&s->probe);
     if (s->config->io == CONFIG_IO_URING) {
         log_msg(LOG_ERROR, "io: io_uring is configured, but %s. %s", row->why, row->mend);
         return false;

@@ -20,7 +20,7 @@
 
 struct call;
 
-// A field of the answer's head. The spans live until the head was sent.
+// A field of the answer's head. Needed during reply_start() only.
 struct call_field {
     struct span name, value;
 };

@@ -196,22 +196,6 @@ static enum rw_err body_whole(struct call *call, uint64_t max, int64_t deadline_
 
 // --- The answer.
 
-static void reply_start(struct call *call, const struct call_reply *reply)
-{
-    struct h1_call *c = call_of(call);
-    MUST(!call->replied && reply->field_count <= CALL_FIELDS_MAX);
-    call->replied = true;
-    call->status = reply->status;
-    c->reply = *reply;
-    // A body that is too large to drop, or that cannot be found the end of, ends the connection.
-    const bool unread_body = !call->body_done &&
-        (c->body_broken || call->framing.kind != HTTP_BODY_LENGTH || c->body_left > DRAIN_BYTES_MAX ||
-         !c->continued);
-    if (reply->close || unread_body || call->bad != END_OK || c->conn->server->draining) c->close = true;
-    // HTTP/1.0 knows no chunks: such an answer ends with the connection.
-    if (reply->length == CALL_CHUNKED && call->head.minor == 0) c->close = true;
-}
-
 static void write_date(struct h1_server *srv, struct http_writer *w)
 {
     const int64_t sec = srv->loop->wall_ns / CLOCK_SEC;
@@ -227,14 +211,14 @@ static void write_date(struct h1_server *srv, struct http_writer *w)
     http_write_raw(w, span_of(srv->date, srv->date_bytes));
 }
 
-// The head, in the arena.
-static int write_head(struct h1_call *c, struct iovec *ret)
+// The head, in the arena; stays empty if that has no room.
+static void write_head(struct h1_call *c)
 {
     const struct call_reply *r = &c->reply;
     uint32_t cap = 256;
     for (uint32_t i = 0; i < r->field_count; i++) cap += r->fields[i].name.n + r->fields[i].value.n + 4;
     uint8_t *p = arena_alloc(c->call.arena, cap);
-    if (!p) return RW_E_BUDGET;
+    if (!p) return;
     struct http_writer w = http_writer(p, cap);
     http_write_status_line(&w, r->status);
     write_date(c->conn->server, &w);
@@ -249,8 +233,24 @@ static int write_head(struct h1_call *c, struct iovec *ret)
     else if (c->call.head.minor == 0) http_write_raw(&w, SPAN("connection: keep-alive\r\n"));
     const uint32_t n = http_write_end(&w);
     MUST(n > 0); // fields come from our own code, values were checked when they were taken over
-    *ret = (struct iovec){.iov_base = p, .iov_len = n};
-    return 0;
+    c->head = span_of(p, n);
+}
+
+static void reply_start(struct call *call, const struct call_reply *reply)
+{
+    struct h1_call *c = call_of(call);
+    MUST(!call->replied && reply->field_count <= CALL_FIELDS_MAX);
+    call->replied = true;
+    call->status = reply->status;
+    c->reply = *reply;
+    // A body that is too large to drop, or that cannot be found the end of, ends the connection.
+    const bool unread_body = !call->body_done &&
+        (c->body_broken || call->framing.kind != HTTP_BODY_LENGTH || c->body_left > DRAIN_BYTES_MAX ||
+         !c->continued);
+    if (reply->close || unread_body || call->bad != END_OK || c->conn->server->draining) c->close = true;
+    // HTTP/1.0 knows no chunks: such an answer ends with the connection.
+    if (reply->length == CALL_CHUNKED && call->head.minor == 0) c->close = true;
+    write_head(c);
 }
 
 static int reply_write(struct call *call, const struct iovec *body, uint32_t n, bool last,
@@ -262,8 +262,8 @@ static int reply_write(struct call *call, const struct iovec *body, uint32_t n, 
     if (call->broken) return -EPIPE;
     uint32_t at = 0;
     if (!call->head_sent) {
-        const int r = write_head(c, &iov[0]);
-        if (r < 0) return r;
+        if (!c->head.n) return RW_E_BUDGET;
+        iov[0] = (struct iovec){.iov_base = (void *)(uintptr_t)c->head.p, .iov_len = c->head.n};
         at = 1;
     }
     size_t bytes = 0;

@@ -38,7 +38,8 @@ struct h1_call {
     struct http_chunked chunked;
     uint64_t body_left;
     uint64_t body_read;
-    struct call_reply reply;
+    struct call_reply reply; // its fields are written already
+    struct span head; // of the answer, as it will be sent
     uint8_t chunk_size[HTTP_CHUNK_SIZE_BYTES_MAX];
     bool close; // behind this answer
     bool continued; // 100 was sent, or need not be

@@ -1,0 +1,58 @@
+// See doctor.h.
+#include "control/doctor.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/fmt.h"
+#include "io/probe.h"
+
+static void json_field(FILE *out, const char *before, const char *key, const char *value)
+{
+    char text[FMT_JSON_BYTES(256)];
+    struct fmt f;
+    fmt_init(&f, text, sizeof text);
+    fmt_json_string(&f, span_str(value));
+    fprintf(out, "%s\"%s\":%.*s", before, key, (int)f.n, f.p);
+}
+
+static void write_json(const struct io_probe *p, FILE *out)
+{
+    fputs("{\"findings\":[", out);
+    for (int i = 0; i < IO_PROBE_ROW_COUNT; i++) {
+        const struct io_probe_row *r = &p->row[i];
+        json_field(out, i ? ",{" : "{", "what", r->what);
+        json_field(out, ",", "state", io_probe_state_name(r->state));
+        json_field(out, ",", "value", r->value);
+        json_field(out, ",", "why", r->why);
+        json_field(out, ",", "mend", r->mend);
+        fputs("}", out);
+    }
+    fputs("]}\n", out);
+}
+
+static void write_table(const struct io_probe *p, FILE *out)
+{
+    for (int i = 0; i < IO_PROBE_ROW_COUNT; i++) {
+        const struct io_probe_row *r = &p->row[i];
+        fprintf(out, "%-5s %-14s %s\n", io_probe_state_name(r->state), r->what, r->value);
+        if (r->why[0]) fprintf(out, "      %-14s %s\n", "", r->why);
+        if (r->mend[0]) fprintf(out, "      %-14s mend: %s\n", "", r->mend);
+    }
+    if (!io_probe_uring_ok(p))
+        fputs("\nWithout io_uring `ringway serve` goes on with epoll (io: auto).\n", out);
+}
+
+int doctor_run(bool json, FILE *out)
+{
+    struct io_probe *p = malloc(sizeof *p);
+    MUST(p);
+    io_probe_run(p, NULL);
+    if (json) write_json(p, out);
+    else write_table(p, out);
+    int status = 0;
+    for (int i = 0; i < IO_PROBE_ROW_COUNT; i++)
+        if (p->row[i].state == IO_PROBE_BAD) status = 1;
+    free(p);
+    return status;
+}
