@@ -4,6 +4,7 @@
 #include "io/probe.h"
 
 #include <liburing.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -31,8 +32,22 @@ static void row_is(struct io_probe *p, enum io_probe_what what, enum io_probe_st
     p->row[what].state = state;
 }
 
-#define ROW_SAYS(p, what, field, ...) \
-    (void)snprintf((p)->row[what].field, sizeof(p)->row[what].field, __VA_ARGS__)
+// A text that lives as long as the probe, cut where the room ends.
+__attribute__((format(printf, 2, 3))) static const char *text_of(struct io_probe *p, const char *format, ...)
+{
+    char *at = p->text + p->text_n;
+    const uint32_t room = (uint32_t)sizeof p->text - p->text_n;
+    va_list args;
+    va_start(args, format);
+    const int n = vsnprintf(at, room, format, args);
+    va_end(args);
+    // The last byte of the room stays a NUL, for those that come too late.
+    p->text_n += n < (int)room ? (uint32_t)n + 1 : room - 1;
+    if (p->text_n == sizeof p->text) p->text_n--;
+    return at;
+}
+
+#define ROW_SAYS(p, what, field, ...) ((p)->row[what].field = text_of(p, __VA_ARGS__))
 
 // Bytes as people read them.
 static const char *human(uint64_t bytes, char out[32])
@@ -363,7 +378,11 @@ void io_probe_run(struct io_probe *ret, const char *root)
     static const char *const names[] = {IO_PROBE_ROWS(X)};
 #undef X
     memset(ret, 0, sizeof *ret);
-    for (int i = 0; i < IO_PROBE_ROW_COUNT; i++) ret->row[i].what = names[i];
+    for (int i = 0; i < IO_PROBE_ROW_COUNT; i++) {
+        struct io_probe_row *row = &ret->row[i];
+        row->what = names[i];
+        row->value = row->why = row->mend = "";
+    }
     if (!root) root = "";
     probe_kernel(ret, root); // first: others look at the version
     probe_uring(ret, root);

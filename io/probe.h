@@ -36,12 +36,13 @@ enum io_probe_what { IO_PROBE_ROWS(X) IO_PROBE_ROW_COUNT };
 
 struct io_probe_row {
     const char *what; // a stable name, for JSON
+    const char *value; // what was found
+    const char *why; // what it means; "" if all is well
+    const char *mend; // what to do about it; "" if all is well
     enum io_probe_state state;
-    char value[96]; // what was found
-    char why[192]; // what it means; empty if all is well
-    char mend[256]; // what to do about it; empty if all is well
 };
 
+// Not to be copied: rows point into `text`.
 struct io_probe {
     int uring_err; // 0, or the negative errno of the step that failed
     bool light_guards; // MADV_GUARD_INSTALL (Linux 6.13): fibers do not use up vm.max_map_count
@@ -51,6 +52,8 @@ struct io_probe {
     int64_t memory_bytes; // what `memory: auto` means here
     uint64_t files_max; // RLIMIT_NOFILE, the hard limit
     struct io_probe_row row[IO_PROBE_ROW_COUNT];
+    uint32_t text_n;
+    char text[1152];
 };
 
 void io_probe_run(struct io_probe *ret, const char *root);
