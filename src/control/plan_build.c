@@ -333,7 +333,9 @@ struct plan *plan_build(struct plan_world *w, struct config *config, const char 
     add_keys(m, extra_key);
     add_listeners(m);
     add_cors(m);
-    const uint32_t per_worker = (config->limits.connections + w->workers - 1) / w->workers;
+    uint32_t connections = config->limits.connections;
+    if (w->connections_fit && connections > w->connections_fit) connections = w->connections_fit;
+    const uint32_t per_worker = (connections + w->workers - 1) / w->workers;
     p->http = (struct h1_cfg){.head_bytes_max = config->limits.head_bytes,
                               .connections_max = per_worker,
                               .head_timeout_ns = config->limits.head_timeout_ns,
@@ -343,6 +345,7 @@ struct plan *plan_build(struct plan_world *w, struct config *config, const char 
     p->body_timeout_ns = config->limits.body_timeout_ns;
     p->response_model_requested = config->response_model == CONFIG_MODEL_REQUESTED;
     p->ready_needs_target = config->ready_needs_target;
+    p->access_log = config->access != CONFIG_ACCESS_OFF;
     if (!add_providers(m, ret_why, cap)) {
         plan_drop(p);
         return NULL;

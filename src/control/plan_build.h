@@ -18,6 +18,7 @@ struct plan_world {
     uint8_t key_secret[CRYPTO_SHA256_BYTES];
     uint64_t map_seed;
     uint32_t workers;
+    uint32_t connections_fit; // what the limit of open files allows; 0: no bound
     uint64_t generation;
     // Every origin that any plan of this process had, in the order of their indices.
     struct plan_origin origins[PROVIDERS_MAX];

@@ -164,7 +164,7 @@ static bool thread_prepare(struct serve *s, uint32_t i, int64_t memory_bytes, ui
                                  .memory_bytes = memory_bytes,
                                  .seed = seed,
                                  .plan = s->plan,
-                                 .access = s->config->access == CONFIG_ACCESS_OFF ? NULL : &t->ring,
+                                 .access = &t->ring,
                                  .metrics = s->metrics[i],
                                  .open_by_worker = s->open_by_worker,
                                  .peers = s->workers,
@@ -403,18 +403,20 @@ static bool choose_io(struct serve *s)
     return true;
 }
 
-static void raise_files(const struct config *c)
+// Each connection may need two descriptors; 512 are for everything else.
+static uint32_t connections_fit(const struct config *c)
 {
     struct rlimit r;
-    if (getrlimit(RLIMIT_NOFILE, &r) != 0) return;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0) return 0;
     r.rlim_cur = r.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &r);
     const uint64_t fit = r.rlim_cur > 1024 ? (r.rlim_cur - 512) / 2 : 256;
     if (c->limits.connections > fit)
         log_msg(
             LOG_WARNING,
-            "limits.connections is %u, but %llu open files allow about %llu: raise the limit of open files",
-            c->limits.connections, (unsigned long long)r.rlim_cur, (unsigned long long)fit);
+            "limits.connections is lowered from %u to %llu: only %llu files may be open. Raise that limit.",
+            c->limits.connections, (unsigned long long)fit, (unsigned long long)r.rlim_cur);
+    return fit < UINT32_MAX ? (uint32_t)fit : 0;
 }
 
 static void greet(const struct serve *s)
@@ -446,13 +448,14 @@ static bool control_open(struct serve *s)
     return open == RW_OK;
 }
 
-static bool parts_open(struct serve *s)
+static bool parts_open(struct serve *s, uint32_t fit)
 {
     s->labels = metric_labels_new();
     MUST(s->labels);
     s->worker_count = s->config->workers ? s->config->workers : io_workers_auto(NULL);
     if (s->worker_count > WORKERS_MAX) s->worker_count = WORKERS_MAX;
     plan_world_init(&s->world, &s->loop, s->labels, s->worker_count);
+    s->world.connections_fit = fit;
     char why[512];
     if (s->config->key_count == 0) s->first_key = first_key_make();
     s->plan = plan_build(&s->world, s->config, s->first_key, why, sizeof why);
@@ -469,8 +472,8 @@ static bool parts_open(struct serve *s)
 static int run(struct serve *s, int signal_fd)
 {
     if (!choose_io(s)) return 2;
-    raise_files(s->config);
-    if (!control_open(s) || !parts_open(s)) return 1;
+    const uint32_t fit = connections_fit(s->config);
+    if (!control_open(s) || !parts_open(s, fit)) return 1;
     exchange_tables();
     if (!workers_start(s)) return 1;
     const struct metrics_page_cfg page = {.loop = &s->loop,

@@ -98,6 +98,7 @@ struct plan {
     int64_t body_timeout_ns;
     bool response_model_requested;
     bool ready_needs_target;
+    bool access_log;
     void *memory; // control's
 };
 

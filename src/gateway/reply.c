@@ -16,6 +16,8 @@ static struct span cors_origin(const struct exchange *x)
 {
     const struct plan *plan = x->plan;
     if (plan->cors_origin.n) return plan->cors_origin;
+    // Of a head that was refused nothing is known.
+    if (x->call->bad != END_OK) return (struct span){NULL, 0};
     const struct span asked = http_value(&x->call->head, HTTP_N_ORIGIN);
     for (uint32_t i = 0; i < plan->cors_origin_count; i++)
         if (span_eq(asked, plan->cors_origins[i])) return asked;

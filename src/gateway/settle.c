@@ -36,7 +36,7 @@ static void count(struct exchange *x, int64_t duration_ns)
 
 static void write_line(struct exchange *x, int64_t duration_ns)
 {
-    if (!x->worker->access.ring) return;
+    if (!x->plan->access_log || !x->worker->access.ring) return;
     const struct call *call = x->call;
     char client[IO_ADDR_TEXT_BYTES];
     struct access_record r = ACCESS_RECORD_INIT;
