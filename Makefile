@@ -280,17 +280,80 @@ bench: all $(MICRO) ## microbenchmarks (bench/micro) and, if there, bench/run.sh
 # --- Lint ---------------------------------------------------------------------------------------------------------------
 
 LINT := tests/lint
-FORMATTED := $(sort $(ALL_C) $(wildcard $(addsuffix /*.h,$(FOLDERS) bench/mock bench/micro tests/unit tests/sim tests/fuzz tests/lib)) \
-    $(wildcard tests/lib/*.c))
-.PHONY: layers format format-check
+LINTED_C := $(filter-out tests/%,$(ALL_C))
+FORMATTED := $(sort $(ALL_C) $(wildcard tests/lib/*.c) \
+    $(wildcard $(addsuffix /*.h,$(FOLDERS) bench/mock bench/micro tests/unit tests/sim tests/fuzz tests/lib)))
+SHELL_SCRIPTS := .ci/run $(wildcard tests/lib/*.sh tests/lib/*/*.sh bench/*.sh packaging/*/*.sh)
+.PHONY: lint layers rules prefixes format format-check cppcheck tidy scripts clang check-arm64 lint-selftest
+lint: ## everything below that reads code instead of running it, and the proof that it catches what it should
+	$(Q)$(DEPS) build test lint
+	$(Q)$(MAKE) layers
+	$(Q)$(MAKE) rules
+	$(Q)$(MAKE) scripts
+	$(Q)$(MAKE) format-check
+	$(Q)$(MAKE) prefixes
+	$(Q)$(MAKE) clang
+	$(Q)$(MAKE) check-arm64
+	$(Q)$(MAKE) cppcheck
+	$(Q)$(MAKE) tidy
+	$(Q)$(MAKE) lint-selftest
+	@echo "lint: clean"
+
 layers: ## includes follow src/LAYERS
 	$(Q)$(PYTHON) $(LINT)/layers.py
+
+rules: ## the house rules of packaging/doc/rules.md; exceptions in tests/lint/allow.txt
+	$(Q)$(PYTHON) $(LINT)/rules.py
+
+prefixes: $(LIBS) ## exported symbols carry the prefix of their folder
+	$(Q)$(PYTHON) $(LINT)/prefixes.py $(LIBS)
+
+scripts: # every script parses
+	$(Q)for s in $(SHELL_SCRIPTS); do \
+	    case $$(head -n 1 $$s) in *bash*) bash -n $$s ;; *) sh -n $$s ;; esac || exit 1; done
+	$(Q)git ls-files '*.py' | grep -v '^tests/lint/selftest/' | PYTHONDONTWRITEBYTECODE=1 xargs $(PYTHON) -c \
+	    'import ast, sys; [ast.parse(open(f).read(), f) for f in sys.argv[1:]]'
+	@echo "scripts: all parse"
 
 format: ## rewrite all C as .clang-format says
 	$(Q)clang-format-14 -i $(FORMATTED)
 
 format-check: ## fail if `make format` would change something
 	$(Q)clang-format-14 --dry-run -Werror $(FORMATTED)
+	@echo "format: $(words $(FORMATTED)) files, clean"
+
+clang: ## compile everything with clang, warnings as errors
+	$(Q)$(MAKE) FLAVOUR=clang WERROR=1 all unit-programs
+
+# Code for the other architecture that needs no library: enough to see that it compiles.
+ARM_GCC := $(if $(filter x86_64%,$(TARGET)),$(shell command -v aarch64-linux-gnu-gcc))
+ARM_C := $(if $(ARM_GCC),$(filter-out io/uring.c,$(filter src/base/% src/wire/% io/%,$(LIB_SOURCES))) $(wildcard tls/*_arm.c))
+check-arm64: ## compile what needs no library for AArch64, if a cross compiler is there
+	$(if $(ARM_GCC),,@echo "check-arm64: no aarch64-linux-gnu-gcc: NOT CHECKED")
+	$(if $(ARM_GCC),$(Q)mkdir -p build/arm64 && for f in $(ARM_C); do grep -q '<bearssl\|<ares' $$f || \
+	    $(ARM_GCC) $(CPPFLAGS) -std=c17 -O2 $(WARNINGS) -Werror -c $$f -o build/arm64/x.o || exit 1; done)
+	$(if $(ARM_GCC),@echo "check-arm64: compiles")
+
+CPPCHECK := $(shell cat $(LINT)/cppcheck.flags)
+cppcheck: ## cppcheck; a second run looks at changed files only
+	$(Q)mkdir -p $(BUILD)/cppcheck
+	$(Q)$(CPPCHECK) --cppcheck-build-dir=$(BUILD)/cppcheck -j $(shell nproc) -D__x86_64__ -D__linux__ -I. -Isrc $(LINTED_C)
+	@echo "cppcheck: $(words $(LINTED_C)) files, clean"
+
+TIDIED := $(LINTED_C:%=$(BUILD)/tidy/%.ok)
+tidy: $(TIDIED) ## clang-tidy; a second run looks at changed files only
+	@echo "tidy: $(words $(TIDIED)) files, clean"
+TIDY_FLAGS := $(CPPFLAGS) -std=c17 -pthread -DRW_VERSION='"$(VERSION)"' -DRW_COMMIT='"x"'
+$(BUILD)/tidy/%.ok: % .clang-tidy
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  TIDY    $<")
+	$(Q)clang-tidy-14 --quiet $< -- $(TIDY_FLAGS) 2>$@.log || { cat $@.log; exit 1; }
+	$(Q)$(CLANG) $(TIDY_FLAGS) -MM -MP -MT $@ -MF $@.d $<
+	@touch $@
+-include $(wildcard $(TIDIED:=.d))
+
+lint-selftest: ## each rule of the lint catches its breaker
+	$(Q)$(PYTHON) $(LINT)/selftest.py
 
 # --- The rest -----------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,2 @@
+// One.
+#include "io/y.h"

@@ -1,0 +1,2 @@
+// Two.
+#include "io/x.h"

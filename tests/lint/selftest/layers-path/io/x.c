@@ -1,0 +1,2 @@
+// Includes by a path that is not from the root.
+#include "y.h"

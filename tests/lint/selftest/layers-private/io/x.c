@@ -1,0 +1,2 @@
+// Looks into another folder.
+#include "base/y_priv.h"

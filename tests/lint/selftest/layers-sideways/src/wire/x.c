@@ -1,0 +1,2 @@
+// Looks sideways.
+#include "io/y.h"

@@ -1,0 +1,2 @@
+// Sees a test.
+#include "tests/lib/y.h"

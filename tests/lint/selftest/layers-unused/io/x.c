@@ -1,0 +1,2 @@
+// Does not need the ring.
+#include <liburing.h>

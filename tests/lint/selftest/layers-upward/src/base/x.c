@@ -1,0 +1,2 @@
+// Looks up.
+#include "wire/y.h"

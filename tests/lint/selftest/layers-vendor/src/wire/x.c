@@ -1,0 +1,3 @@
+// Sees the ring.
+#include <liburing.h>
+struct io_uring http_ring;

@@ -1,0 +1,1 @@
+# Breaks the rule that nothing refers to one person's machine: /home/somebody/ringway

@@ -1,0 +1,1 @@
+// TODO: break the rule that what is committed is finished.

@@ -1,0 +1,1 @@
+// Breaks the rule on spaces at the end of a line. 
