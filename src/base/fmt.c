@@ -75,12 +75,12 @@ static char *put_digits(char *at, uint64_t v, uint32_t digits)
     return at + digits;
 }
 
-// 1 to 20. log10(2) is 1233 / 4096, near enough for 64 bits; the table corrects it by one.
+// Of a v above 0: 1 to 20. log10(2) is 1233 / 4096, near enough for 64 bits; the table corrects it by one.
 static inline uint32_t digits_of(uint64_t v)
 {
-    const uint32_t bits = 64 - (uint32_t)__builtin_clzll(v | 1);
+    const uint32_t bits = 64 - (uint32_t)__builtin_clzll(v);
     const uint32_t guess = bits * 1233 >> 12;
-    return guess + (v >= power10[guess]) + (v == 0);
+    return guess + (v >= power10[guess]);
 }
 
 // Below 10,000, without leading zeros.

@@ -139,6 +139,13 @@ static void test_write__every_end_status_and_word(void **state)
                  end_info(r.end)->name);
         assert_non_null(strstr(written(&r), expected));
     }
+    for (uint32_t attempts = 9; attempts < 12; attempts++) {
+        struct access_record r = ordinary();
+        char expected[64];
+        r.attempts = attempts;
+        snprintf(expected, sizeof expected, "\"attempts\":%u,\"cache\"", attempts);
+        assert_non_null(strstr(written(&r), expected));
+    }
     static const char *const words[] = {"GET", "PUT", "POSS", "DELETE", "OPTIONS", "POSTS"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         struct access_record r = ordinary();
@@ -190,7 +197,10 @@ static void test_write__long_texts_are_cut_between_characters(void **state)
     check_path(target, expected);
     memcpy(target + ACCESS_PATH_BYTES_MAX, "?SECRET", 7); // a query exactly at the limit
     check_path(target, expected);
-    memcpy(target + ACCESS_PATH_BYTES_MAX, "ppppppp", 7);
+    memcpy(target + ACCESS_PATH_BYTES_MAX - 1, "?SECRET", 7); // and one before it
+    expected[ACCESS_PATH_BYTES_MAX - 1] = 0;
+    check_path(target, expected);
+    memcpy(target + ACCESS_PATH_BYTES_MAX - 1, "pppppppp", 8);
     memcpy(target + ACCESS_PATH_BYTES_MAX - 2, "\xe4\xb8\xad", 3); // a character of three bytes across it
     expected[ACCESS_PATH_BYTES_MAX - 2] = 0;
     check_path(target, expected);

@@ -109,6 +109,22 @@ static void test_alloc__the_bound_sets_the_flag_and_what_is_there_stays(void **s
     assert_true(arena.used > KIB(64) - 2 * ARENA_BLOCK_BYTES); // and the room is used
 }
 
+static void test_alloc__the_bound_is_reached_exactly(void **state)
+{
+    (void)state;
+    struct arena a;
+    arena_init(&a, &pool, ARENA_BLOCK_BYTES);
+    assert_non_null(arena_alloc(&a, ARENA_BLOCK_BYTES - 16)); // with its header a block
+    assert_null(arena_alloc(&a, 1));
+    arena_done(&a);
+    arena_init(&a, &pool, 3 * ARENA_BLOCK_BYTES);
+    assert_null(arena_alloc(&a, 3 * ARENA_BLOCK_BYTES - 15));
+    assert_non_null(arena_alloc(&a, 3 * ARENA_BLOCK_BYTES - 16));
+    assert_null(arena_alloc(&a, 1));
+    arena_done(&a);
+    assert_int_equal(a.used, 0);
+}
+
 static void test_alloc__sizes_that_would_wrap(void **state)
 {
     (void)state;
@@ -331,6 +347,7 @@ int main(void)
         TEST(test_alloc__nothing_is_a_valid_pointer),
         TEST(test_alloc__around_the_size_of_a_block),
         TEST(test_alloc__the_bound_sets_the_flag_and_what_is_there_stays),
+        TEST(test_alloc__the_bound_is_reached_exactly),
         TEST(test_alloc__sizes_that_would_wrap),
         TEST(test_alloc__the_budget_refuses),
         TEST(test_copy__bytes_and_failure),

@@ -74,6 +74,11 @@ static void test_text__is_cut_between_characters(void **state)
         assert_int_equal(out[expected], 0);
         free(out);
     }
+    char out[4];
+    for (uint32_t cap = 1; cap < 4; cap++)
+        assert_int_equal(end_text(END_BAD_FIELD, "\xe0\xa4\x95x", out, cap), 0);
+    assert_int_equal(end_text(END_BAD_FIELD, "\xe0\xa4\x95x", out, 4), 3);
+    assert_int_equal(end_text(END_BAD_FIELD, "\xf0\x9f\x98\x80", out, 4), 0);
 }
 
 static void test_text__is_cut_anywhere_within_its_bound(void **state)

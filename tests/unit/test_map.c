@@ -134,6 +134,23 @@ static void test_put__full_tables_of_every_size_keep_all_entries(void **state)
     map_done(&m);
 }
 
+static void test_next__visits_the_first_and_the_last_slot(void **state)
+{
+    (void)state;
+    static const char letters[] = "abcdef";
+    for (uint64_t seed = 0; seed < 100; seed++) { // six entries in eight slots, each time elsewhere
+        struct map m;
+        uint32_t cursor = 0, seen = 0;
+        struct span key;
+        void *value;
+        map_init(&m, seed, 6);
+        for (int i = 0; i < 6; i++) put(&m, span_of(&letters[i], 1), &things[i]);
+        while (map_next(&m, &cursor, &key, &value)) seen |= 1U << ((int *)value - things);
+        assert_int_equal(seen, 63);
+        map_done(&m);
+    }
+}
+
 static void test_remove__agrees_with_an_array_over_random_steps(void **state)
 {
     (void)state;
@@ -229,6 +246,7 @@ int main(void)
         cmocka_unit_test(test_put__refuses_more_than_max_and_stays_as_it_was),
         cmocka_unit_test(test_put__the_key_is_referenced_not_copied),
         cmocka_unit_test(test_put__full_tables_of_every_size_keep_all_entries),
+        cmocka_unit_test(test_next__visits_the_first_and_the_last_slot),
         cmocka_unit_test(test_remove__agrees_with_an_array_over_random_steps),
         cmocka_unit_test(test_hash__each_bit_of_a_key_changes_half_of_the_hash),
         cmocka_unit_test(test_hash__depends_on_seed_and_length),

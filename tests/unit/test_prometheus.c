@@ -248,6 +248,8 @@ static void test_render__workers_are_added_up(void **state)
     metric_add(workers[1], METRIC_REQUESTS, metric_request_label(row, 0, END_CLIENT_GONE), 1);
     metric_add(workers[1], METRIC_REQUESTS, metric_request_label(METRIC_ROW_NONE, 401, END_NO_KEY), 4);
     metric_add(workers[1], METRIC_CONNECTION_ENDS, END_IDLE_TIMEOUT, 2);
+    metric_gauge_add(workers[0], METRIC_EXCHANGES, 0, -4); // between two loads a sum may be below zero
+    metric_add(workers[0], METRIC_TURNS, 0, UINT64_C(1) << 63);
     const struct prometheus_source s = source();
     prometheus_render(&page, &s);
     parse();
@@ -257,6 +259,8 @@ static void test_render__workers_are_added_up(void **state)
     assert_value("ringway_requests_total{model=\"\",provider=\"\",status=\"4xx\",end=\"no_key\"}", 4);
     assert_value("ringway_tokens_total{model=\"gpt\",class=\"input\"}", 200);
     assert_value("ringway_fibers", 3);
+    assert_value("ringway_exchanges", -4);
+    assert_value("ringway_turns_total", 9223372036854775808.0);
     assert_value("ringway_upstream_connections{state=\"active\"}", 6);
     assert_value("ringway_connection_ends_total{reason=\"idle_timeout\"}", 2);
     assert_value("omni_llm_requests_total{model=\"gpt\",provider=\"openai\"}", 22);
