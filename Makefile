@@ -130,8 +130,8 @@ $(call keep,$(BUILD)/.flags,$(CC) $(CPPFLAGS) $(CFLAGS))
 $(call keep,$(BUILD)/.commit,$(VERSION) $(COMMIT))
 $(call keep,$(BUILD)/.sources,$(LIB_SOURCES))
 endif
-VERSIONED := $(if $(LIB_SOURCES)$(MAIN)$(MOCK_SOURCES),$(shell grep -l 'RW_VERSION\|RW_COMMIT' $(LIB_SOURCES) $(MAIN) $(MOCK_SOURCES)))
-$(call objects,$(VERSIONED)): CPPFLAGS += -DRW_VERSION='"$(VERSION)"' -DRW_COMMIT='"$(COMMIT)"'
+VERSIONED := $(if $(LIB_SOURCES)$(MAIN)$(MOCK_SOURCES),$(shell grep -l 'RW_VERSION\|RW_BUILD' $(LIB_SOURCES) $(MAIN) $(MOCK_SOURCES)))
+$(call objects,$(VERSIONED)): CPPFLAGS += -DRW_VERSION='"$(VERSION)"' -DRW_BUILD='"$(COMMIT)"'
 $(call objects,$(VERSIONED)): $(BUILD)/.commit
 
 $(BUILD)/obj/%.o: % $(BUILD)/.flags
@@ -173,11 +173,11 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.c.o $(LIBS)
 	$(call link,-fsanitize=fuzzer)
 
 check: ## syntax and types only, in seconds
-	$(Q)printf '%s\n' $(ALL_C) | xargs -P $(shell nproc) -n 8 $(CC) $(CPPFLAGS) $(CFLAGS) -DRW_VERSION='""' -DRW_COMMIT='""' -fsyntax-only
+	$(Q)printf '%s\n' $(ALL_C) | xargs -P $(shell nproc) -n 8 $(CC) $(CPPFLAGS) $(CFLAGS) -DRW_VERSION='""' -DRW_BUILD='""' -fsyntax-only
 
 # $(file) keeps this free of tools; editors and clang-tidy read it.
 define json_entry
-{"directory": "$(CURDIR)", "file": "$1", "command": "$(CC) $(CPPFLAGS) $(CFLAGS) -DRW_VERSION=\\\"$(VERSION)\\\" -DRW_COMMIT=\\\"x\\\" -c $1"},
+{"directory": "$(CURDIR)", "file": "$1", "command": "$(CC) $(CPPFLAGS) $(CFLAGS) -DRW_VERSION=\\\"$(VERSION)\\\" -DRW_BUILD=\\\"x\\\" -c $1"},
 
 endef
 compile_commands.json: Makefile FORCE ## for editors and clang-tidy
@@ -343,7 +343,7 @@ cppcheck: ## cppcheck; a second run looks at changed files only
 TIDIED := $(LINTED_C:%=$(BUILD)/tidy/%.ok)
 tidy: $(TIDIED) ## clang-tidy; a second run looks at changed files only
 	@echo "tidy: $(words $(TIDIED)) files, clean"
-TIDY_FLAGS := $(CPPFLAGS) -std=c17 -pthread -DRW_VERSION='"$(VERSION)"' -DRW_COMMIT='"x"'
+TIDY_FLAGS := $(CPPFLAGS) -std=c17 -pthread -DRW_VERSION='"$(VERSION)"' -DRW_BUILD='"x"'
 $(BUILD)/tidy/%.ok: % .clang-tidy
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  TIDY    $<")
