@@ -199,7 +199,7 @@ run: ## start the gateway on the built-in echo model; prints a curl line
 	$(Q)exec $(BUILD)/ringway serve
 
 demo: ## start, ask, print the answer, stop; fails if anything does
-	$(Q)$(DEPS) build
+	$(Q)$(DEPS) build demo
 	$(Q)$(MAKE) $(BUILD)/ringway
 	$(Q)RINGWAY_BIN=$(BUILD)/ringway tests/lib/demo.sh
 
@@ -359,7 +359,7 @@ lint-selftest: ## each rule of the lint catches its breaker
 
 .PHONY: ci clean help
 ci: ## what .ci/run runs: lint, test, demo, demo-llm
-	$(Q)$(DEPS) build test lint llm
+	$(Q)$(DEPS) build test lint demo llm
 	$(Q)$(MAKE) lint
 	$(Q)$(MAKE) test
 	$(Q)$(MAKE) demo

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install what is missing on a Debian system, by apt, for the given purposes: build, test, lint, llm. Silent and without
+# Install what is missing on a Debian system, by apt, for the given purposes: build, test, lint, demo, llm. Silent and without
 # network when nothing is missing. Without root and sudo it says what to install and fails. Elsewhere than on Debian it
 # says nothing can be checked and goes on: the build will name what it misses.
 set -eu
@@ -25,7 +25,8 @@ for purpose in "$@"; do
         python3 -c 'import venv, ensurepip' 2>/dev/null || wanted="$wanted python3-venv"
         { command -v node && command -v npm; } >/dev/null || wanted="$wanted nodejs npm"
         ;;
-    *) echo "deps: unknown purpose $purpose (build, test, lint, llm)" >&2; exit 2 ;;
+    demo) command -v curl >/dev/null || command -v python3 >/dev/null || wanted="$wanted curl" ;;
+    *) echo "deps: unknown purpose $purpose (build, test, lint, demo, llm)" >&2; exit 2 ;;
     esac
 done
 
