@@ -2,7 +2,7 @@
 closed where the framing is broken, nothing smuggled to the provider, everybody else unharmed,
 memory flat.
 
-Method: one table of raw requests (conduct 1 to 13). Behind each broken one stands a second,
+Method: one table of raw requests. Behind each broken one stands a second,
 well-formed request that names a tag; if the gateway reads it as a request, the provider's log shows
 it. The table with what was seen is printed at the end of the run.
 """

@@ -1,4 +1,4 @@
-"""Goal: the HTTP a client may rely on (RFC 9110, 9112; DESIGN 5 and 11), on every kind of listener.
+"""Goal: the HTTP a client may rely on (RFC 9110, 9112), on every kind of listener.
 
 Method: raw sockets; each answer is read strictly.
 """

@@ -1,5 +1,4 @@
-"""Goal: what the gateway does not have to change, it does not change (conduct 13, 21; the header
-policy of DESIGN 11).
+"""Goal: what the gateway does not have to change, it does not change; of the headers only a list crosses.
 
 Method: raw requests; the mock's log holds the bytes and headers that arrived at the provider, raw
 answers those that came back.

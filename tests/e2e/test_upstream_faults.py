@@ -2,7 +2,7 @@
 never a wrong 200.
 
 Method: one fault of the mock per case, whole and streamed; after each the same gateway must serve a
-good request at once. Conduct rules 14 to 18.
+good request at once.
 """
 
 import json
