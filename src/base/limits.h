@@ -47,6 +47,10 @@
 #define IO_COMPLETIONS_PER_TURN 256
 #define IO_BYTES_PER_SLICE KIB(256)
 
+// Functions waiting for a thread of the offload pool. At 2 ms each on one thread the last waits for two seconds; more
+// would only be answered too late.
+#define IO_OFFLOAD_QUEUE_MAX 1024
+
 // --- Fibers.
 #define FIBER_STACK_BYTES KIB(64)
 #define FIBERS_MAX 30000
