@@ -55,8 +55,9 @@ HTTP_ISA static inline size_t name_colon(const uint8_t *p)
 
 HTTP_ISA static inline bool name_is(const uint8_t *p, const struct http_row *row, size_t n)
 {
-    const __m256i lower = _mm256_or_si256(load(p), _mm256_set1_epi8(0x20));
-    const vec_mask differs = ~mask(_mm256_cmpeq_epi8(lower, load(row->name)));
+    const __m256i bit = _mm256_set1_epi8(0x20);
+    const __m256i lower = _mm256_or_si256(_mm256_max_epu8(load(p), bit), bit);
+    const vec_mask differs = ~mask(_mm256_cmpeq_epi8(lower, load(row)));
     return _tzcnt_u32(differs) > n;
 }
 

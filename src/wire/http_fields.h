@@ -13,6 +13,10 @@
 //                               if it is 32
 //   name_is_token(p, n)         p[0 .. n) are token characters; n < 32
 //
+// name_is() sets bit 5 of every byte, which makes letters lower-case and leaves alone the '-', digits and
+// colon of the table. But it would turn controls into these: CR into '-'. They are raised to 0x20 first,
+// which is in no name.
+//
 // All of them read whole vectors. Within NEAR bytes of its end the input is therefore read from a copy
 // that has zeros behind it; zeros are neither text nor part of a name, so they look like the end of what
 // has come.

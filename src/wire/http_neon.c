@@ -51,15 +51,18 @@ static inline size_t leading(vec_mask m)
     return ~m ? (size_t)__builtin_ctzll(~m) : 64;
 }
 
-static inline bool name_is(const uint8_t *p, const struct http_row *row, size_t n)
+static inline size_t same(const uint8_t *p, const char *name)
 {
     const uint8x16_t bit = vdupq_n_u8(0x20);
-    const uint32_t low =
-        leading(mask(vceqq_u8(vorrq_u8(vld1q_u8(p), bit), vld1q_u8((const uint8_t *)row->name))));
+    const uint8x16_t lower = vorrq_u8(vmaxq_u8(vld1q_u8(p), bit), bit);
+    return leading(mask(vceqq_u8(lower, vld1q_u8((const uint8_t *)name))));
+}
+
+static inline bool name_is(const uint8_t *p, const struct http_row *row, size_t n)
+{
+    const size_t low = same(p, row->name);
     if (n < 16) return low > n * VEC_BITS;
-    const uint32_t high =
-        leading(mask(vceqq_u8(vorrq_u8(vld1q_u8(p + 16), bit), vld1q_u8((const uint8_t *)row->name + 16))));
-    return low == 64 && high > (n - 16) * VEC_BITS;
+    return low == 64 && same(p + 16, row->name + 16) > (n - 16) * VEC_BITS;
 }
 
 static const uint8_t token_nibbles[16] = HTTP_NIBBLES(HTTP_IS_TOKEN);

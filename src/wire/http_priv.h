@@ -89,9 +89,7 @@ static inline uint64_t http_load64(const void *p)
     return v;
 }
 
-// The one row that name[0 .. n) can be equal to. Reads the four bytes in front of name + n. Bit 5 makes
-// letters lower-case and does not confuse the other characters of these names with any that may stand in a
-// name.
+// The one row that name[0 .. n) can be equal to. Reads the four bytes in front of name + n.
 static inline const struct http_row *http_row_of(const uint8_t *name, size_t n)
 {
     const uint32_t key = (http_load32(name + n - 4) | (uint32_t)HTTP_LOWER) + (uint32_t)n * 8;

@@ -54,12 +54,16 @@ HTTP_ISA static inline size_t name_colon(const uint8_t *p)
     return (size_t)__builtin_ctzll(m | UINT64_C(1) << 32);
 }
 
-HTTP_ISA static inline bool name_is(const uint8_t *p, const struct http_row *row, size_t n)
+HTTP_ISA static inline vec_mask same(const uint8_t *p, const char *name)
 {
     const __m128i bit = _mm_set1_epi8(0x20);
-    const vec_mask low = mask(_mm_cmpeq_epi8(_mm_or_si128(load(p), bit), load(row->name)));
-    const vec_mask high = mask(_mm_cmpeq_epi8(_mm_or_si128(load(p + 16), bit), load(row->name + 16)));
-    return (size_t)__builtin_ctzll(~(uint64_t)(low | high << 16)) > n; // 32 for equal rows: bit 32 is set
+    return mask(_mm_cmpeq_epi8(_mm_or_si128(_mm_max_epu8(load(p), bit), bit), load(name)));
+}
+
+HTTP_ISA static inline bool name_is(const uint8_t *p, const struct http_row *row, size_t n)
+{
+    const uint64_t both = same(p, row->name) | (uint64_t)same(p + 16, row->name + 16) << 16;
+    return (size_t)__builtin_ctzll(~both) > n;
 }
 
 static const uint8_t token_nibbles[16] = HTTP_NIBBLES(HTTP_IS_TOKEN);
