@@ -163,7 +163,8 @@ $(BUILD)/micro/%: $(BUILD)/obj/bench/micro/%.c.o $(LIBS)
 .SECONDEXPANSION:
 # A unit test is linked with the topmost module it includes and all below, so it needs nothing above itself to compile.
 LIB_NAMES := $(foreach m,$(MODULES),$(word 1,$(subst :, ,$m)))
-unit_libs = $(filter $(LIBS),$(shell sed -n 's/^\#include "\([a-z]*\)\/.*/\1/p' tests/unit/$1.c | awk -v all="$(LIB_NAMES)" \
+unit_libs = $(filter $(LIBS),$(shell cat tests/unit/$1.c $$(sed -n 's/^\#include "\(tests\/.*\)"/\1/p' tests/unit/$1.c) | \
+    sed -n 's/^\#include "\([a-z]*\)\/.*/\1/p' | awk -v all="$(LIB_NAMES)" \
     '{ used[$$1] = 1 } END { n = split(all, a); for (i = 1; i <= n; i++) { if (a[i] in used) on = 1; if (on) print "$(BUILD)/lib" a[i] ".a" } }'))
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.c.o $$(OBJECTS_$$*) $$(call unit_libs,$$*)
 	$(call link,-lcmocka)
