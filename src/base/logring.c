@@ -8,7 +8,7 @@
 enum rw_err logring_init(struct logring *r, uint32_t bytes, void (*wake)(void *arg), void *wake_arg)
 {
     MUST((bytes & (bytes - 1)) == 0 && bytes >= 2 * LOG_LINE_BYTES_MAX && bytes <= UINT32_C(1) << 30);
-    char *p = aligned_alloc(LOGRING_ALIGN, (size_t)bytes + LOG_LINE_BYTES_MAX);
+    char *p = aligned_alloc(64, (size_t)bytes + LOG_LINE_BYTES_MAX);
     if (!p) return (enum rw_err) - ENOMEM;
     *r = (struct logring){.bytes = p, .size = bytes, .wake = wake, .wake_arg = wake_arg};
     return RW_OK;

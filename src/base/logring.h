@@ -20,8 +20,8 @@
 #include "base/limits.h"
 #include "base/span.h"
 
-// Of a struct logring: a cache line, so that what the two sides write lies apart.
-#define LOGRING_ALIGN 64
+// What the two sides write lies at least a cache line apart, wherever the struct itself lies.
+#define LOGRING_APART 64
 
 struct logring {
     char *bytes; // size + LOG_LINE_BYTES_MAX
@@ -29,14 +29,18 @@ struct logring {
     void (*wake)(void *wake_arg);
     void *wake_arg;
 
+    uint8_t apart[LOGRING_APART];
+
     // The producer's.
-    _Alignas(LOGRING_ALIGN) _Atomic uint64_t head; // bytes ever committed
+    _Atomic uint64_t head; // bytes ever committed
     uint64_t tail_seen; // the last value of tail that the producer read
     _Atomic uint64_t dropped; // lines
     uint32_t reserved; // granted by the last reserve and not yet committed
 
+    uint8_t apart_too[LOGRING_APART];
+
     // The consumer's.
-    _Alignas(LOGRING_ALIGN) _Atomic uint64_t tail; // bytes ever consumed
+    _Atomic uint64_t tail; // bytes ever consumed
     _Atomic bool told; // by the producer: woken since the last consume
 };
 

@@ -23,7 +23,7 @@
 
 struct log {
     struct logring *rings[RINGS_MAX];
-    uint32_t ring_count;
+    _Atomic uint32_t ring_count;
     struct log_sink *sink;
     _Atomic(struct log_sink *) next_sink; // from log_set(), taken by the next step
     _Atomic bool reopen;
@@ -77,8 +77,11 @@ void log_free(struct log *l)
 
 void log_attach(struct log *l, struct logring *ring)
 {
-    MUST(l->ring_count < RINGS_MAX);
-    l->rings[l->ring_count++] = ring;
+    const uint32_t n = atomic_load_explicit(&l->ring_count, memory_order_relaxed);
+    MUST(n < RINGS_MAX);
+    l->rings[n] = ring;
+    // Release: who sees the number sees the ring.
+    atomic_store_explicit(&l->ring_count, n + 1, memory_order_release);
 }
 
 void log_wake(struct log *l)
@@ -137,8 +140,9 @@ static int gather(struct log *l, uint32_t *ret_fullest)
     int n = 0;
     uint32_t fullest = 0;
     int64_t room = BATCH_BYTES_MAX;
-    for (uint32_t i = 0; i < l->ring_count; i++) {
-        const uint32_t at = (l->first + i) % l->ring_count;
+    const uint32_t rings = l->ring_count; // more may come while we look; none may be listed twice
+    for (uint32_t i = 0; i < rings; i++) {
+        const uint32_t at = (l->first + i) % rings;
         struct span piece[2];
         const uint32_t pieces = logring_peek(l->rings[at], piece);
         uint32_t bytes = 0;

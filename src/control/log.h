@@ -12,9 +12,9 @@
 //          the next step open the path again; if that fails, the old file goes on.
 // Syslog   datagrams to /dev/log after RFC 3164 as the local daemons read it: facility daemon, severity info.
 //          Opened again when the daemon was restarted.
-// Thread   log_step() and what log_start() makes: the log thread. log_attach(): before log_start().
-//          log_reopen(), log_set(), log_wake(), log_dropped() and log_msg(): any thread. log_reopen() and
-//          log_wake() also from a signal handler.
+// Thread   log_step() and what log_start() makes: the log thread. log_attach(): one thread, also while the
+//          log thread runs. log_reopen(), log_set(), log_wake(), log_dropped() and log_msg(): any thread.
+//          log_reopen() and log_wake() also from a signal handler.
 // Clock    given: log_start() takes the clock function that the log thread uses.
 #ifndef RINGWAY_CONTROL_LOG_H
 #define RINGWAY_CONTROL_LOG_H
@@ -38,7 +38,8 @@ struct log;
 RW_WARN_UNUSED enum rw_err log_new(const struct log_cfg *cfg, struct log **ret);
 void log_free(struct log *l);
 
-// At most WORKERS_MAX + 1 rings. The ring's wake function may be log_ring_wake with l as its argument.
+// At most WORKERS_MAX + 1 rings, which stay until log_free(). The ring's wake function may be log_ring_wake
+// with l as its argument.
 void log_attach(struct log *l, struct logring *ring);
 void log_ring_wake(void *l);
 

@@ -644,12 +644,14 @@ static void *producer(void *arg)
 static void test_start__two_producers_and_a_reopen(void **state)
 {
     (void)state;
-    open_log(LOG_ACCESS_FILE, path);
-    for (int i = 0; i < 2; i++) {
+    const struct log_cfg cfg = {.access = LOG_ACCESS_FILE, .path = path};
+    assert_int_equal(log_new(&cfg, &subject), RW_OK);
+    assert_int_equal(log_start(subject, real_clock), RW_OK);
+    for (int i = 0; i < 2; i++) { // workers come after the log
         ring[i].wake = log_ring_wake;
         ring[i].wake_arg = subject;
+        log_attach(subject, &ring[i]);
     }
-    assert_int_equal(log_start(subject, real_clock), RW_OK);
     pthread_t thread[2];
     for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&thread[i], NULL, producer, &ring[i]), 0);
     nanosleep(&(struct timespec){.tv_nsec = 3000000}, NULL);
