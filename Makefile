@@ -78,8 +78,6 @@ VENDOR := -l:liburing.a -l:libbearssl.a -l:liblmdb.a -l:libyaml.a -l:libcares.a 
 MODULES := control:src/control gateway:src/gateway feature:src/feature net:src/net policy:src/policy \
     providers:providers wire:src/wire io:io tls:tls store:store base:src/base
 FOLDERS := $(foreach m,$(MODULES),$(word 2,$(subst :, ,$m)))
-# A module.mk may set  FLAGS_path/file.c := ...  and  OBJECTS_test_x := objects that tests/unit/test_x.c is linked with.
--include $(wildcard $(addsuffix /module.mk,$(FOLDERS) bench bench/mock tests/unit tests/sim tests/fuzz))
 
 sources = $(sort $(wildcard $(1)/*.c $(1)/*.S))
 objects = $(patsubst %,$(BUILD)/obj/%.o,$(1))
@@ -87,19 +85,23 @@ LIB_SOURCES := $(foreach d,$(FOLDERS),$(call sources,$d))
 LIBS := $(foreach m,$(MODULES),$(if $(call sources,$(word 2,$(subst :, ,$m))),$(BUILD)/lib$(word 1,$(subst :, ,$m)).a))
 
 MAIN := $(wildcard src/main.c)
-MOCK_SOURCES := $(call sources,bench/mock)
+# bench/NAME/ with a main() is the program build/ringway-NAME; bench/micro/ holds a program per file.
+BENCH_FOLDERS := $(filter-out bench/micro,$(sort $(patsubst %/,%,$(dir $(wildcard bench/*/*.c)))))
+BENCH_SOURCES := $(foreach d,$(BENCH_FOLDERS),$(call sources,$d))
 MICRO_SOURCES := $(call sources,bench/micro)
 SIM_SOURCES := $(call sources,tests/sim)
 UNIT_SOURCES := $(sort $(wildcard tests/unit/test_*.c))
 REPLAY := $(wildcard tests/fuzz/replay_main.c)
 FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/fuzz_*.c))
-ALL_SOURCES := $(LIB_SOURCES) $(MAIN) $(MOCK_SOURCES) $(MICRO_SOURCES) $(SIM_SOURCES) $(UNIT_SOURCES) $(REPLAY) $(FUZZ_SOURCES)
+ALL_SOURCES := $(LIB_SOURCES) $(MAIN) $(BENCH_SOURCES) $(MICRO_SOURCES) $(SIM_SOURCES) $(UNIT_SOURCES) $(REPLAY) $(FUZZ_SOURCES)
 ALL_C := $(filter %.c,$(ALL_SOURCES))
 
-MOCK_MAIN := $(if $(MOCK_SOURCES),$(shell grep -l '^int main\b' $(MOCK_SOURCES)))
+BENCH_MAINS := $(if $(BENCH_SOURCES),$(shell grep -l '^int main\b' $(BENCH_SOURCES)))
+BENCH_NAMES := $(patsubst bench/%/,%,$(sort $(dir $(BENCH_MAINS))))
 SIM_MAIN := $(if $(SIM_SOURCES),$(shell grep -l '^int main\b' $(SIM_SOURCES)))
 RINGWAY := $(if $(MAIN),$(BUILD)/ringway)
-MOCK := $(if $(MOCK_MAIN),$(BUILD)/ringway-mock)
+BENCH_PROGRAMS := $(BENCH_NAMES:%=$(BUILD)/ringway-%)
+MOCK := $(filter %/ringway-mock,$(BENCH_PROGRAMS))
 SIM := $(if $(SIM_MAIN),$(BUILD)/ringway-sim)
 MICRO := $(MICRO_SOURCES:bench/micro/%.c=$(BUILD)/micro/%)
 UNIT_PROGRAMS := $(UNIT_SOURCES:tests/unit/%.c=$(BUILD)/unit/%)
@@ -130,7 +132,7 @@ $(call keep,$(BUILD)/.flags,$(CC) $(CPPFLAGS) $(CFLAGS))
 $(call keep,$(BUILD)/.commit,$(VERSION) $(COMMIT))
 $(call keep,$(BUILD)/.sources,$(LIB_SOURCES))
 endif
-VERSIONED := $(if $(LIB_SOURCES)$(MAIN)$(MOCK_SOURCES),$(shell grep -l 'RW_VERSION\|RW_BUILD' $(LIB_SOURCES) $(MAIN) $(MOCK_SOURCES)))
+VERSIONED := $(if $(LIB_SOURCES)$(MAIN),$(shell grep -l 'RW_VERSION\|RW_BUILD' $(LIB_SOURCES) $(MAIN) $(BENCH_SOURCES)))
 $(call objects,$(VERSIONED)): CPPFLAGS += -DRW_VERSION='"$(VERSION)"' -DRW_BUILD='"$(COMMIT)"'
 $(call objects,$(VERSIONED)): $(BUILD)/.commit
 
@@ -154,8 +156,13 @@ endef
 
 $(BUILD)/ringway: $(call objects,$(MAIN)) $(LIBS)
 	$(call link)
-$(BUILD)/ringway-mock: $(call objects,$(MOCK_SOURCES)) $(LIBS)
-	$(call link)
+# Benchmarks stand on the lower layers only (tests/lint/layers.py says the same).
+BENCH_LIBS := $(filter-out %/libcontrol.a %/libgateway.a %/libfeature.a,$(LIBS))
+define bench_program
+$(BUILD)/ringway-$1: $(call objects,$(call sources,bench/$1)) $(BENCH_LIBS)
+	$$(call link)
+endef
+$(foreach n,$(BENCH_NAMES),$(eval $(call bench_program,$n)))
 $(BUILD)/ringway-sim: $(call objects,$(SIM_SOURCES)) $(LIBS)
 	$(call link)
 $(BUILD)/micro/%: $(BUILD)/obj/bench/micro/%.c.o $(LIBS)
@@ -172,6 +179,10 @@ $(BUILD)/replay/%: $(BUILD)/obj/tests/fuzz/fuzz_%.c.o $(call objects,$(REPLAY)) 
 	$(call link)
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.c.o $(LIBS)
 	$(call link,-fsanitize=fuzzer)
+
+# A module.mk may set  FLAGS_path/file.c := ...  and  OBJECTS_test_x := objects that tests/unit/test_x.c is linked with,
+# and may add rules and prerequisites.
+-include $(wildcard $(addsuffix /module.mk,$(FOLDERS) bench bench/* tests/unit tests/sim tests/fuzz tests/e2e tests/load))
 
 check: ## syntax and types only, in seconds
 	$(Q)printf '%s\n' $(ALL_C) | xargs -P $(shell nproc) -n 8 $(CC) $(CPPFLAGS) $(CFLAGS) -DRW_VERSION='""' -DRW_BUILD='""' -fsyntax-only
@@ -274,7 +285,7 @@ cov: ## line coverage by unit, fuzz-replay, sim and e2e; fails below 90 %
 	$(Q)gcovr --root . --object-directory build-cov/obj --exclude-throw-branches $(addprefix --filter ,src/ io/ tls/ store/ providers/) \
 	    --sort-percentage --html-details build-cov/report.html --print-summary --fail-under-line 90 build-cov/obj
 
-bench: all $(MICRO) ## microbenchmarks (bench/micro) and, if there, bench/run.sh
+bench: all $(BENCH_PROGRAMS) $(MICRO) ## microbenchmarks (bench/micro) and, if there, bench/run.sh
 	$(Q)set -e; for p in $(MICRO); do echo "== $$p"; $$p; done
 	$(Q)[ ! -x bench/run.sh ] || bench/run.sh
 
@@ -283,7 +294,7 @@ bench: all $(MICRO) ## microbenchmarks (bench/micro) and, if there, bench/run.sh
 LINT := tests/lint
 LINTED_C := $(filter-out tests/%,$(ALL_C))
 FORMATTED := $(sort $(ALL_C) $(wildcard tests/lib/*.c) \
-    $(wildcard $(addsuffix /*.h,$(FOLDERS) bench/mock bench/micro tests/unit tests/sim tests/fuzz tests/lib)))
+    $(wildcard $(addsuffix /*.h,$(FOLDERS) bench/* tests/unit tests/sim tests/fuzz tests/lib)))
 SHELL_SCRIPTS := .ci/run $(wildcard tests/lib/*.sh tests/lib/*/*.sh bench/*.sh packaging/*/*.sh)
 .PHONY: lint layers rules prefixes format format-check cppcheck tidy scripts clang check-arm64 lint-selftest
 lint: ## everything below that reads code instead of running it, and the proof that it catches what it should
