@@ -5,6 +5,7 @@
 #
 # Variables
 #   FLAVOUR=release|asan|ubsan|tsan|cov|fuzz|clang   what is built, each in a folder of its own (build, build-asan, ...)
+#   JOBS=N       at once (default: all cores)
 #   V=1          show the commands            WERROR=1 (or CI=true)   warnings are errors
 #   BUILD=DIR    build somewhere else         CROSS=aarch64-linux-gnu-   cross-compile; EXTRA_CFLAGS, EXTRA_LDFLAGS add to it
 #   T=, SECS=    fuzz target, seconds         SEED= | SEEDS=             simulator: one seed, or how many
@@ -21,10 +22,11 @@ VERSION := 0.1.0
 .SECONDARY:
 .DELETE_ON_ERROR:
 SHELL := /bin/sh
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
-MAKEFLAGS += -j$(shell nproc)
+ifeq ($(MAKELEVEL),0)
+JOBS ?= $(shell nproc)
+MAKEFLAGS += -j$(JOBS)
 endif
-MAKEFLAGS += --no-builtin-rules --no-print-directory
+MAKEFLAGS += --no-builtin-rules --no-print-directory $(if $(V),,-s)
 Q := $(if $(V),,@)
 
 # --- Compiler and flags -------------------------------------------------------------------------------------------------
