@@ -154,6 +154,16 @@ static int fault_after(struct sender *s, long sent)
     return 0;
 }
 
+// The time at which the event leaves, in place.
+static void stamp(char *event, size_t n)
+{
+    char *at = memmem(event, n, STAMP_PLACE, sizeof STAMP_PLACE - 1);
+    char digits[sizeof STAMP_PLACE];
+    if (!at) return;
+    snprintf(digits, sizeof digits, "%020llu", (unsigned long long)stamp_now());
+    memcpy(at, digits, sizeof STAMP_PLACE - 2);
+}
+
 static int send_stream(struct conn *c, const struct story *story)
 {
     struct sender s = {.c = c};
@@ -172,6 +182,7 @@ static int send_stream(struct conn *c, const struct story *story)
             if (r == 0) r = wire_wait(c, p->wait_ns);
         }
         if (r < 0) break;
+        if (c->o.stamp && p->chunk >= 0) stamp(story->text.p + p->from, p->n);
         sender_add(&s, story->text.p + p->from, p->n);
         if (c->o.pace_ns > 0 && p->chunk >= 0) r = sender_flush(&s);
         if (p->chunk >= 0) {

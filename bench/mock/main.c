@@ -90,7 +90,9 @@ static void read_wish(struct conn *c)
     struct json_scan s;
     c->wish = (struct wish){.n = 1, .inputs = 1};
     static const char marker[] = "name=\"model\"\r\n\r\n";
-    if (body.n && body.p[0] != '{') {
+    const uint8_t *text = body.p;
+    while (text < body.p + body.n && *text <= ' ') text++;
+    if (text < body.p + body.n && *text != '{') {
         const uint8_t *at = memmem(body.p, body.n < 4096 ? body.n : 4096, marker, sizeof marker - 1);
         if (at) {
             at += sizeof marker - 1;
@@ -254,6 +256,10 @@ static bool serve_one(struct conn *c, struct http_head *head, uint8_t *copy)
         }
     }
     if (control) return look(c, head) == 0 && c->keep;
+    if (mock.quick) {
+        const int q = quick_answer(c, head);
+        if (q != 0) return q > 0 && c->keep;
+    }
     c->entry = entry_new(c, head);
     mock.requests_total++;
     mock.requests_active++;
@@ -267,7 +273,11 @@ static bool serve_one(struct conn *c, struct http_head *head, uint8_t *copy)
             snprintf(model, sizeof model, "%s", c->entry->model);
             snprintf(c->entry->model, sizeof c->entry->model, "%.200s,status=413", model);
         }
+        struct text sent = {0};
+        if (mock.quick) c->copy = &sent;
         (void)answer(c, head);
+        c->copy = NULL;
+        if (mock.quick) quick_remember(c, &sent);
     }
     const bool again = r == 0 && c->keep && !c->gone && !c->closed_by_us;
     entry_end(c);
@@ -361,12 +371,17 @@ int main(int argc, char **argv)
 {
     const char *address = "127.0.0.1:9001", *log = NULL;
     mock.fixtures = "tests/data/contracts/openai";
+    if (argc > 1 && strcmp(argv[argc - 1], "--quick") == 0) {
+        mock.quick = true;
+        argc--;
+    }
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--listen") == 0) address = argv[i + 1];
         else if (strcmp(argv[i], "--log") == 0) log = argv[i + 1];
         else if (strcmp(argv[i], "--fixtures") == 0) mock.fixtures = argv[i + 1];
         else {
-            fprintf(stderr, "usage: ringway-mock [--listen ADDRESS:PORT] [--log FILE] [--fixtures DIR]\n");
+            fprintf(stderr,
+                    "usage: ringway-mock [--listen ADDRESS:PORT] [--log FILE] [--fixtures DIR] [--quick]\n");
             return 2;
         }
     }

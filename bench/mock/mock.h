@@ -16,6 +16,8 @@
 #define MOCK_LOG_ENTRIES 4096
 #define MOCK_BODY_KEPT 65536
 #define MOCK_TOKENS 8192
+// Where `stamp` puts the time: as many digits.
+#define STAMP_PLACE "@@@@@@@@@@@@@@@@@@@@ "
 
 // A growing text.
 struct text {
@@ -36,7 +38,7 @@ struct options {
     long error_at, cut_at, reset_at, stall_at, close_at;
     bool nousage, floatonly, n2, logprobs, echo_body, lean, close, silent, badjson, html, empty, errorbody,
         badevent, doublelength, bothlengths, badchunk, endless_head, longline, gzip, http10, early, extra,
-        stale, redirect, nofinish, nodone;
+        stale, redirect, nofinish, nodone, stamp;
     char finish[32], fixture[64], raw[64], lockstep[64], tag[64], code[64], retry_after[32],
         retry_after_ms[32], should_retry[16];
 };
@@ -80,6 +82,7 @@ struct conn {
     struct options o;
     struct wish wish;
     bool closed_by_us, reset;
+    struct text *copy; // of what is sent, or NULL
 };
 
 struct mock {
@@ -102,6 +105,7 @@ struct mock {
     } fails[256];
     uint32_t fail_count;
     FILE *log_file;
+    bool quick;
     const char *fixtures;
 };
 extern struct mock mock;
@@ -135,6 +139,15 @@ bool story_file(struct conn *c, struct story *s);
 
 // --- answer.c: the request's end and the answer.
 int answer(struct conn *c, const struct http_head *head);
+
+// --- quick.c: answers that are remembered.
+
+// 1: the request was read and answered; 0: it is none of these, nothing was read; -1: the connection is over.
+int quick_answer(struct conn *c, const struct http_head *head);
+// Takes the text over.
+void quick_remember(const struct conn *c, struct text *answer);
+// CLOCK_BOOTTIME in nanoseconds, now.
+uint64_t stamp_now(void);
 
 // --- look.c: /__stats, /__log, /__step, /__reset.
 int look(struct conn *c, const struct http_head *head);

@@ -46,6 +46,7 @@ int wire_send(struct conn *c, const void *p, size_t n)
         end = true;
     }
     c->wire_bytes += n;
+    if (c->copy) text_add(c->copy, p, n);
     const size_t piece = c->o.drip_ns ? 1 : c->o.split > 0 ? (size_t)c->o.split : n;
     while (n > 0) {
         const size_t now = n < piece ? n : piece;

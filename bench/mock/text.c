@@ -102,6 +102,7 @@ static const struct flag flags[] = {
     FLAG("redirect", redirect),
     FLAG("nofinish", nofinish),
     FLAG("nodone", nodone),
+    FLAG("stamp", stamp),
 };
 static const struct flag numbers[] = {
     FLAG("chunks", chunks),  FLAG("size", size),     FLAG("bytes", bytes),       FLAG("dims", dims),
