@@ -139,7 +139,7 @@ static void socket_follow(struct dns_socket *s)
     struct io_loop *loop = s->r->loop;
     if (s->in_use) return;
     if (s->poll.submitted) {
-        if (s->fd < 0 || s->poll.poll_events != s->want) io_cancel(loop, &s->poll);
+        if (s->poll.poll_events != s->want) io_cancel(loop, &s->poll);
     } else if (s->fd < 0) {
         socket_free(s);
     } else if (s->want) {

@@ -223,6 +223,7 @@ struct watcher {
     int calls;
     int err;
     bool unwatch_when_called;
+    struct watcher *unwatch_too;
     char text[400]; // the addresses, sorted, with a blank behind each
 };
 
@@ -240,6 +241,7 @@ static void resolved(void *ctx, const struct io_addr_set *set, int err)
     w->text[0] = 0;
     assert_int_equal(set == NULL, err != 0);
     if (w->unwatch_when_called) io_resolver_unwatch(w->watch);
+    if (w->unwatch_too) io_resolver_unwatch(w->unwatch_too->watch);
     if (!set) return;
     assert_in_range(set->n, 1, IO_ADDR_SET_MAX);
     for (uint32_t i = 0; i < set->n; i++) io_addr_text(&set->addr[i], true, each[i]);
@@ -522,6 +524,22 @@ static void test_unwatch__while_it_is_asked_and_from_the_callback(void **state)
     assert_int_equal(never.calls, 1);
 }
 
+static void test_unwatch__of_one_that_would_be_called_next(void **state)
+{
+    (void)state;
+    // Both answers lie in the socket before it is read, so one call into c-ares brings both.
+    struct watcher a = {0}, b = {0};
+    resolver_open(0, 0);
+    dns.a[0] = "192.0.2.1";
+    watch(&a, "a.example.com");
+    watch(&b, "b.example.com");
+    a.unwatch_too = &b;
+    b.unwatch_too = &a;
+    TURN_UNTIL(a.calls + b.calls > 0);
+    turn_for(30 * MS);
+    assert_int_equal(a.calls + b.calls, 1);
+}
+
 static void test_close__with_questions_under_way(void **state)
 {
     (void)state;
@@ -584,6 +602,7 @@ int main(void)
         T(test_watch__many_names),
         T(test_watch__bad_names_are_refused),
         T(test_unwatch__while_it_is_asked_and_from_the_callback),
+        T(test_unwatch__of_one_that_would_be_called_next),
         T(test_close__with_questions_under_way),
         T(test_set__outlives_the_watch_when_held),
         T(test_open__servers_that_are_none),
