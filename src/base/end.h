@@ -53,6 +53,8 @@
     X(END_UPSTREAM_CONNECT, "upstream_connect", true, 502, "The provider could not be reached: %.") \
     X(END_UPSTREAM_BROKEN, "upstream_broken", true, 502, "The provider's answer could not be used: %.") \
     X(END_UPSTREAM_STATUS, "upstream_status", true, 0, "The provider refused the request: %.") \
+    X(END_UPSTREAM_AUTH, "upstream_auth", true, 502, \
+      "The provider does not accept this gateway's credentials. Whoever runs the gateway has to mend that.") \
     X(END_UPSTREAM_TIMEOUT, "upstream_timeout", true, 504, "The provider did not answer in time (%).") \
     X(END_TRUNCATED, "truncated", true, 502, \
       "The provider's answer broke off: %. What was sent is not complete.") \

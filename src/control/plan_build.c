@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/fmt.h"
+#include "control/log.h"
 #include "io/loop.h"
 #include "wire/proxy_protocol.h"
 
@@ -94,12 +95,13 @@ void plan_world_done(struct plan_world *w)
 
 // --- Origins.
 
-static bool resolve(const struct config_provider *p, struct plan_origin *o, char *ret_why, uint32_t cap)
+// A name that cannot be resolved leaves the provider without an address: its requests are answered with 502.
+static void resolve(const struct config_provider *p, struct plan_origin *o)
 {
     if (p->connect_to.addr.n) {
         o->addr[0] = p->connect_to.addr;
         o->addr_count = 1;
-        return true;
+        return;
     }
     char port[8];
     snprintf(port, sizeof port, "%u", (unsigned)p->base_url.port);
@@ -107,10 +109,10 @@ static bool resolve(const struct config_provider *p, struct plan_origin *o, char
     struct addrinfo *found = NULL;
     const int r = getaddrinfo(p->base_url.host, port, &want, &found);
     if (r != 0) {
-        snprintf(ret_why, cap,
-                 "provider %s: the name %s cannot be resolved (%s). Check base_url, or give connect_to.",
-                 p->name, p->base_url.host, gai_strerror(r));
-        return false;
+        log_msg(LOG_WARNING,
+                "provider %s: the name %s cannot be resolved (%s). Check base_url, or give connect_to.",
+                p->name, p->base_url.host, gai_strerror(r));
+        return;
     }
     o->addr_count = 0;
     for (const struct addrinfo *a = found; a && o->addr_count < UP_ADDRS_MAX; a = a->ai_next) {
@@ -120,7 +122,6 @@ static bool resolve(const struct config_provider *p, struct plan_origin *o, char
         memcpy(&addr->sa, a->ai_addr, a->ai_addrlen);
     }
     freeaddrinfo(found);
-    return true;
 }
 
 // Its index, the same for as long as the process lives; -1 with *ret_why.
@@ -139,7 +140,7 @@ static int32_t origin_of(struct plan_world *w, const struct config_provider *p, 
         return -1;
     }
     struct plan_origin *o = &w->origins[i];
-    if (!resolve(p, o, ret_why, cap)) return -1;
+    resolve(p, o);
     if (i == w->origin_count) {
         o->shared = calloc(1, sizeof *o->shared);
         w->origin_name[i] = strdup(name);

@@ -49,23 +49,25 @@ static struct span error_body(struct exchange *x, uint32_t status)
     return fmt_text(&f);
 }
 
-// The answer has begun: what was sent must not be taken for whole. A stream gets the error as an event.
+// The answer has begun: what was sent must not be taken for whole. A stream gets the error as its last event, without [DONE];
+// anything else is broken off.
 static void refuse_late(struct exchange *x)
 {
     struct call *call = x->call;
     const bool can_speak =
         x->streaming && !call->broken && x->end != END_CLIENT_GONE && x->end != END_SEND_FAILED;
-    if (can_speak && !x->error_sent) {
+    if (can_speak) {
         const struct span body = error_body(x, 500);
-        struct iovec iov[] = {
+        const struct iovec iov[] = {
             {.iov_base = (void *)(uintptr_t) "data: ", .iov_len = 6},
             {.iov_base = (void *)(uintptr_t)body.p, .iov_len = body.n},
             {.iov_base = (void *)(uintptr_t) "\n\n", .iov_len = 2},
         };
         fiber_shield();
-        const int sent = call->ops->reply_write(call, iov, 3, false, exchange_write_until(x));
+        const int sent =
+            call->ops->reply_write(call, iov, x->error_sent ? 0 : 3, true, exchange_write_until(x));
         fiber_unshield();
-        x->error_sent = sent == 0;
+        if (sent == 0) return;
     }
     call->ops->reply_break(call);
 }

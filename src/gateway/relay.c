@@ -48,6 +48,7 @@ static int forward(struct exchange *x, const struct iovec *iov, uint32_t n, bool
     const int64_t from = x->call->loop->now_ns;
     const int r = x->call->ops->reply_write(x->call, iov, n, last, exchange_write_until(x));
     x->client_wait_ns += x->call->loop->now_ns - from;
+    for (uint32_t i = 0; i < n && r == 0; i++) x->answer_bytes += iov[i].iov_len;
     return r;
 }
 
@@ -374,7 +375,8 @@ static enum stage relay_raw(struct exchange *x)
 static enum stage relay_error(struct exchange *x)
 {
     struct span body;
-    x->end = END_UPSTREAM_STATUS;
+    // The client's own key was good: it must not be told otherwise.
+    if (x->ask.status == 401 || x->ask.status == 403) return exchange_fail(x, END_UPSTREAM_AUTH, NULL);
     const int r = ask_whole(&x->ask, UPSTREAM_ERROR_BYTES_MAX, &body);
     if (r == -ECANCELED) return exchange_fail_ask(x, r);
     struct json_scan *s = arena_alloc(x->call->arena, sizeof *s);
@@ -397,6 +399,8 @@ enum stage exchange_relay(struct exchange *x)
 {
     const struct ask *a = &x->ask;
     if (a->status >= 400) return relay_error(x);
+    if (a->status != 200 && a->status < 300)
+        return exchange_fail(x, END_UPSTREAM_BROKEN, "its status is not 200");
     if (a->status >= 300)
         return exchange_fail(x, END_UPSTREAM_BROKEN, "it redirects, which is never followed");
     if (a->coded)

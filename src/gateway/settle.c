@@ -62,8 +62,8 @@ static void write_line(struct exchange *x, int64_t duration_ns)
     r.status = call->head_sent ? call->status : 0;
     r.attempts = x->asked ? x->ask.attempts : 0;
     r.stream = x->stream;
-    r.bytes_in = (int64_t)call->bytes_in;
-    r.bytes_out = (int64_t)call->bytes_out;
+    r.bytes_in = (int64_t)call->body_in;
+    r.bytes_out = (int64_t)x->answer_bytes;
     r.input_tokens = x->usage.input_tokens;
     r.output_tokens = x->usage.output_tokens;
     r.duration_us = duration_ns / CLOCK_US;

@@ -84,7 +84,7 @@ static void plan_take(struct worker *w, const struct plan *plan)
     w->plan_users = 0;
     w->http.cfg = plan->http;
     for (uint32_t i = 0; i < w->listener_count && i < plan->listener_count; i++)
-        w->listeners[i].cfg = &plan->listeners[i];
+        w->listeners[i].entry = plan->listeners[i].entry;
     origins_follow(w, plan);
 }
 
@@ -108,7 +108,7 @@ void worker_plan(struct worker *w, struct worker_mail *m, const struct plan *pla
 
 static void client_open(struct worker *w, int fd, const struct worker_listener *l)
 {
-    h1_accept(&w->http, fd, &l->cfg->entry);
+    h1_accept(&w->http, fd, &l->entry);
     if (w->cfg.open_by_worker)
         atomic_store_explicit(&w->cfg.open_by_worker[w->cfg.index], w->http.open, memory_order_relaxed);
 }
@@ -204,15 +204,15 @@ static enum rw_err listen_all(struct worker *w, uint32_t *ret_listener)
         struct worker_listener *l = &w->listeners[i];
         *ret_listener = i;
         l->worker = w;
-        l->cfg = &plan->listeners[i];
+        l->entry = plan->listeners[i].entry;
         l->ours = true;
         io_timer_init(&l->rearm, accept_retry);
         // A unix socket cannot be shared by port: the first worker's serves all, by handing over.
-        const bool unix_socket = l->cfg->addr.sa.sa_family == AF_UNIX;
+        const bool unix_socket = plan->listeners[i].addr.sa.sa_family == AF_UNIX;
         w->listener_count = i + 1;
         l->fd = -1;
         if (unix_socket && w->cfg.index != 0) continue;
-        l->fd = w->loop.driver->ops->listen(w->loop.driver, &l->cfg->addr, BACKLOG,
+        l->fd = w->loop.driver->ops->listen(w->loop.driver, &plan->listeners[i].addr, BACKLOG,
                                             w->cfg.workers > 1 && !unix_socket);
         if (l->fd < 0) return (enum rw_err)l->fd;
         io_op_open(&w->loop, &l->accept, IO_OP_ACCEPT, l->fd, accepted);

@@ -38,7 +38,7 @@ struct worker_cfg {
 struct worker_listener {
     struct io_op accept;
     struct worker *worker;
-    const struct plan_listener *cfg;
+    struct h1_entry entry; // follows the plan; connections point here
     struct io_timer rearm;
     int fd;
     bool ours; // made by this worker, not adopted

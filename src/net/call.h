@@ -67,8 +67,7 @@ struct call {
     int64_t started_ns; // first byte of the head
     int64_t head_ns; // the head was whole
     int64_t first_byte_ns; // of the answer given to the kernel; 0: none yet
-    uint64_t bytes_in; // head and body as they came
-    uint64_t bytes_out;
+    uint64_t body_in; // bytes of the request's body that were read, framing not counted
     uint16_t status; // of the answer; 0: not started
     bool body_done; // all of it was read
     bool replied; // reply_start() was called

@@ -153,7 +153,6 @@ static int read_head(struct h1_conn *c, struct h1_call *call, int64_t deadline_n
         head->base = copy;
         io_stream_consume(s, (uint32_t)r);
         call->call.framing = head->framing;
-        call->call.bytes_in = (uint32_t)r;
         return 1;
     }
 }

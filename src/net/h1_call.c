@@ -28,9 +28,7 @@ void h1_call_begin(struct h1_call *c)
 static int send_all(struct h1_call *c, struct iovec *iov, uint32_t n, int64_t deadline_ns)
 {
     struct io_stream *s = &c->conn->s;
-    const uint64_t before = s->bytes_out;
     const int r = io_stream_send(s, iov, n, deadline_ns);
-    c->call.bytes_out += s->bytes_out - before;
     if (r < 0) c->call.broken = true;
     return r;
 }
@@ -85,7 +83,7 @@ static int piece(struct h1_call *c, uint64_t max, int64_t deadline_ns)
             c->body_left -= used;
             c->call.body_done = c->body_left == 0;
         }
-        c->call.bytes_in += used;
+        c->call.body_in += out;
         c->body_read += out;
         if (c->body_read > max) {
             c->body_broken = !c->call.body_done;
@@ -132,7 +130,7 @@ static enum rw_err whole_length(struct h1_call *c, int64_t deadline_ns, struct s
         if (!c->body) return RW_E_BUDGET;
         *ret = io_buf_span(c->body);
     }
-    c->call.bytes_in += n;
+    c->call.body_in += n;
     c->body_read = n;
     c->body_left = 0;
     c->call.body_done = true;
