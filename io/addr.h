@@ -33,7 +33,8 @@ enum rw_err io_addr_parse_ip(struct span ip, uint16_t port, struct io_addr *ret)
 // From 4 or 16 bytes in network order.
 struct io_addr io_addr_of_ip(const uint8_t *bytes, uint32_t n, uint16_t port);
 
-// The text form, NUL-terminated; returns its length. with_port false leaves port (and brackets) out: for logs.
+// The text form, NUL-terminated; returns its length. with_port false leaves port (and brackets) out: for
+// logs.
 uint32_t io_addr_text(const struct io_addr *a, bool with_port, char out[IO_ADDR_TEXT_BYTES]);
 
 bool io_addr_eq(const struct io_addr *a, const struct io_addr *b);

@@ -138,7 +138,7 @@ static bool enqueue(struct io_offload *p, struct task *t)
     return room;
 }
 
-int offload(struct io_offload *pool, int (*fn)(void *), void *arg)
+int io_offload(struct io_offload *pool, int (*fn)(void *), void *arg)
 {
     struct task t = {.mail = {.open = come_home}, .loop = fiber_loop(), .fn = fn, .arg = arg};
     fiber_event_init(&t.ended);

@@ -1,7 +1,7 @@
 // The offload pool: pure functions that take longer than a turn of a loop may (public-key work, hashing of
 // large bodies, gzip) run on its threads, while the fiber that asked is suspended and its loop goes on.
 //
-// Use      offload(pool, fn, arg) from a fiber: returns what fn returned. fn runs on another thread, so it
+// Use      io_offload(pool, fn, arg) from a fiber: returns what fn returned. fn runs on another thread, so it
 //          touches nothing but what arg points to, and it never suspends, waits or sees the loop. arg may lie
 //          on the fiber's stack: a cancelled fiber waits for the end of fn all the same (the wait is
 //          shielded).
@@ -9,7 +9,7 @@
 //          -EAGAIN (too much work is refused, not piled up).
 // Owner    main. The pool is closed before the loops that use it: its threads may still be waking one of
 //          them.
-// Thread   offload() on any loop; io_offload_open() and io_offload_close() on main's thread.
+// Thread   io_offload() on any loop; io_offload_open() and io_offload_close() on main's thread.
 #ifndef RINGWAY_IO_OFFLOAD_H
 #define RINGWAY_IO_OFFLOAD_H
 
@@ -25,7 +25,7 @@ void io_offload_close(struct io_offload *pool);
 
 // fn(arg), on a thread of the pool. fn's own results are 0 or positive or negative errno values other than
 // -EAGAIN.
-int offload(struct io_offload *pool, int (*fn)(void *), void *arg) RW_WARN_UNUSED;
+int io_offload(struct io_offload *pool, int (*fn)(void *), void *arg) RW_WARN_UNUSED;
 
 struct io_offload_stats {
     uint64_t done; // functions that have run

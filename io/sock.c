@@ -25,8 +25,8 @@ static int given_up(int fd, int err)
     return err;
 }
 
-// True if the path is a socket on which nobody listens any more. Asking is safe: a living listener sees one connection
-// that ends at once. EAGAIN is a living listener with a full queue.
+// True if the path is a socket on which nobody listens any more. Asking is safe: a living listener sees one
+// connection that ends at once. EAGAIN is a living listener with a full queue.
 static bool is_stale(const struct io_addr *addr)
 {
     struct stat st;
@@ -73,7 +73,8 @@ int io_sock_open(const struct io_addr *peer, const struct io_addr *bind_to)
     int err = 0;
     if (peer->sa.sa_family != AF_UNIX) {
         err = option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-        // Otherwise the port is taken at bind() already, and all connections from this address share 28,000 of them.
+        // Otherwise the port is taken at bind() already, and all connections from this address share 28,000
+        // of them.
         if (!err && bind_to && io_addr_port(bind_to) == 0)
             err = option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
     }
@@ -104,8 +105,9 @@ void io_sock_close(int fd)
 
 void io_sock_listen_stop(int fd)
 {
-    // The filter sees TCP headers: a segment that begins a handshake (SYN without ACK) is dropped, all others pass. The
-    // client tries again, by then with another process or a closed port: a refusal, not a reset of what was accepted.
+    // The filter sees TCP headers: a segment that begins a handshake (SYN without ACK) is dropped, all others
+    // pass. The client tries again, by then with another process or a closed port: a refusal, not a reset of
+    // what was accepted.
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),          BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1), BPF_STMT(BPF_RET | BPF_K, 0),

@@ -74,7 +74,7 @@ static int add(void *arg)
 static int ask_for_sum(void *arg)
 {
     struct sum *s = arg;
-    s->result = offload(pool, add, s);
+    s->result = io_offload(pool, add, s);
     return 0;
 }
 
@@ -117,7 +117,7 @@ struct asked {
 static int ask_at_gate(void *arg)
 {
     struct asked *a = arg;
-    a->result = offload(pool, wait_at_gate, &a->given);
+    a->result = io_offload(pool, wait_at_gate, &a->given);
     if (a->order) a->order[(*a->order)++ + 1] = a->given;
     a->after = fiber_yield();
     return 0;
@@ -260,7 +260,7 @@ static int ask_often(void *arg)
     struct asker *a = arg;
     for (int i = 0; i < ROUNDS; i++) {
         uint64_t mine = (uint64_t)i, check = mine;
-        const int r = offload(pool, mix, &mine);
+        const int r = io_offload(pool, mix, &mine);
         if (r != mix(&check) || mine != check) a->wrong++;
         a->sum++;
     }
