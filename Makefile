@@ -87,7 +87,7 @@ LIB_SOURCES := $(foreach d,$(FOLDERS),$(call sources,$d))
 LIBS := $(foreach m,$(MODULES),$(if $(call sources,$(word 2,$(subst :, ,$m))),$(BUILD)/lib$(word 1,$(subst :, ,$m)).a))
 
 MAIN := $(wildcard src/main.c)
-# bench/NAME/ with a main() is the program build/ringway-NAME; bench/micro/ holds a program per file.
+# bench/NAME/ with a main.c is the program build/ringway-NAME; bench/micro/ holds a program per file.
 BENCH_FOLDERS := $(filter-out bench/micro,$(sort $(patsubst %/,%,$(dir $(wildcard bench/*/*.c)))))
 BENCH_SOURCES := $(foreach d,$(BENCH_FOLDERS),$(call sources,$d))
 MICRO_SOURCES := $(call sources,bench/micro)
@@ -98,8 +98,7 @@ FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 ALL_SOURCES := $(LIB_SOURCES) $(MAIN) $(BENCH_SOURCES) $(MICRO_SOURCES) $(SIM_SOURCES) $(UNIT_SOURCES) $(REPLAY) $(FUZZ_SOURCES)
 ALL_C := $(filter %.c,$(ALL_SOURCES))
 
-BENCH_MAINS := $(if $(BENCH_SOURCES),$(shell grep -l '^int main\b' $(BENCH_SOURCES)))
-BENCH_NAMES := $(patsubst bench/%/,%,$(sort $(dir $(BENCH_MAINS))))
+BENCH_NAMES := $(patsubst bench/%/main.c,%,$(wildcard bench/*/main.c))
 SIM_MAIN := $(if $(SIM_SOURCES),$(shell grep -l '^int main\b' $(SIM_SOURCES)))
 RINGWAY := $(if $(MAIN),$(BUILD)/ringway)
 BENCH_PROGRAMS := $(BENCH_NAMES:%=$(BUILD)/ringway-%)
@@ -253,8 +252,8 @@ e2e: $(if $(E2E),$(VENV)/.ready all) ## the real binary between real clients and
 	$(if $(E2E),,@echo "e2e: ringway, ringway-mock or the tests are not there yet: NOT TESTED")
 	$(if $(E2E),$(Q)RINGWAY_BIN=$(abspath $(RINGWAY)) RINGWAY_MOCK_BIN=$(abspath $(MOCK)) $(VENV)/bin/python -m pytest tests/e2e $(PYTEST_ARGS))
 
-sim: $(SIM) ## the gateway on a simulated kernel, network and clock (SEED=N: one run; SEEDS=N: how many)
-	$(if $(SIM),$(Q)$(SIM) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)),@echo "sim: tests/sim/ has no main(): NOT TESTED")
+sim: $(SIM) ## the gateway on a simulated kernel, network and clock (SEED=7: that one again; SEEDS=100; SIM_ARGS=)
+	$(if $(SIM),$(Q)$(SIM) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(SIM_ARGS),@echo "sim: tests/sim/ has no main(): NOT TESTED")
 
 fuzz-replay: $(REPLAY_PROGRAMS) ## every committed fuzz input once
 	$(if $(REPLAY_PROGRAMS),,@echo "fuzz-replay: nothing in tests/fuzz/: NOT TESTED")

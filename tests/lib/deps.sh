@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install what is missing on a Debian system, by apt, for the given purposes: build, test, lint, demo, llm. Silent and without
+# Install what is missing on a Debian system, by apt, for the given purposes: build, test, lint, demo, llm, arm64. Silent and without
 # network when nothing is missing. Without root and sudo it says what to install and fails. Elsewhere than on Debian it
 # says nothing can be checked and goes on: the build will name what it misses.
 set -eu
@@ -7,6 +7,7 @@ set -eu
 build="gcc libc6-dev make git pkgconf liburing-dev libbearssl-dev liblmdb-dev libyaml-dev libc-ares-dev zlib1g-dev libxxhash-dev"
 test="libcmocka-dev"
 lint="clang-14 clang-tidy-14 clang-format-14 cppcheck libclang-rt-14-dev gcovr"
+arm64="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm"
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     [ -n "${DEPS_QUIET:-}" ] || echo "deps: not a Debian system; needed are the equivalents of: $build" >&2
@@ -25,8 +26,9 @@ for purpose in "$@"; do
         python3 -c 'import venv, ensurepip' 2>/dev/null || wanted="$wanted python3-venv"
         { command -v node && command -v npm; } >/dev/null || wanted="$wanted nodejs npm"
         ;;
+    arm64) wanted="$wanted $arm64" ;;
     demo) command -v curl >/dev/null || command -v python3 >/dev/null || wanted="$wanted curl" ;;
-    *) echo "deps: unknown purpose $purpose (build, test, lint, demo, llm)" >&2; exit 2 ;;
+    *) echo "deps: unknown purpose $purpose (build, test, lint, demo, llm, arm64)" >&2; exit 2 ;;
     esac
 done
 
