@@ -109,7 +109,8 @@ enum rw_err io_stream_join(struct io_stream *s, uint32_t need)
 
 // --- Receiving.
 
-void io_stream_want(struct io_stream *s)
+// demanded: somebody waits for more than is there, so that a pause must not be for ever. He gets a buffer at a time.
+static void receive(struct io_stream *s, bool demanded)
 {
     if (s->rx.submitted || s->eof || s->rx_err || s->closing || !list_empty(&s->rx_starved)) return;
     if (s->region_need > 0) {
@@ -119,10 +120,16 @@ void io_stream_want(struct io_stream *s)
         s->rx.into.p = b->data + b->off + b->len;
         s->rx.into.n = s->region_need - b->len;
     } else {
-        if (s->mode == IO_STREAM_MANY && s->unread > UNREAD_LOW) return;
-        s->rx.kind = s->mode == IO_STREAM_MANY ? IO_OP_RECV_MANY : IO_OP_RECV;
+        const bool paused = s->mode == IO_STREAM_MANY && s->unread > UNREAD_LOW;
+        if (paused && !demanded) return;
+        s->rx.kind = s->mode == IO_STREAM_MANY && !paused ? IO_OP_RECV_MANY : IO_OP_RECV;
     }
     io_submit(s->loop, &s->rx);
+}
+
+void io_stream_want(struct io_stream *s)
+{
+    receive(s, false);
 }
 
 static void received_into(struct io_stream *s, int32_t res)
@@ -181,7 +188,11 @@ void io_stream_rearm_starved(struct list *starved)
     list_init(&now);
     struct list *node;
     while ((node = list_pop_front(starved))) list_push_back(&now, node);
-    while ((node = list_pop_front(&now))) io_stream_want(LIST_OWNER(node, struct io_stream, rx_starved));
+    while ((node = list_pop_front(&now))) {
+        struct io_stream *s = LIST_OWNER(node, struct io_stream, rx_starved);
+        io_stream_want(s);
+        if (!s->rx.submitted) fiber_event_set(&s->readable); // paused, but who waits may demand more
+    }
 }
 
 int io_stream_fill(struct io_stream *s, uint32_t have, int64_t deadline_ns)
@@ -191,7 +202,7 @@ int io_stream_fill(struct io_stream *s, uint32_t have, int64_t deadline_ns)
         if (s->rx_err) return s->rx_err;
         if (s->eof) return 0;
         fiber_event_clear(&s->readable);
-        io_stream_want(s);
+        receive(s, true);
         const int r = fiber_wait(&s->readable, deadline_ns);
         if (r < 0) return r;
     }
