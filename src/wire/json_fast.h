@@ -186,7 +186,7 @@ INLINE enum next run_open(struct run *r, uint8_t node)
     if (object && *r->p == '"') return NEXT_QUOTED_KEY;
     if (json_is_space(*r->p)) r->p += first(~spaces(r->p));
     if (object && *r->p == '"') return NEXT_KEY;
-    if (RW_UNLIKELY(object || *r->p == ']' || r->p > r->lim))
+    if (RW_UNLIKELY(object || *r->p == ']' || *r->p == 0 || r->p > r->lim))
         return stop(r, object ? JSON_S_OBJECT : JSON_S_ARRAY);
     count_element(r->s, *r->sp);
     return NEXT_VALUE;
@@ -197,7 +197,7 @@ INLINE enum next run_interest(struct run *r)
 {
     struct json_scan *const s = r->s;
     const uint32_t f = field_at(s->fields, *r->sp & JSON_NODE, r->bit, r->key);
-    if (f == UINT32_MAX) return NEXT_VALUE;
+    if (f >= JSON_FIELDS_MAX) return NEXT_VALUE;
     if (RW_UNLIKELY(*r->p == ' ')) r->p++;
     const uint8_t *const p = r->p, *q = NULL;
     if (*p == '"') {

@@ -28,7 +28,7 @@ COLD int slow_open(struct json_scan *s, struct json_window *w)
     if (s->depth == JSON_DEPTH_MAX) return refuse(s, at, JSON_BAD_DEPTH);
     const uint8_t kind = s->stack[s->depth];
     uint32_t node = JSON_NODE_NONE;
-    if (s->field != JSON_NO_FIELD) {
+    if (s->field < JSON_FIELDS_MAX) {
         node = JSON_NODE_OF(s->field);
         json_note(s, s->field, object ? JSON_OBJECT : JSON_ARRAY, at, 0);
         s->field = JSON_NO_FIELD;
@@ -59,7 +59,7 @@ COLD int slow_word(struct json_scan *s, struct json_window *w)
     uint32_t k = 1;
     while (k < n && p[k] == (uint8_t)word[k]) k++;
     if (k < n) return p + k == w->end ? SUSPEND : refuse(s, off(w, p), JSON_BAD_WORD);
-    if (s->field != JSON_NO_FIELD)
+    if (s->field < JSON_FIELDS_MAX)
         json_note(s, s->field, *p == 't' ? JSON_TRUE : *p == 'f' ? JSON_FALSE : JSON_NULL, off(w, p), n);
     return value_done(s, w, p + n);
 }
@@ -127,7 +127,7 @@ COLD int slow_number(struct json_scan *s, struct json_window *w)
     const bool digit = (uint8_t)(*p - '0') <= 9;
     if (s->number < JSON_N_ZERO || (s->number == JSON_N_ZERO && digit))
         return refuse(s, off(w, p), JSON_BAD_NUMBER);
-    if (s->field != JSON_NO_FIELD) json_note(s, s->field, JSON_NUMBER, s->start, off(w, p) - s->start);
+    if (s->field < JSON_FIELDS_MAX) json_note(s, s->field, JSON_NUMBER, s->start, off(w, p) - s->start);
     return value_done(s, w, p);
 }
 
@@ -173,7 +173,7 @@ COLD int key_done(struct json_scan *s, struct json_window *w, const uint8_t *p)
 COLD int string_done(struct json_scan *s, struct json_window *w, const uint8_t *p)
 {
     if (s->state == JSON_S_IN_KEY) return key_done(s, w, p);
-    if (s->field != JSON_NO_FIELD) {
+    if (s->field < JSON_FIELDS_MAX) {
         json_note(s, s->field, JSON_STRING, s->start, off(w, p) + 1 - s->start);
         s->value[s->field].escaped = s->escaped;
     }
