@@ -48,6 +48,11 @@ HTTP_ISA static inline vec_mask vec_question(const uint8_t *p)
     return mask(is(load(p), '?'));
 }
 
+HTTP_ISA static inline vec_mask vec_differ(const uint8_t *a, const uint8_t *b)
+{
+    return ~mask(_mm256_cmpeq_epi8(load(a), load(b)));
+}
+
 HTTP_ISA static inline size_t name_colon(const uint8_t *p)
 {
     return _tzcnt_u32(mask(is(load(p), ':')));
@@ -75,7 +80,7 @@ static bool usable(void)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
 }
 
-const struct http_way http_way_avx2 = {"avx2", usable, request, fields};
+const struct http_way http_way_avx2 = {"avx2", usable, request, fields, differ, text};
 
 #else
 typedef int http_avx2_is_empty; // a translation unit must declare something

@@ -7,6 +7,7 @@
 //   vec_stop(p)                 mask of the bytes that end a run of text at p: controls, HTAB included,
 //   and DEL vec_outside(p, nibbles)     mask of the bytes that are not in a class
 //   vec_question(p)             mask of the '?'
+//   vec_differ(a, b)            mask of the bytes that are not the same
 //   name_colon(p)               position of the first colon in p[0 .. 32), or 32
 //   name_is(p, row, n)          p[0 .. n] equals the row's name and colon whatever the case of p; n <= 32,
 //   false
@@ -177,4 +178,22 @@ HTTP_ISA static uint32_t request(const uint8_t *p, uint32_t n, const struct http
         }
     }
     return (uint32_t)at;
+}
+
+HTTP_ISA static uint32_t differ(const uint8_t *a, const uint8_t *b, uint32_t at, uint32_t n)
+{
+    size_t i = at;
+    for (; i + VEC <= n; i += VEC) {
+        const vec_mask m = vec_differ(a + i, b + i);
+        if (m) return (uint32_t)(i + mask_first(m));
+    }
+    if (i == n) return n;
+    const size_t seen = VEC - (n - i);
+    const vec_mask m = (vec_mask)(vec_differ(a + n - VEC, b + n - VEC) >> (seen * VEC_BITS));
+    return m ? (uint32_t)(i + mask_first(m)) : n;
+}
+
+HTTP_ISA static uint32_t text(const uint8_t *p, uint32_t at, uint32_t n)
+{
+    return (uint32_t)text_end(p, at, n);
 }

@@ -21,7 +21,7 @@ static bool decimal(struct span s, uint64_t *ret)
 
 // The same for up to 8 digits that have 8 readable bytes in front of their end, as in a head: three
 // multiplications instead of a loop. The digits go to the highest bytes, '0' to the others.
-static bool decimal_8(const uint8_t *p, uint32_t n, uint64_t *ret)
+static inline bool decimal_8(const uint8_t *p, uint32_t n, uint64_t *ret)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101);
     const uint32_t other_bits = 64 - 8 * n;
@@ -107,8 +107,8 @@ static bool host_field_is_valid(const struct http_head *head)
     if (run == host.n) return true;
     const uint32_t digits = host.n - run - 1;
     uint64_t port = 0;
-    return host.p[run] == ':' && digits >= 1 && digits <= 5 && decimal_8(host.p + run + 1, digits, &port) &&
-        port >= 1 && port <= 65535;
+    return host.p[run] == ':' && digits - 1 < 5 && decimal_8(host.p + run + 1, digits, &port) && port >= 1 &&
+        port <= 65535;
 }
 
 // Content-Length and Transfer-Encoding, for requests and answers alike; HTTP_BODY_NONE if there is neither.
@@ -129,7 +129,7 @@ static int body(struct http_head *head)
     if (!http_has(head, HTTP_N_CONTENT_LENGTH)) return 0;
     f->kind = HTTP_BODY_LENGTH;
     const struct span v = http_value(head, HTTP_N_CONTENT_LENGTH);
-    const bool right = v.n >= 1 && v.n <= 8 ? decimal_8(v.p, v.n, &f->length) : decimal(v, &f->length);
+    const bool right = v.n - 1 < 8 ? decimal_8(v.p, v.n, &f->length) : decimal(v, &f->length);
     return right ? 0 : HTTP_BAD_LENGTH;
 }
 

@@ -36,6 +36,11 @@ static inline vec_mask vec_question(const uint8_t *p)
     return mask(vceqq_u8(vld1q_u8(p), vdupq_n_u8('?')));
 }
 
+static inline vec_mask vec_differ(const uint8_t *a, const uint8_t *b)
+{
+    return ~mask(vceqq_u8(vld1q_u8(a), vld1q_u8(b)));
+}
+
 static inline size_t name_colon(const uint8_t *p)
 {
     const uint8x16_t colon = vdupq_n_u8(':');
@@ -82,7 +87,7 @@ static bool usable(void)
     return true;
 }
 
-const struct http_way http_way_neon = {"neon", usable, request, fields};
+const struct http_way http_way_neon = {"neon", usable, request, fields, differ, text};
 
 #else
 typedef int http_neon_is_empty; // a translation unit must declare something

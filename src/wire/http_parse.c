@@ -80,16 +80,25 @@ static int field_line(const uint8_t *p, uint32_t n, uint32_t fields_max, struct 
     return LINE_WHOLE;
 }
 
-// All lines behind the first. The bytes of the head, HTTP_NEED_MORE or a reason.
+// All lines behind the first. The bytes of the head, HTTP_NEED_MORE or a reason. `tried`: the way has
+// already left the line at head->at.line.
 static int field_lines(const uint8_t *p, uint32_t n, uint32_t fields_max, const struct http_way *way,
-                       struct http_head *head)
+                       bool tried, struct http_head *head)
 {
-    for (;;) {
+    for (;; tried = false) {
+        if (!tried && head->at.scanned == head->at.line)
+            head->at.line = head->at.scanned = way->fields(p, head->at.line, n, fields_max, head);
         const int got = field_line(p, n, fields_max, head);
         if (got == LINE_BLANK) return (int)head->at.line + 2;
         if (got != LINE_WHOLE) return got;
-        head->at.line = head->at.scanned = way->fields(p, head->at.line, n, fields_max, head);
     }
+}
+
+static int first_line_is(struct http_head *head, uint32_t end)
+{
+    head->at.line = head->at.scanned = end;
+    head->at.in_fields = true;
+    return LINE_WHOLE;
 }
 
 // --- The request line.
@@ -224,8 +233,7 @@ static int request_line(const uint8_t *p, uint32_t n, const struct http_rules *r
     uint32_t end = 0;
     got = version(p, head->at.scanned + 1, n, head, &end);
     if (got != LINE_WHOLE) return got;
-    head->at.line = head->at.scanned = end;
-    head->at.in_fields = true;
+    first_line_is(head, end);
     return target_form(head);
 }
 
@@ -236,6 +244,15 @@ static int status_line(const uint8_t *p, uint32_t n, struct http_head *head)
 {
     static const char form[] = "HTTP/1.0 000";
     enum { FORM = sizeof form - 1 };
+    // What nearly every answer begins with.
+    static const char usual[] = "HTTP/1.1 200 OK\r\n";
+    if (n >= sizeof usual - 1 && memcmp(p, usual, sizeof usual - 1) == 0) {
+        head->minor = 1;
+        head->status = 200;
+        head->reason_at = FORM + 1;
+        head->reason_len = 2;
+        return first_line_is(head, sizeof usual - 1);
+    }
     for (uint32_t k = 0; k < FORM; k++) {
         if (k >= n) return LINE_MORE;
         const bool right = form[k] == '0' ? http_is(p[k], HTTP_DIGIT) : p[k] == (uint8_t)form[k];
@@ -256,9 +273,7 @@ static int status_line(const uint8_t *p, uint32_t n, struct http_head *head)
     head->status = (uint16_t)status;
     head->reason_at = (uint16_t)(FORM + (p[FORM] == ' '));
     head->reason_len = (uint16_t)(i - head->reason_at);
-    head->at.line = head->at.scanned = i + 2;
-    head->at.in_fields = true;
-    return LINE_WHOLE;
+    return first_line_is(head, i + 2);
 }
 
 // --- Both.
@@ -281,18 +296,19 @@ int http_request_parse(const uint8_t *p, uint32_t n, const struct http_rules *ru
     n = bounded(n, rules);
     head->base = p;
     int got = LINE_WHOLE;
+    bool tried = false;
     if (!head->at.in_fields) {
         const bool fresh = head->at.line == 0 && head->at.scanned == 0;
         const uint32_t usual = fresh ? way->request(p, n, rules, head) : 0;
         if (RW_LIKELY(usual)) {
-            head->at.line = head->at.scanned = usual;
-            head->at.in_fields = true;
+            first_line_is(head, usual);
+            tried = true;
             if (usual + 2 <= n && p[usual] == '\r' && p[usual + 1] == '\n') got = (int)usual + 2;
         } else {
             got = request_line(p, n, rules, head);
         }
     }
-    if (got == LINE_WHOLE) got = field_lines(p, n, rules->fields_max, way, head);
+    if (got == LINE_WHOLE) got = field_lines(p, n, rules->fields_max, way, tried, head);
     if (got <= 0) return lines_result(got, n, rules);
     const int bad = http_request_meaning(head);
     if (bad < 0) return bad;
@@ -307,7 +323,7 @@ int http_response_parse(const uint8_t *p, uint32_t n, const struct http_rules *r
     n = bounded(n, rules);
     head->base = p;
     int got = head->at.in_fields ? LINE_WHOLE : status_line(p, n, head);
-    if (got == LINE_WHOLE) got = field_lines(p, n, rules->fields_max, way, head);
+    if (got == LINE_WHOLE) got = field_lines(p, n, rules->fields_max, way, false, head);
     if (got <= 0) return lines_result(got, n, rules);
     const int bad = http_response_meaning(head, asked);
     if (bad < 0) return bad;

@@ -108,7 +108,14 @@ struct http_way {
     // offset of the first line it did not take.
     uint32_t (*fields)(const uint8_t *p, uint32_t from, uint32_t n, uint32_t fields_max,
                        struct http_head *head);
+    // The first place from `at` on where a[0 .. n) and b[0 .. n) differ, or n. n >= HTTP_DIFFER_MIN.
+    uint32_t (*differ)(const uint8_t *a, const uint8_t *b, uint32_t at, uint32_t n);
+    // The end of the run of text at p + at; n if it is one of the last three bytes. n >= HTTP_DIFFER_MIN.
+    uint32_t (*text)(const uint8_t *p, uint32_t at, uint32_t n);
 };
+
+// The bytes that `differ` must be given at least.
+#define HTTP_DIFFER_MIN 32
 
 extern const struct http_way http_way_scalar;
 #if defined(__x86_64__)

@@ -48,6 +48,11 @@ HTTP_ISA static inline vec_mask vec_question(const uint8_t *p)
     return mask(is(load(p), '?'));
 }
 
+HTTP_ISA static inline vec_mask vec_differ(const uint8_t *a, const uint8_t *b)
+{
+    return mask(_mm_cmpeq_epi8(load(a), load(b))) ^ 0xffff;
+}
+
 HTTP_ISA static inline size_t name_colon(const uint8_t *p)
 {
     const uint64_t m = mask(is(load(p), ':')) | (uint64_t)mask(is(load(p + 16), ':')) << 16;
@@ -81,7 +86,7 @@ static bool usable(void)
     return __builtin_cpu_supports("sse4.2");
 }
 
-const struct http_way http_way_sse42 = {"sse4.2", usable, request, fields};
+const struct http_way http_way_sse42 = {"sse4.2", usable, request, fields, differ, text};
 
 #else
 typedef int http_sse42_is_empty; // a translation unit must declare something

@@ -20,7 +20,19 @@ static uint32_t no_fields(const uint8_t *p, uint32_t from, uint32_t n, uint32_t 
     return from;
 }
 
-const struct http_way http_way_scalar = {"scalar", always, no_request, no_fields};
+static uint32_t differ(const uint8_t *a, const uint8_t *b, uint32_t at, uint32_t n)
+{
+    while (at < n && a[at] == b[at]) at++;
+    return at;
+}
+
+static uint32_t text(const uint8_t *p, uint32_t at, uint32_t n)
+{
+    while (at < n && http_is(p[at], HTTP_TEXT) && p[at] != '\t') at++;
+    return at + 4 <= n ? at : n;
+}
+
+const struct http_way http_way_scalar = {"scalar", always, no_request, no_fields, differ, text};
 
 static const struct http_way *const ways[] = {
 #if defined(__x86_64__)

@@ -1,12 +1,14 @@
-// What the targets for requests and answers check: every way of scanning agrees with the portable one, in one piece and in
-// three; every part of a head lies within it; what it says about its fields is consistent.
+// What the targets for requests and answers check: every way of scanning agrees with the portable one, in
+// one piece and in three; a memo of a head that differs in one byte is never noticed; every part of a head
+// lies within it; what it says about its fields is consistent.
 #ifndef RINGWAY_TESTS_FUZZ_FUZZ_HTTP_HEAD_H
 #define RINGWAY_TESTS_FUZZ_FUZZ_HTTP_HEAD_H
 
 #include "tests/fuzz/fuzz.h"
 #include "wire/http_priv.h"
 
-typedef int (*head_parse)(const uint8_t *p, uint32_t n, struct http_head *head);
+// memo may be NULL.
+typedef int (*head_parse)(const uint8_t *p, uint32_t n, struct http_head *head, struct http_memo *memo);
 
 static inline void head_check(const struct http_head *head, const uint8_t *p, uint32_t n, int got)
 {
@@ -51,6 +53,26 @@ static inline bool head_same(const struct http_head *a, const struct http_head *
         a->framing.websocket == b->framing.websocket;
 }
 
+// The memo of nearly the same head, then of the same.
+static inline void head_with_memo(const uint8_t *data, uint32_t n, head_parse parse, int got,
+                                  const struct http_head *ret)
+{
+    static struct http_memo memo;
+    static struct http_head head;
+    static uint8_t near[FUZZ_BYTES_MAX];
+    memcpy(near, data, n);
+    if (n) near[fuzz_number(data, n, 3, n)] = data[fuzz_number(data, n, 4, n)];
+    memo.bytes = 0;
+    http_head_init(&head);
+    parse(fuzz_flush(1, near, n), n, &head, &memo);
+    for (int i = 0; i < 2; i++) {
+        http_head_init(&head);
+        const uint8_t *p = fuzz_flush(1, data, n);
+        MUST(parse(p, n, &head, &memo) == got);
+        if (got > 0) MUST(head_same(&head, ret) && head.base == p);
+    }
+}
+
 // Returns the result of the whole input, which all others are compared with; *ret is its head.
 static inline int head_fuzz(const uint8_t *data, size_t size, head_parse parse, struct http_head *ret)
 {
@@ -58,7 +80,7 @@ static inline int head_fuzz(const uint8_t *data, size_t size, head_parse parse, 
     const uint8_t *p = fuzz_flush(0, data, size);
     http_way_choose(&http_way_scalar);
     http_head_init(ret);
-    const int got = parse(p, n, ret);
+    const int got = parse(p, n, ret, NULL);
     if (got > 0) head_check(ret, p, n, got);
     if (got < 0) MUST(http_bad_info(got)->name);
 
@@ -69,15 +91,16 @@ static inline int head_fuzz(const uint8_t *data, size_t size, head_parse parse, 
         http_way_choose(http_way_list(w));
         static struct http_head head;
         http_head_init(&head);
-        MUST(parse(p, n, &head) == got);
+        MUST(parse(p, n, &head, NULL) == got);
         if (got > 0) MUST(head_same(&head, ret));
 
         http_head_init(&head);
-        int part = parse(fuzz_flush(1, data, cut_1), cut_1, &head);
-        if (part == HTTP_NEED_MORE) part = parse(fuzz_flush(1, data, cut_2), cut_2, &head);
-        if (part == HTTP_NEED_MORE) part = parse(fuzz_flush(1, data, n), n, &head);
+        int part = parse(fuzz_flush(1, data, cut_1), cut_1, &head, NULL);
+        if (part == HTTP_NEED_MORE) part = parse(fuzz_flush(1, data, cut_2), cut_2, &head, NULL);
+        if (part == HTTP_NEED_MORE) part = parse(fuzz_flush(1, data, n), n, &head, NULL);
         MUST(part == got);
         if (got > 0) MUST(head_same(&head, ret));
+        head_with_memo(data, n, parse, got, ret);
     }
     return got;
 }

@@ -1,10 +1,10 @@
 // Requests: see fuzz_http_head.h; and a request that is taken, written again by the writer, is taken again and says the same.
 #include "tests/fuzz/fuzz_http_head.h"
 
-static int parse(const uint8_t *p, uint32_t n, struct http_head *head)
+static int parse(const uint8_t *p, uint32_t n, struct http_head *head, struct http_memo *memo)
 {
     const struct http_rules rules = {.head_bytes_max = 4096, .target_bytes_max = 512, .fields_max = 40};
-    return http_request_parse(p, n, &rules, head);
+    return memo ? http_request_parse_memo(p, n, &rules, head, memo) : http_request_parse(p, n, &rules, head);
 }
 
 static void write_again(const struct http_head *head)

@@ -3,10 +3,11 @@
 
 static enum http_method asked;
 
-static int parse(const uint8_t *p, uint32_t n, struct http_head *head)
+static int parse(const uint8_t *p, uint32_t n, struct http_head *head, struct http_memo *memo)
 {
     const struct http_rules rules = {.head_bytes_max = 4096, .target_bytes_max = 512, .fields_max = 40};
-    return http_response_parse(p, n, &rules, asked, head);
+    return memo ? http_response_parse_memo(p, n, &rules, asked, head, memo)
+                : http_response_parse(p, n, &rules, asked, head);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
