@@ -11,23 +11,16 @@
 
 static_assert(sizeof(struct io_buf) == 64, "data begins on a cache line");
 
-static struct io_buf *make(struct io_loop *loop, uint32_t cap, uint8_t group)
+static int64_t bytes_of(uint32_t cap)
 {
-    const int64_t bytes = (int64_t)sizeof(struct io_buf) + cap;
-    if (!budget_take(loop->budget, bytes)) return NULL;
-    struct io_buf *b = aligned_alloc(64, ((size_t)bytes + 63) & ~(size_t)63);
-    if (!b) {
-        budget_give(loop->budget, bytes);
-        return NULL;
-    }
-    *b = (struct io_buf){.cap = cap, .group = group, .owner = IO_BUF_FREE};
-    return b;
+    return (int64_t)sizeof(struct io_buf) + cap;
 }
 
-static void unmake(struct io_loop *loop, struct io_buf *b)
+static struct io_buf *make(uint32_t cap, uint8_t group)
 {
-    budget_give(loop->budget, (int64_t)sizeof(struct io_buf) + b->cap);
-    free(b);
+    struct io_buf *b = aligned_alloc(64, ((size_t)bytes_of(cap) + 63) & ~(size_t)63);
+    if (b) *b = (struct io_buf){.cap = cap, .group = group, .owner = IO_BUF_FREE};
+    return b;
 }
 
 static void to_ring(struct io_group *g, struct io_buf *b)
@@ -58,12 +51,11 @@ enum rw_err io_group_open(struct io_group *g, struct io_loop *loop, uint8_t id, 
 void io_group_close(struct io_group *g)
 {
     MUST(g->held == 0);
-    for (uint32_t i = 0; g->by_id && i < g->count; i++)
-        if (g->by_id[i]) unmake(g->loop, g->by_id[i]);
+    for (uint32_t i = 0; g->by_id && i < g->count; i++) free(g->by_id[i]);
     while (g->spare) {
         struct io_buf *b = g->spare;
         g->spare = b->next;
-        unmake(g->loop, b);
+        free(b);
     }
     free(g->free_ids);
     free(g->by_id);
@@ -79,6 +71,8 @@ struct io_buf *io_group_taken(struct io_group *g, uint16_t id, uint32_t n)
     g->free_ids[g->free_ids_n++] = id;
     g->in_ring--;
     g->held++;
+    // What was received is there: it is charged even if that is above the limit.
+    budget_force(g->loop->budget, bytes_of(b->cap));
     b->owner = IO_BUF_HELD;
     b->next = NULL;
     b->off = 0;
@@ -94,7 +88,9 @@ void io_group_top_up(struct io_group *g)
             g->spare = b->next;
             g->spare_n--;
         } else {
-            b = make(g->loop, g->bytes, g->id);
+            // The first ones are the loop's own; more are made only while the budget has room for what will fill them.
+            const bool room = g->made < g->count || budget_fits(g->loop->budget, bytes_of(g->bytes));
+            b = room ? make(g->bytes, g->id) : NULL;
             if (!b) break;
             g->made++;
         }
@@ -106,8 +102,10 @@ void io_group_top_up(struct io_group *g)
 
 struct io_buf *io_buf_region(struct io_loop *loop, uint32_t cap)
 {
-    struct io_buf *b = make(loop, cap, IO_GROUPS);
+    if (!budget_take(loop->budget, bytes_of(cap))) return NULL;
+    struct io_buf *b = make(cap, IO_GROUPS);
     if (b) b->owner = IO_BUF_HELD;
+    else budget_give(loop->budget, bytes_of(cap));
     return b;
 }
 
@@ -115,8 +113,9 @@ void io_buf_free(struct io_loop *loop, struct io_buf *b)
 {
     MUST(b->owner == IO_BUF_HELD);
     b->owner = IO_BUF_FREE;
+    budget_give(loop->budget, bytes_of(b->cap));
     if (b->group == IO_GROUPS) {
-        unmake(loop, b);
+        free(b);
         return;
     }
     struct io_group *g = &loop->group[b->group];
@@ -129,6 +128,6 @@ void io_buf_free(struct io_loop *loop, struct io_buf *b)
         g->spare_n++;
     } else {
         g->made--;
-        unmake(loop, b);
+        free(b);
     }
 }

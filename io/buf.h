@@ -3,8 +3,8 @@
 // The ring of a group holds a number of buffers for the kernel to fill. A buffer that was filled belongs to the stream that
 // received it, then to whoever takes it from there; io_buf_free() gives it back, to the ring or, when that is full, to the
 // spare list (last in, first out: warm). Whenever a buffer leaves the ring for longer than a turn, the loop tops the ring up
-// from the spares or, charged to the byte budget, from the heap: a slow holder never starves the others; only an exhausted
-// budget does, and then receives wait until something is given back.
+// from the spares or from the heap: a slow holder never starves the others; only an exhausted byte budget does, and then
+// receives wait until something is given back. Charged to the budget is what is held, not what waits to be filled.
 //
 // A buffer has exactly one owner word; each hand-over asserts it.
 // Thread   the loop's.

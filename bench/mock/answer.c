@@ -3,6 +3,9 @@
 
 #include "bench/mock/mock.h"
 
+// What is ready leaves together up to this size.
+#define SEND_BYTES_MAX 65536
+
 static void provider_fields(const struct conn *c, struct text *t)
 {
     if (c->o.lean) return;
@@ -164,28 +167,28 @@ static void stamp(char *event, size_t n)
     memcpy(at, digits, sizeof STAMP_PLACE - 2);
 }
 
-static int send_stream(struct conn *c, const struct story *story)
+static int send_stream(struct conn *c, struct story *story)
 {
     struct sender s = {.c = c};
+    struct part p;
     long sent = 0;
     head_begin(c, &s.out, 200, story->type);
     if (!c->o.http10) text_str(&s.out, "transfer-encoding: chunked\r\n");
     else c->keep = false;
     text_str(&s.out, "\r\n");
     int r = fault_after(&s, 0);
-    for (size_t i = 0; r == 0 && i < story->count; i++) {
-        const struct part *p = &story->parts[i];
-        if (c->o.lockstep[0] && p->chunk > 0) r = lockstep(&s, p->chunk - 1);
-        if (c->o.lockstep[0] && p->chunk == -2) r = lockstep(&s, c->o.chunks - 1);
-        if (r == 0 && p->wait_ns > 0) {
+    while (r == 0 && story_next(c, story, &p)) {
+        if (c->o.lockstep[0] && p.chunk > 0) r = lockstep(&s, p.chunk - 1);
+        if (c->o.lockstep[0] && p.chunk == -2) r = lockstep(&s, c->o.chunks - 1);
+        if (r == 0 && (p.wait_ns > 0 || s.out.n > SEND_BYTES_MAX)) {
             r = sender_flush(&s);
-            if (r == 0) r = wire_wait(c, p->wait_ns);
+            if (r == 0) r = wire_wait(c, p.wait_ns);
         }
         if (r < 0) break;
-        if (c->o.stamp && p->chunk >= 0) stamp(story->text.p + p->from, p->n);
-        sender_add(&s, story->text.p + p->from, p->n);
-        if (c->o.pace_ns > 0 && p->chunk >= 0) r = sender_flush(&s);
-        if (p->chunk >= 0) {
+        if (p.chunk >= 0) stamp(story->text.p, story->text.n);
+        sender_add(&s, story->text.p, story->text.n);
+        if (c->o.pace_ns > 0 && p.chunk >= 0) r = sender_flush(&s);
+        if (p.chunk >= 0) {
             c->entry->chunks_sent++;
             mock.chunks_total++;
             sent++;

@@ -118,20 +118,22 @@ int wire_wait(struct conn *c, int64_t ns);
 // Ends the connection as told: FIN or reset.
 void wire_cut(struct conn *c, bool reset);
 
-// --- story.c: good answers.
+// --- story.c: good answers. A stream is made part by part, so that it may be endless.
 struct part {
-    size_t from, n; // of the text
     int64_t wait_ns; // before it
-    long chunk; // it is content chunk k; -1: it is not
+    long chunk; // it ends content chunk k; -1: it does not; -2: what follows the last one
 };
 struct story {
-    struct text text;
-    struct part *parts;
-    size_t count, cap;
+    struct text text; // the whole answer, or the present part
     const char *type;
-    bool stream;
+    size_t whole_n; // of a recorded one
+    bool stream, chat, recorded;
+    int phase;
+    long k, i, call;
+    size_t at;
 };
-void story_part(struct story *s, size_t from, int64_t wait_ns, long chunk);
+// The next part of a stream as s->text; false: there is none.
+bool story_next(struct conn *c, struct story *s, struct part *ret);
 void story_free(struct story *s);
 void story_chat(struct conn *c, struct story *s, bool chat);
 void story_embeddings(struct conn *c, struct story *s);

@@ -3,21 +3,9 @@
 
 #include "bench/mock/mock.h"
 
-void story_part(struct story *s, size_t from, int64_t wait_ns, long chunk)
-{
-    if (s->count == s->cap) {
-        s->cap = s->cap ? s->cap * 2 : 64;
-        s->parts = realloc(s->parts, s->cap * sizeof *s->parts);
-        MUST(s->parts);
-    }
-    s->parts[s->count++] =
-        (struct part){.from = from, .n = s->text.n - from, .wait_ns = wait_ns, .chunk = chunk};
-}
-
 void story_free(struct story *s)
 {
     text_free(&s->text);
-    free(s->parts);
     *s = (struct story){0};
 }
 
@@ -136,75 +124,105 @@ static void plain_event(const struct conn *c, struct text *t, bool chat, long i,
     event_end(c, t);
 }
 
-static void stream_tools(struct conn *c, struct story *s)
+// One delta of a tool call: its start, then its arguments in fragments of five bytes.
+static void tool_delta(struct conn *c, struct story *s)
 {
-    for (long call = 0; call < c->o.tools; call++) {
-        char json[256], arguments[64];
+    char json[256], arguments[64];
+    struct text fragment = {0};
+    snprintf(arguments, sizeof arguments, "{\"city\":\"Paris\",\"i\":%ld}", s->call);
+    if (s->at == 0) {
         snprintf(json, sizeof json,
                  "{\"tool_calls\":[{\"index\":%ld,\"id\":\"call_mock_%ld\",\"type\":\"function\","
                  "\"function\":{\"name\":\"get_weather\","
                  "\"arguments\":\"\"}}]}",
-                 call, call);
-        size_t from = s->text.n;
-        plain_event(c, &s->text, true, 0, json, "null");
-        story_part(s, from, c->o.pace_ns, -1);
-        snprintf(arguments, sizeof arguments, "{\"city\":\"Paris\",\"i\":%ld}", call);
-        for (size_t at = 0; at < strlen(arguments); at += 5) {
-            struct text fragment = {0};
-            const size_t n = strlen(arguments) - at < 5 ? strlen(arguments) - at : 5;
-            text_json(&fragment, arguments + at, n);
-            snprintf(json, sizeof json, "{\"tool_calls\":[{\"index\":%ld,\"function\":{\"arguments\":%s}}]}",
-                     call, fragment.p);
-            text_free(&fragment);
-            from = s->text.n;
-            plain_event(c, &s->text, true, 0, json, "null");
-            story_part(s, from, c->o.pace_ns, -1);
+                 s->call, s->call);
+        s->at = 1;
+    } else {
+        const size_t from = s->at - 1, n = strlen(arguments) - from < 5 ? strlen(arguments) - from : 5;
+        text_json(&fragment, arguments + from, n);
+        snprintf(json, sizeof json, "{\"tool_calls\":[{\"index\":%ld,\"function\":{\"arguments\":%s}}]}",
+                 s->call, fragment.p);
+        text_free(&fragment);
+        s->at += 5;
+        if (s->at > strlen(arguments)) {
+            s->at = 0;
+            s->call++;
         }
     }
+    plain_event(c, &s->text, true, 0, json, "null");
 }
 
-static void stream_story(struct conn *c, struct story *s, bool chat)
+static void role_events(struct conn *c, struct story *s)
 {
-    s->stream = true;
-    s->type = "text/event-stream; charset=utf-8";
-    size_t from = s->text.n;
-    const bool tools = c->o.tools > 0;
-    for (long i = 0; i < choices(c) && chat; i++)
+    for (long i = 0; i < choices(c); i++)
         plain_event(c, &s->text, true, i,
-                    tools ? "{\"role\":\"assistant\",\"content\":null,\"refusal\":null}"
-                          : "{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}",
+                    c->o.tools > 0 ? "{\"role\":\"assistant\",\"content\":null,\"refusal\":null}"
+                                   : "{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}",
                     "null");
-    if (s->text.n > from) story_part(s, from, 0, -1);
-    if (tools) {
-        stream_tools(c, s);
-    } else {
-        for (long k = 0; k < chunk_count(c); k++) {
-            for (long i = 0; i < choices(c); i++) {
-                from = s->text.n;
-                delta(c, s, chat, i, k);
-                story_part(s, from, k == 0 && i == 0 ? c->o.gap_ns : c->o.pace_ns,
-                           i == choices(c) - 1 ? k : -1);
-            }
-            if (c->o.badevent && k == 0) {
-                from = s->text.n;
-                text_str(&s->text, "data: {not json\n\n: ping\n\n");
-                story_part(s, from, 0, -1);
-            }
-        }
-    }
-    from = s->text.n;
+}
+
+static void last_events(struct conn *c, struct story *s)
+{
     char finish[40];
     snprintf(finish, sizeof finish, "\"%s\"", finish_reason(c));
-    for (long i = 0; i < choices(c) && !c->o.nofinish; i++) plain_event(c, &s->text, chat, i, "{}", finish);
+    for (long i = 0; i < choices(c) && !c->o.nofinish; i++)
+        plain_event(c, &s->text, s->chat, i, "{}", finish);
     if (c->wish.include_usage && !c->o.nousage) {
         text_str(&s->text, "data: ");
-        prologue(c, &s->text, chat, true);
+        prologue(c, &s->text, s->chat, true);
         text_str(&s->text, "\"choices\":[],\"usage\":");
         usage(c, &s->text);
         text_str(&s->text, "}\n\n");
     }
     if (!c->o.nodone) text_str(&s->text, "data: [DONE]\n\n");
-    if (s->text.n > from) story_part(s, from, 0, -2); // -2: only behind the last confirmed chunk
+}
+
+enum phase { PHASE_ROLE, PHASE_CONTENT, PHASE_BAD_EVENT, PHASE_LAST, PHASE_END };
+
+bool story_next(struct conn *c, struct story *s, struct part *ret)
+{
+    s->text.n = 0;
+    *ret = (struct part){.chunk = -1};
+    if (!s->stream || s->recorded) {
+        // All of it at once.
+        if (s->phase == PHASE_END) return false;
+        s->phase = PHASE_END;
+        s->text.n = s->whole_n;
+        return s->text.n > 0;
+    }
+    if (s->phase == PHASE_ROLE) {
+        s->phase = PHASE_CONTENT;
+        if (s->chat) {
+            role_events(c, s);
+            return true;
+        }
+    }
+    if (s->phase == PHASE_BAD_EVENT) {
+        s->phase = PHASE_CONTENT;
+        text_str(&s->text, "data: {not json\n\n: ping\n\n");
+        return true;
+    }
+    if (s->phase == PHASE_CONTENT && c->o.tools > 0 && s->call < c->o.tools) {
+        ret->wait_ns = c->o.pace_ns;
+        tool_delta(c, s);
+        return true;
+    }
+    if (s->phase == PHASE_CONTENT && c->o.tools <= 0 && s->k < chunk_count(c)) {
+        ret->wait_ns = s->k == 0 && s->i == 0 ? c->o.gap_ns : c->o.pace_ns;
+        delta(c, s, s->chat, s->i, s->k);
+        const bool all = ++s->i == choices(c);
+        if (all) {
+            ret->chunk = s->k++;
+            s->i = 0;
+            if (c->o.badevent && s->k == 1) s->phase = PHASE_BAD_EVENT;
+        }
+        return true;
+    }
+    if (s->phase == PHASE_END) return false;
+    s->phase = PHASE_END;
+    ret->chunk = -2; // only behind the last confirmed chunk
+    last_events(c, s);
+    return s->text.n > 0;
 }
 
 // --- Whole answers.
@@ -272,8 +290,10 @@ static void whole_story(struct conn *c, struct story *s, bool chat, const char *
 
 void story_chat(struct conn *c, struct story *s, bool chat)
 {
+    s->chat = chat;
     if (c->wish.stream) {
-        stream_story(c, s, chat);
+        s->stream = true;
+        s->type = "text/event-stream; charset=utf-8";
         return;
     }
     whole_story(c, s, chat, "");
@@ -286,7 +306,6 @@ void story_chat(struct conn *c, struct story *s, bool chat)
         whole_story(c, s, chat, pad);
         free(pad);
     }
-    story_part(s, 0, 0, -1);
 }
 
 void story_embeddings(struct conn *c, struct story *s)
@@ -320,7 +339,6 @@ void story_embeddings(struct conn *c, struct story *s)
     text_str(t, "],\"model\":");
     text_json(t, c->entry->model, strlen(c->entry->model));
     text_format(t, ",\"usage\":{\"prompt_tokens\":%ld,\"total_tokens\":%ld}}", c->o.prompt, c->o.prompt);
-    story_part(s, 0, 0, -1);
 }
 
 bool story_file(struct conn *c, struct story *s)
@@ -336,6 +354,7 @@ bool story_file(struct conn *c, struct story *s)
     fclose(f);
     s->stream = c->wish.stream;
     s->type = s->stream ? "text/event-stream; charset=utf-8" : "application/json";
-    story_part(s, 0, 0, -1);
+    s->recorded = true;
+    s->whole_n = s->text.n;
     return true;
 }

@@ -26,6 +26,18 @@ static inline bool budget_take(struct budget *b, int64_t n)
     return true;
 }
 
+static inline bool budget_fits(const struct budget *b, int64_t n)
+{
+    return n <= b->limit - b->used;
+}
+
+// Charges what is there already, also above the limit.
+static inline void budget_force(struct budget *b, int64_t n)
+{
+    b->used += n;
+    if (b->used > b->peak) b->peak = b->used;
+}
+
 static inline void budget_give(struct budget *b, int64_t n)
 {
     MUST(n >= 0 && n <= b->used);

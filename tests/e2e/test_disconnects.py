@@ -238,6 +238,7 @@ def test_leave__after_a_good_answer_the_connection_is_free_again(gateway, mock):
             == 200
         )
     wait_for(lambda: gateway.metrics().value("ringway_exchanges") == 0, 5)
+    time.sleep(GAUGES_SECONDS)
     now = in_use(gateway)
     assert now["ringway_client_connections"] >= COUNT
     for name in ("ringway_fibers", "ringway_buffers held", "ringway_upstream_connections"):
