@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install what is missing on a Debian system, by apt, for the given purposes: build, test, lint, demo, llm, arm64. Silent and without
-# network when nothing is missing. Without root and sudo it says what to install and fails. Elsewhere than on Debian it
+# Install what is missing on a Debian system, by apt, for the given purposes: build, test, lint, demo, llm, arm64.
+# Silent and without network when nothing is missing. Without root and sudo it says what to install and fails. Elsewhere than on Debian it
 # says nothing can be checked and goes on: the build will name what it misses.
 set -eu
 

@@ -22,8 +22,8 @@ PREFIXES = {
     "policy": "policy limit breaker retry budget_policy",
     "providers": "provider chat",
     "feature": "feature cache guard usage cost rag mcp",
-    "gateway": "gateway access_log ask answer echo exchange meter plan request route worker",
-    "control": "control admin cli config crash doctor first_key log metrics_page plan_build process prometheus serve",
+    "gateway": "gateway access_log ask answer echo exchange meter request route worker",
+    "control": "control admin cli config crash doctor first_key log metrics_page plan process prometheus serve",
 }
 # Made by the compiler's instrumentation or by the linker, not by us.
 FOREIGN = re.compile(r"^(__asan|__tsan|__ubsan|__gcov|_GLOBAL_|__odr_asan|DW\.ref|__x86\.get_pc)")
@@ -45,7 +45,8 @@ def main():
             continue
         own = re.compile("^(" + "|".join(PREFIXES[folder].split()) + ")(_|$)")
         member = "?"
-        for line in subprocess.run(["nm", "-g", "--defined-only", archive], check=True, capture_output=True, text=True).stdout.splitlines():
+        listing = subprocess.run(["nm", "-g", "--defined-only", archive], check=True, capture_output=True, text=True).stdout
+        for line in listing.splitlines():
             fields = line.split()
             if line.endswith(":"):
                 member = line[:-1].removesuffix(".o")
