@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install what is missing on a Debian system, by apt, for the given purposes: build, test, lint, demo, llm, arm64.
-# Silent and without network when nothing is missing. Without root and sudo it says what to install and fails. Elsewhere than on Debian it
-# says nothing can be checked and goes on: the build will name what it misses.
+# Silent and without network when nothing is missing. Without root and sudo it says what to install and fails. Elsewhere
+# than on Debian it says that nothing can be checked and goes on: the build will name what it misses.
 set -eu
 
 build="gcc libc6-dev make git pkgconf liburing-dev libbearssl-dev liblmdb-dev libyaml-dev libc-ares-dev zlib1g-dev libxxhash-dev"
