@@ -136,6 +136,21 @@ static void test_parse_ip__both_families(void **state)
     assert_int_equal(io_addr_parse_ip(SPAN("10.0.0.1:80"), 7, &a), RW_E_BAD);
 }
 
+static void test_of_ip__bytes_in_network_order(void **state)
+{
+    (void)state;
+    char text[IO_ADDR_TEXT_BYTES];
+    const uint8_t bytes[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 9};
+    struct io_addr a = io_addr_of_ip(bytes, 4, 80);
+    io_addr_text(&a, true, text);
+    assert_string_equal(text, "32.1.13.184:80");
+    a = io_addr_of_ip(bytes, 16, 81);
+    io_addr_text(&a, true, text);
+    assert_string_equal(text, "[2001:db8::9]:81");
+    const struct io_addr same = parsed("[2001:db8::9]:81");
+    assert_true(io_addr_eq(&a, &same));
+}
+
 static void test_text__strange_peers(void **state)
 {
     (void)state;
@@ -229,6 +244,7 @@ int main(void)
         cmocka_unit_test(test_parse__longest_unix_path),
         cmocka_unit_test(test_parse__abstract_name_has_no_trailing_nul),
         cmocka_unit_test(test_parse_ip__both_families),
+        cmocka_unit_test(test_of_ip__bytes_in_network_order),
         cmocka_unit_test(test_text__strange_peers),
         cmocka_unit_test(test_eq__each_part_counts),
         cmocka_unit_test(test_cidr__edges),
