@@ -37,8 +37,8 @@ struct kernel_op {
 
 struct sim_sock {
     uint8_t kind; // enum sock_kind
-    bool dirty; // in the list of those to look at
-    struct sim_driver *driver;
+    bool dirty; // in its driver's list of those to look at
+    struct sim_driver *driver; // of the loop that uses it
     int fd;
     struct sim_end *end;
     struct sim_listener *listener;
@@ -59,16 +59,21 @@ struct buffer_group {
     uint8_t *p[GROUP_BUFFERS_MAX]; // NULL: the user's
 };
 
+struct sim_process {
+    struct sim_net *net;
+    struct sim_sock *sock[FDS_MAX]; // by descriptor, made once, kept
+    uint32_t fds;
+};
+
 struct sim_driver {
     struct io_driver driver;
+    struct sim_process *process;
     struct sim_actor actor;
     struct sim_world *world;
     struct sim_net *net;
     struct io_addr host;
     void (*turn)(void *ctx);
     void *ctx;
-    struct sim_sock *sock[FDS_MAX]; // by descriptor, made once, kept
-    uint32_t fds, fds_top;
     int dirty[FDS_MAX];
     uint32_t dirty_n;
     struct completion *queue;
@@ -96,27 +101,63 @@ static void mark(struct sim_sock *s)
 
 // --- Descriptors.
 
+struct sim_process *sim_process_new(struct sim_net *net)
+{
+    struct sim_process *p = calloc(1, sizeof *p);
+    MUST(p);
+    p->net = net;
+    return p;
+}
+
+void sim_process_free(struct sim_process *p)
+{
+    for (int fd = FD_FIRST; fd < FDS_MAX && p->sock[fd]; fd++) {
+        SIM_MUST(p->net->world, p->sock[fd]->kind == SOCK_UNUSED, "descriptor %d is left open", fd);
+        free(p->sock[fd]);
+    }
+    free(p);
+}
+
+uint32_t sim_process_fds(const struct sim_process *p)
+{
+    return p->fds;
+}
+
+// Another loop of the process uses the socket from now on.
+static void sock_move(struct sim_sock *s, struct sim_driver *to)
+{
+    struct sim_driver *from = s->driver;
+    for (uint32_t i = 0; s->dirty && i < from->dirty_n; i++)
+        if (from->dirty[i] == s->fd) from->dirty[i] = from->dirty[--from->dirty_n];
+    s->dirty = false;
+    s->driver = to;
+}
+
 static struct sim_sock *sock_new(struct sim_driver *d, enum sock_kind kind)
 {
+    struct sim_process *p = d->process;
     int fd = FD_FIRST;
-    while (fd < FDS_MAX && d->sock[fd] && d->sock[fd]->kind != SOCK_UNUSED) fd++;
+    while (fd < FDS_MAX && p->sock[fd] && p->sock[fd]->kind != SOCK_UNUSED) fd++;
     SIM_MUST(d->world, fd < FDS_MAX, "%s: out of descriptors", d->actor.name);
-    struct sim_sock *s = d->sock[fd];
+    struct sim_sock *s = p->sock[fd];
     if (!s) {
-        s = d->sock[fd] = calloc(1, sizeof *s);
+        s = p->sock[fd] = calloc(1, sizeof *s);
         MUST(s);
+    } else if (s->driver != d) {
+        sock_move(s, d);
     }
     const bool dirty = s->dirty; // the list may still hold the number
     *s = (struct sim_sock){.kind = (uint8_t)kind, .dirty = dirty, .driver = d, .fd = fd};
-    d->fds++;
+    p->fds++;
     return s;
 }
 
 static struct sim_sock *sock_at(struct sim_driver *d, int fd, const char *what)
 {
-    SIM_MUST(d->world, fd >= FD_FIRST && fd < FDS_MAX && d->sock[fd] && d->sock[fd]->kind != SOCK_UNUSED,
-             "%s: %s with descriptor %d, which is not open", d->actor.name, what, fd);
-    return d->sock[fd];
+    struct sim_sock *s = fd >= FD_FIRST && fd < FDS_MAX ? d->process->sock[fd] : NULL;
+    SIM_MUST(d->world, s && s->kind != SOCK_UNUSED, "%s: %s with descriptor %d, which is not open",
+             d->actor.name, what, fd);
+    return s;
 }
 
 static void poked(struct sim_end *e)
@@ -187,7 +228,7 @@ static void sim_fd_close(struct io_driver *driver, int fd)
     s->kind = SOCK_UNUSED;
     s->end = NULL;
     s->listener = NULL;
-    d->fds--;
+    d->process->fds--;
 }
 
 // --- Operations.
@@ -214,6 +255,10 @@ static void sim_submit(struct io_driver *driver, struct io_op *op)
         : op->kind == IO_OP_POLL                                        ? POLLING
                                                                         : RX;
     struct kernel_op *k = &s->op[dir];
+    if (s->driver != d) {
+        SIM_MUST(d->world, !s->op[RX].op && !s->op[TX].op, "descriptor %d is used by two loops", op->fd);
+        sock_move(s, d);
+    }
     SIM_MUST(d->world, !k->op, "%s: operation kind %u on descriptor %d while kind %u is in flight",
              d->actor.name, op->kind, op->fd, k->kind);
     *k = (struct kernel_op){.op = op, .kind = op->kind, .group = op->group};
@@ -511,7 +556,7 @@ static bool look_at_sockets(struct sim_driver *d)
     d->dirty_n = 0;
     for (; n > 0; n--) {
         const uint32_t pick = n > 1 ? sim_below(d->world, n) : 0;
-        struct sim_sock *s = d->sock[now[pick]];
+        struct sim_sock *s = d->process->sock[now[pick]];
         now[pick] = now[n - 1];
         s->dirty = false;
         if (s->kind == SOCK_UNUSED) continue;
@@ -631,31 +676,18 @@ static void sim_buffer_give(struct io_driver *driver, uint8_t group, uint16_t id
 
 // --- Beginning and end.
 
-uint32_t sim_driver_fds(const struct io_driver *d)
-{
-    return ((const struct sim_driver *)(const void *)d)->fds;
-}
-
-uint32_t sim_driver_ops(const struct io_driver *d)
-{
-    return ((const struct sim_driver *)(const void *)d)->ops;
-}
-
-void sim_driver_check_quiet(struct io_driver *driver)
-{
-    struct sim_driver *d = driver_of(driver);
-    SIM_MUST(d->world, d->ops == 0 && d->queue_n == 0, "%s: %u operations are left", d->actor.name, d->ops);
-    for (int fd = FD_FIRST; fd < FDS_MAX && d->sock[fd]; fd++)
-        SIM_MUST(d->world, d->sock[fd]->kind == SOCK_UNUSED, "%s: descriptor %d is left open", d->actor.name,
-                 fd);
-}
-
 static void sim_driver_close(struct io_driver *driver)
 {
     struct sim_driver *d = driver_of(driver);
-    sim_driver_check_quiet(driver);
+    SIM_MUST(d->world, d->ops == 0 && d->queue_n == 0, "%s: %u operations are left", d->actor.name, d->ops);
     sim_actor_remove(d->world, &d->actor);
-    for (int fd = FD_FIRST; fd < FDS_MAX && d->sock[fd]; fd++) free(d->sock[fd]);
+    // Sockets that it used last may be closed by others of the process.
+    for (int fd = FD_FIRST; fd < FDS_MAX && d->process->sock[fd]; fd++) {
+        struct sim_sock *s = d->process->sock[fd];
+        SIM_MUST(d->world, s->kind == SOCK_UNUSED || s->driver != d, "%s: descriptor %d is left open",
+                 d->actor.name, fd);
+        if (s->driver == d) s->dirty = false;
+    }
     free(d->queue);
     free(d);
 }
@@ -678,12 +710,14 @@ static const struct io_driver_ops ops = {
     .fd_close = sim_fd_close,
 };
 
-struct io_driver *sim_driver_open(struct sim_net *net, const char *name, const struct io_addr *host,
+struct io_driver *sim_driver_open(struct sim_process *process, const char *name, const struct io_addr *host,
                                   void (*turn)(void *ctx), void *ctx)
 {
     struct sim_driver *d = calloc(1, sizeof *d);
     MUST(d);
+    struct sim_net *net = process->net;
     d->driver.ops = &ops;
+    d->process = process;
     d->world = net->world;
     d->net = net;
     d->host = *host;

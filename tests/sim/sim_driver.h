@@ -19,16 +19,17 @@
 #include "io/loop.h"
 #include "tests/sim/sim_net.h"
 
-struct sim_driver;
+// The descriptors of a process, which its loops share: one may accept a client and hand it to another.
+struct sim_process;
+
+struct sim_process *sim_process_new(struct sim_net *net);
+// After its drivers were closed. Fails the run if a descriptor was left open.
+void sim_process_free(struct sim_process *p);
+uint32_t sim_process_fds(const struct sim_process *p);
 
 // `host`: the address from which it connects. The actor turns `turn(ctx)`, which must lead to one turn of the loop.
-struct io_driver *sim_driver_open(struct sim_net *net, const char *name, const struct io_addr *host,
+// Closing it fails the run if an operation is in flight.
+struct io_driver *sim_driver_open(struct sim_process *process, const char *name, const struct io_addr *host,
                                   void (*turn)(void *ctx), void *ctx);
-
-// Nothing is left that the kernel knows: for the end of a scenario. Fails the run otherwise.
-void sim_driver_check_quiet(struct io_driver *d);
-// Descriptors and operations in flight.
-uint32_t sim_driver_fds(const struct io_driver *d);
-uint32_t sim_driver_ops(const struct io_driver *d);
 
 #endif
