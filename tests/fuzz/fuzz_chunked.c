@@ -1,5 +1,6 @@
-// Chunked bodies: cut anywhere, in place or by spans, the same data, the same end, the same reason; the data never grows
-// beyond the input; and data that was decoded, encoded again by the writer, decodes to itself.
+// Chunked bodies: cut anywhere, in place or by spans, the same data, the same end, the same reason; the
+// data never grows beyond the input; and data that was decoded, encoded again by the writer, decodes to
+// itself.
 #include "tests/fuzz/fuzz.h"
 #include "wire/http.h"
 

@@ -1,4 +1,5 @@
-// Requests: see fuzz_http_head.h; and a request that is taken, written again by the writer, is taken again and says the same.
+// Requests: see fuzz_http_head.h; and a request that is taken, written again by the writer, is taken again
+// and says the same.
 #include "tests/fuzz/fuzz_http_head.h"
 
 static int parse(const uint8_t *p, uint32_t n, struct http_head *head, struct http_memo *memo)

@@ -1,5 +1,5 @@
-// The PROXY protocol: every prefix asks for more or gives the same result as the whole; the length and the TLVs lie within
-// the input. The first byte chooses which versions are accepted.
+// The PROXY protocol: every prefix asks for more or gives the same result as the whole; the length and the
+// TLVs lie within the input. The first byte chooses which versions are accepted.
 #include "tests/fuzz/fuzz.h"
 #include "wire/proxy_protocol.h"
 

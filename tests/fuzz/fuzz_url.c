@@ -1,5 +1,6 @@
-// URLs, paths, queries and percent-encoding: parts lie within the input; encoding and decoding are inverse; a path that may
-// be routed has no dot segment however it is decoded; what is taken apart is put together again.
+// URLs, paths, queries and percent-encoding: parts lie within the input; encoding and decoding are
+// inverse; a path that may be routed has no dot segment however it is decoded; what is taken apart is put
+// together again.
 #include "tests/fuzz/fuzz.h"
 #include "wire/http.h"
 #include "wire/url.h"

@@ -1,5 +1,5 @@
-// Runs a fuzz target over files instead of libFuzzer: every file given, and every file in the folders given. So the
-// committed inputs are tests wherever there is a C compiler.
+// Runs a fuzz target over files instead of libFuzzer: every file given, and every file in the folders
+// given. So the committed inputs are tests wherever there is a C compiler.
 //
 //   replay/<name> FILE|FOLDER ...
 #include <dirent.h>

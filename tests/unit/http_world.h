@@ -1,5 +1,5 @@
-// What the tests of HTTP heads share: one input is parsed by every way of this machine, whole and in pieces, always flush
-// against a forbidden page; all must agree with the portable way on the whole input.
+// What the tests of HTTP heads share: one input is parsed by every way of this machine, whole and in
+// pieces, always flush against a forbidden page; all must agree with the portable way on the whole input.
 #ifndef RINGWAY_TESTS_UNIT_HTTP_WORLD_H
 #define RINGWAY_TESTS_UNIT_HTTP_WORLD_H
 

@@ -1,6 +1,6 @@
-// http chunked: what is a chunked body and what is not (rules 3 and 4), each input whole, in two pieces cut at every byte,
-// and byte by byte, flush against a forbidden page; the data bytes and the end must be the same every time. Both ways of
-// decoding, in place and piece by piece, are compared.
+// http chunked: what is a chunked body and what is not (rules 3 and 4), each input whole, in two pieces
+// cut at every byte, and byte by byte, flush against a forbidden page; the data bytes and the end must be
+// the same every time. Both ways of decoding, in place and piece by piece, are compared.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,7 @@
-// http requests: for each rule of strict HTTP/1.1 a table of what is taken and what is refused, and why. Every input goes
-// through every way of scanning, whole, split at every byte, and byte by byte, flush against a forbidden page
-// (http_world.h). Then what a head says, the limits, and the time a slow sender costs.
+// http requests: for each rule of strict HTTP/1.1 a table of what is taken and what is refused, and why.
+// Every input goes through every way of scanning, whole, split at every byte, and byte by byte, flush
+// against a forbidden page (http_world.h). Then what a head says, the limits, and the time a slow sender
+// costs.
 #include "tests/unit/http_world.h"
 
 #define GET "GET / HTTP/1.1\r\n"
@@ -603,6 +604,10 @@ static void test_limits__target_name_and_number_of_fields(void **state)
     world.rules.target_bytes_max = 8;
     EXPECT("GET /1234567 HTTP/1.1\r\n" HOST END, TAKEN);
     EXPECT("GET /12345678 HTTP/1.1\r\n" HOST END, HTTP_BAD_TARGET_SIZE);
+    // So long that the vectors see it, too.
+#define FILLING "X-Filling: 0123456789012345678901234567890123456789012345678901234567890123456789\r\n"
+    EXPECT("GET /1234567 HTTP/1.1\r\n" HOST FILLING END, TAKEN);
+    EXPECT("GET /12345678 HTTP/1.1\r\n" HOST FILLING END, HTTP_BAD_TARGET_SIZE);
 
     for (uint32_t max = 1; max <= HTTP_FIELDS_MAX; max += 127) {
         world.rules.fields_max = (uint16_t)max;

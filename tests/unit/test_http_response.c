@@ -1,5 +1,5 @@
-// http responses: what a provider may send and what makes it a failed target (rule 17), each input through every way of
-// scanning and every split (http_world.h).
+// http responses: what a provider may send and what makes it a failed target (rule 17), each input through
+// every way of scanning and every split (http_world.h).
 #include "tests/unit/http_world.h"
 
 #define OK "HTTP/1.1 200 OK\r\n"

@@ -1,6 +1,6 @@
-// http ways: the vectors against the line parsers on random heads. Heads are put together from good and bad pieces and then
-// damaged a little, so that most are nearly right; lines are filled up so that names, values and line ends meet every
-// position of a vector and every distance from the end of the input.
+// http ways: the vectors against the line parsers on random heads. Heads are put together from good and
+// bad pieces and then damaged a little, so that most are nearly right; lines are filled up so that names,
+// values and line ends meet every position of a vector and every distance from the end of the input.
 #include "tests/unit/http_world.h"
 
 #include "base/prng.h"
@@ -167,7 +167,8 @@ static void test_ways__agree_near_the_end_of_the_input(void **state)
     guard_close(&world.guard);
 }
 
-// The vectors must not only be right, they must be used: on an ordinary head nothing is left for the line parser.
+// The vectors must not only be right, they must be used: on an ordinary head nothing is left for the line
+// parser.
 static void test_ways__take_all_of_an_ordinary_head(void **state)
 {
     (void)state;
@@ -192,12 +193,80 @@ static void test_ways__take_all_of_an_ordinary_head(void **state)
     assert_null(http_way_list(99));
 }
 
+// The two that the memo uses, from every place to every end, with the difference or the end of the text everywhere.
+static void test_ways__agree_where_bytes_differ_and_texts_end(void **state)
+{
+    (void)state;
+    struct guard other = guard_open(4096);
+    world.guard = guard_open(4096);
+    char text[101];
+    memset(text, 'a', sizeof text);
+    for (uint32_t n = HTTP_DIFFER_MIN; n < sizeof text; n += 3) {
+        uint8_t *a = guard_put(&world.guard, text, n), *b = guard_put(&other, text, n);
+        for (uint32_t at = 0; at <= n; at++) {
+            const uint32_t from = at % 41 < n ? at % 41 : 0;
+            for (uint32_t w = 0; http_way_list(w); w++) {
+                const struct http_way *way = http_way_list(w);
+                if (!way->usable()) continue;
+                if (at < n) a[at] = w % 2 ? '\r' : 0x7f;
+                assert_int_equal(way->differ(a, b, from, n), at < from ? n : at);
+                const uint32_t end = at < from ? n : at;
+                assert_int_equal(way->text(a, from, n), end + 4 <= n ? end : n);
+                if (at < n) a[at] = 'a';
+            }
+        }
+    }
+    guard_close(&other);
+    guard_close(&world.guard);
+}
+
+static uint32_t asked_request, asked_fields;
+
+static uint32_t count_request(const uint8_t *p, uint32_t n, const struct http_rules *rules,
+                              struct http_head *head)
+{
+    (void)p, (void)n, (void)rules, (void)head;
+    asked_request++;
+    return 0;
+}
+
+static uint32_t count_fields(const uint8_t *p, uint32_t from, uint32_t n, uint32_t fields_max,
+                             struct http_head *head)
+{
+    (void)p, (void)n, (void)fields_max, (void)head;
+    asked_fields++;
+    return from;
+}
+
+static bool yes(void)
+{
+    return true;
+}
+
+// The parser asks the way for the request line once, and for every line after one that the way has not taken.
+static void test_parse__asks_the_way(void **state)
+{
+    (void)state;
+    static const struct http_way counting = {"counting", yes, count_request, count_fields, NULL, NULL};
+    const char text[] = "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n";
+    static struct http_head head;
+    http_way_choose(&counting);
+    http_head_init(&head);
+    assert_int_equal(http_request_parse((const uint8_t *)text, sizeof text - 1, &world.rules, &head),
+                     sizeof text - 1);
+    assert_int_equal(asked_request, 1);
+    assert_int_equal(asked_fields, 3);
+    http_way_choose(&http_way_scalar);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ways__agree_on_random_heads),
         cmocka_unit_test(test_ways__agree_near_the_end_of_the_input),
         cmocka_unit_test(test_ways__take_all_of_an_ordinary_head),
+        cmocka_unit_test(test_ways__agree_where_bytes_differ_and_texts_end),
+        cmocka_unit_test(test_parse__asks_the_way),
     };
     return cmocka_run_group_tests_name("http_ways", tests, NULL, NULL);
 }

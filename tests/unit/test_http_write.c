@@ -1,5 +1,6 @@
-// http write: what is written is read back by the parser; each piece into buffers of every size up to a forbidden page; and
-// each byte at each position of names and values, because they are checked eight at a time.
+// http write: what is written is read back by the parser; each piece into buffers of every size up to a
+// forbidden page; and each byte at each position of names and values, because they are checked eight at a
+// time.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

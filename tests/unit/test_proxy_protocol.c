@@ -1,6 +1,6 @@
-// proxy_protocol: headers as HAProxy's document shows them and as load balancers send them; each byte of the signatures and
-// lengths wrong once; every input flush against a forbidden page and in growing prefixes, which must ask for more until
-// the header is whole or refused for the same reason.
+// proxy_protocol: headers as HAProxy's document shows them and as load balancers send them; each byte of
+// the signatures and lengths wrong once; every input flush against a forbidden page and in growing
+// prefixes, which must ask for more until the header is whole or refused for the same reason.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -71,6 +71,8 @@ static void test_v1__addresses(void **state)
     assert_true(PARSE("PROXY TCP6 :: 1:2:3:4:5:6:7:8 1 2\r\n") > 0);
     assert_memory_equal(header.source, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16);
     assert_memory_equal(header.destination, "\0\1\0\2\0\3\0\4\0\5\0\6\0\7\0\x08", 16);
+    assert_true(PARSE("PROXY TCP6 0123:4567:89ab:cdef:9:ABCD:EF:0 :: 1 2\r\n") > 0);
+    assert_memory_equal(header.source, "\x01\x23\x45\x67\x89\xab\xcd\xef\0\x09\xab\xcd\0\xef\0\0", 16);
     assert_true(PARSE("PROXY TCP6 a:: 1:2:3:4:5:6:7:: 1 2\r\n") > 0);
     assert_memory_equal(header.source, "\0\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16);
     assert_memory_equal(header.destination, "\0\1\0\2\0\3\0\4\0\5\0\6\0\7\0\0", 16);
@@ -89,6 +91,9 @@ static void test_v1__unknown_is_local(void **state)
     assert_int_equal(n, PROXY_V1_BYTES_MAX);
     assert_int_equal(parse(text, (size_t)n, PROXY_ACCEPT_V1), n);
     n = snprintf(text, sizeof text, "PROXY UNKNOWN %092d\r\n", 1);
+    assert_int_equal(parse(text, (size_t)n, PROXY_ACCEPT_V1), PROXY_BAD_SIZE);
+    n = snprintf(text, sizeof text, "PROXY UNKNOWN %093d", 1);
+    assert_int_equal(n, PROXY_V1_BYTES_MAX);
     assert_int_equal(parse(text, (size_t)n, PROXY_ACCEPT_V1), PROXY_BAD_SIZE);
     n = snprintf(text, sizeof text, "PROXY UNKNOWN %0100d", 1);
     assert_int_equal(parse(text, (size_t)n, PROXY_ACCEPT_V1), PROXY_BAD_SIZE);

@@ -1,5 +1,5 @@
-// url: tables of what is taken apart and how, what is refused, and encoding and decoding against each other. Every input
-// lies flush against a forbidden page.
+// url: tables of what is taken apart and how, what is refused, and encoding and decoding against each
+// other. Every input lies flush against a forbidden page.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -109,6 +109,7 @@ static void test_parse__refused_with_a_reason(void **state)
         {"http://h/a b", "path"},
         {"http://h/%2e%2e/b", "path"},
         {"http://h/a?b c", "query"},
+        {"http://h/a?b\x7f", "query"},
         {"http://h/a?\xc3\xa9", "query"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
