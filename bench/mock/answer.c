@@ -185,7 +185,7 @@ static int send_stream(struct conn *c, struct story *story)
             if (r == 0) r = wire_wait(c, p.wait_ns);
         }
         if (r < 0) break;
-        if (p.chunk >= 0) stamp(story->text.p, story->text.n);
+        if (c->o.stamp && p.chunk >= 0) stamp(story->text.p, story->text.n);
         sender_add(&s, story->text.p, story->text.n);
         if (c->o.pace_ns > 0 && p.chunk >= 0) r = sender_flush(&s);
         if (p.chunk >= 0) {

@@ -3,6 +3,7 @@
 // the file, so that what refers to something (a target to a provider) finds it there.
 #include <stdlib.h>
 
+#include "base/fmt.h"
 #include "control/config_priv.h"
 
 // --- The path of where we are, for messages: "models[0].targets[0].provider".
@@ -112,14 +113,16 @@ static const char *list_text(struct config_loader *l, const struct config_node *
     for (const struct config_node *v = list->first; v; v = v->next) n += v->text ? strlen(v->text) + 2 : 0;
     char *text = config_take(l->memory, n);
     if (!text) return NULL;
-    char *p = text;
-    *p++ = '[';
+    struct fmt f;
+    fmt_init(&f, text, (uint32_t)n);
+    fmt_char(&f, '[');
     for (const struct config_node *v = list->first; v; v = v->next) {
         if (!v->text) continue;
-        if (p > text + 1) p = stpcpy(p, ", ");
-        p = stpcpy(p, v->text);
+        if (f.n > 1) fmt_str(&f, ", ");
+        fmt_str(&f, v->text);
     }
-    *p++ = ']';
+    fmt_char(&f, ']');
+    text[f.n] = 0;
     return text;
 }
 

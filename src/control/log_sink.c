@@ -212,7 +212,7 @@ static int64_t syslog_write(struct log_sink *s, const struct iovec *pieces, int 
     for (;;) {
         struct mmsghdr message[SYSLOG_BATCH] = {0};
         struct iovec parts[SYSLOG_BATCH][3];
-        size_t bytes[SYSLOG_BATCH], parts_n;
+        size_t bytes[SYSLOG_BATCH] = {0}, parts_n;
         unsigned n = 0;
         for (; n < SYSLOG_BATCH && (bytes[n] = take_line(&c, &parts[n][1], &parts_n)) > 0; n++) {
             parts[n][0] = (struct iovec){header, header_n};

@@ -245,7 +245,7 @@ static enum stage take_piece(struct relay *r, struct span piece)
     const uint8_t *p = piece.p;
     uint32_t n = piece.n;
     enum stage s = carry_complete(r, &p, &n);
-    if (s != STAGE_GO) return s;
+    if (s != STAGE_GO || n == 0) return s;
     uint32_t used = 0;
     s = events(r, p, n, UINT32_MAX, &used);
     if (s != STAGE_GO) return s;

@@ -153,9 +153,8 @@ static void client_place(struct worker *w, int fd, struct worker_listener *l)
     io_loop_post(&to->loop, &m->mail);
 }
 
-static void accept_more(struct worker_listener *l)
+static void accept_more(struct worker *w, struct worker_listener *l)
 {
-    struct worker *w = l->worker;
     if (l->fd < 0 || l->accept.submitted || !w->accepting || io_timer_armed(&l->rearm)) return;
     if (w->http.open >= w->plan->http.connections_max && !w->draining) return;
     io_submit(&w->loop, &l->accept);
@@ -163,7 +162,8 @@ static void accept_more(struct worker_listener *l)
 
 static void accept_retry(struct io_timer *t)
 {
-    accept_more(LIST_OWNER(t, struct worker_listener, rearm));
+    struct worker_listener *l = LIST_OWNER(t, struct worker_listener, rearm);
+    accept_more(l->worker, l);
 }
 
 static void accepted(struct io_op *op, int32_t res, uint32_t flags)
@@ -183,7 +183,7 @@ static void accepted(struct io_op *op, int32_t res, uint32_t flags)
                COUNT_IF(res == -EMFILE || res == -ENFILE || res == -ENOMEM || res == -ENOBUFS)) {
         io_timer_arm(&w->loop.timers, &l->rearm, w->loop.now_ns + ACCEPT_RETRY_NS);
     }
-    if (!op->submitted) accept_more(l);
+    if (!op->submitted) accept_more(w, l);
 }
 
 static void client_closed(struct h1_server *srv)
@@ -192,7 +192,7 @@ static void client_closed(struct h1_server *srv)
     if (w->cfg.open_by_worker)
         atomic_store_explicit(&w->cfg.open_by_worker[w->cfg.index], w->http.open, memory_order_relaxed);
     if (!w->accepting) return;
-    for (uint32_t i = 0; i < w->listener_count; i++) accept_more(&w->listeners[i]);
+    for (uint32_t i = 0; i < w->listener_count; i++) accept_more(w, &w->listeners[i]);
 }
 
 static enum rw_err listen_all(struct worker *w, uint32_t *ret_listener)
@@ -296,7 +296,7 @@ static void mail_drain(struct io_loop *loop, struct io_mail *mail)
         // No new handshakes; those under way reach the queue and are taken.
         for (uint32_t i = 0; i < w->listener_count; i++)
             if (w->listeners[i].fd >= 0) w->loop.driver->ops->listen_stop(w->loop.driver, w->listeners[i].fd);
-        for (uint32_t i = 0; i < w->listener_count; i++) accept_more(&w->listeners[i]);
+        for (uint32_t i = 0; i < w->listener_count; i++) accept_more(w, &w->listeners[i]);
         io_timer_arm(&w->loop.timers, &w->drain_quiet, now + DRAIN_QUIET_NS);
     }
     atomic_store_explicit(m->opened, true, memory_order_release);
@@ -348,7 +348,7 @@ enum rw_err worker_open(struct worker *w, struct io_driver *driver, const struct
     }
     w->accepting = true;
     w->ready = true;
-    for (uint32_t i = 0; i < w->listener_count; i++) accept_more(&w->listeners[i]);
+    for (uint32_t i = 0; i < w->listener_count; i++) accept_more(w, &w->listeners[i]);
     io_timer_arm(&w->loop.timers, &w->trim, w->loop.now_ns + TRIM_NS);
     return RW_OK;
 }

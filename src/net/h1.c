@@ -138,6 +138,7 @@ static int read_head(struct h1_conn *c, struct h1_call *call, int64_t deadline_n
         if (io_stream_front(s).n < seen)
             RW_TRY(io_stream_join(s, seen < rules.head_bytes_max ? seen : rules.head_bytes_max));
         const struct span in = io_stream_front(s);
+        MUST(in.p); // fill() said that there is something
         r = http_request_parse(in.p, in.n, &rules, head);
         if (r == HTTP_NEED_MORE) continue;
         if (r < 0) {

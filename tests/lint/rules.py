@@ -12,8 +12,8 @@ import sys
 
 import source
 
-LINE_COLUMNS = 110
-SCRIPT_COLUMNS = 130  # Python, shell, JavaScript, make
+LINE_COLUMNS = 130  # code is formatted to 110; prose in comments may be a little wider
+SCRIPT_COLUMNS = 150  # Python, shell, JavaScript, make
 FUNCTION_LINES = 70
 FILE_LINES = 800
 
