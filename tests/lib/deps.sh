@@ -6,7 +6,7 @@ set -eu
 
 build="gcc libc6-dev make git pkgconf liburing-dev libbearssl-dev liblmdb-dev libyaml-dev libc-ares-dev zlib1g-dev libxxhash-dev"
 test="libcmocka-dev"
-lint="clang-14 clang-tidy-14 clang-format-14 cppcheck libclang-rt-14-dev gcovr"
+lint="clang-14 clang-tidy-14 clang-format-14 cppcheck libclang-rt-14-dev"
 arm64="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm"
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
