@@ -345,8 +345,8 @@ void sse_pass(struct sse *s, uint32_t n)
 struct span sse_rest(struct sse *s, const uint8_t *p, uint32_t n)
 {
     *s = (struct sse){0};
-    // A blank line would have been an event: this LF belongs to the CR that ended the last one.
-    return n == 1 && p[0] == '\n' ? (struct span){p, 0} : (struct span){p, n};
+    // A blank line would have been an event: an LF in front belongs to the CR that ended the last one.
+    return span_from((struct span){p, n}, n && p[0] == '\n');
 }
 
 enum rw_err sse_data(const struct sse_event *e, uint8_t *buf, uint32_t cap, struct span *ret)

@@ -210,6 +210,7 @@ static void test_rest__unterminated_event(void **state)
     assert_seen(SPAN("data: a\r\r\n"), SPAN("-a|--\0"), 0);
     assert_seen(SPAN("data: a\r\n\r"), SPAN("-a|--\0"), 0);
     assert_seen(SPAN("d"), SPAN(""), 1);
+    assert_seen(SPAN("data: a\r\n\r\n:x"), SPAN("-a|--\0"), 2);
 }
 
 static void test_next__need_more_leaves_the_event_untouched(void **state)
