@@ -232,7 +232,7 @@ def test_access_log__receiver_that_blocks(launch, backend, tmp_path):
                 assert c.ask("GET", "/v1/models", fields[:1]).status == 200
             assert c.ask("POST", CHAT, fields, body).status == 200
         dropped = own.metrics().value("ringway_log_lines_dropped_total")
-        assert dropped is not None
+        assert dropped > 0
     finally:
         os.close(reader)
 

@@ -58,9 +58,13 @@ class Process:
         self.argv = [str(a) for a in argv]
         self.out_path = folder / f"{name}.out"
         self.err_path = folder / f"{name}.err"
-        with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
+        self.env = env
+        self.start()
+
+    def start(self):
+        with open(self.out_path, "ab") as out, open(self.err_path, "ab") as err:
             self.child = subprocess.Popen(
-                self.argv, stdout=out, stderr=err, stdin=subprocess.DEVNULL, env=env
+                self.argv, stdout=out, stderr=err, stdin=subprocess.DEVNULL, env=self.env
             )
         self.pid = self.child.pid
 
@@ -265,6 +269,12 @@ class Gateway(Process):
 
         return wait_for(found, 3, f"access log line of {request_id}")
 
+    def restart(self):
+        """After a crash, so that the next test is about itself."""
+        self.start()
+        self.seen = len(self.err())
+        wait_for(self.ready, START_SECONDS, "gateway ready again")
+
     def descriptors(self):
         """How many descriptors are open: sockets that were forgotten show here at once."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
@@ -291,7 +301,7 @@ class Gateway(Process):
 
     def complaint_of_the_end(self):
         """The same after stop(): the last words, and the exit status."""
-        found = BROKEN.search(self.err())
+        found = BROKEN.search(self.err(), self.seen)
         if found or self.child.returncode != 0:
             return f"exit status {self.child.returncode}; its last words:\n{self.said()[-4000:]}"
         return None
