@@ -321,6 +321,7 @@ void fiber_run_ready(struct fiber_pool *p)
     // Those made ready meanwhile run in the next turn: nobody starves the ring.
     for (uint32_t n = p->ready; n > 0; n--) {
         struct fiber *f = p->ready_first;
+        MUST(f);
         p->ready_first = f->next;
         if (!p->ready_first) p->ready_last = NULL;
         p->ready--;

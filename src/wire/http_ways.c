@@ -61,7 +61,7 @@ void http_way_choose(const struct http_way *way)
 const struct http_way *http_way_best(void)
 {
     uint32_t i = 0;
-    while (!ways[i]->usable()) i++;
+    while (i + 1 < sizeof ways / sizeof *ways && !ways[i]->usable()) i++;
     http_way_choose(ways[i]);
     return ways[i];
 }

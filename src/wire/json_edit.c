@@ -100,7 +100,7 @@ enum rw_err json_edits_set_in(struct json_edits *e, const struct json_value *out
                               const struct json_value *inner, struct span inner_key, struct span with)
 {
     uint32_t from = e->scratch_n;
-    struct span behind = SPAN("");
+    struct span behind;
     switch (outer->type) {
     case JSON_OBJECT:
         if (inner->type != JSON_ABSENT) {

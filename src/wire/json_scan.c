@@ -26,7 +26,7 @@ static _Atomic(const struct json_way *) chosen;
 static const struct json_way *best(void)
 {
     uint32_t i = 0;
-    while (!ways[i]->usable()) i++;
+    while (i + 1 < WAYS && !ways[i]->usable()) i++;
     return ways[i];
 }
 
