@@ -71,6 +71,8 @@ static void test_v1__addresses(void **state)
     assert_true(PARSE("PROXY TCP6 :: 1:2:3:4:5:6:7:8 1 2\r\n") > 0);
     assert_memory_equal(header.source, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16);
     assert_memory_equal(header.destination, "\0\1\0\2\0\3\0\4\0\5\0\6\0\7\0\x08", 16);
+    assert_true(PARSE("PROXY TCP6 1:2:3:4:5:6:1.2.3.4 :: 1 2\r\n") > 0);
+    assert_memory_equal(header.source, "\0\1\0\2\0\3\0\4\0\5\0\6\1\2\3\4", 16);
     assert_true(PARSE("PROXY TCP6 0123:4567:89ab:cdef:9:ABCD:EF:0 :: 1 2\r\n") > 0);
     assert_memory_equal(header.source, "\x01\x23\x45\x67\x89\xab\xcd\xef\0\x09\xab\xcd\0\xef\0\0", 16);
     assert_true(PARSE("PROXY TCP6 a:: 1:2:3:4:5:6:7:: 1 2\r\n") > 0);
