@@ -291,7 +291,7 @@ cov: ## line coverage by unit, fuzz-replay, sim and e2e; fails below 90 %
 	$(Q)$(PYTHON) tests/lib/coverage.py build-cov --least 90 --missing build-cov/missing.txt
 	@echo "the lines that never ran: build-cov/missing.txt"
 
-bench: all $(BENCH_PROGRAMS) $(MICRO) ## microbenchmarks (bench/micro) and, if there, bench/run.sh
+bench: all $(BENCH_PROGRAMS) $(MICRO) ## Ringway, nginx, HAProxy and the floor side by side (QUICK=1: in a minute)
 	$(Q)set -e; for p in $(MICRO); do echo "== $$p"; $$p; done
 	$(Q)[ ! -x bench/run.sh ] || bench/run.sh
 
@@ -387,7 +387,7 @@ clean: ## remove what was built
 	rm -rf build build-* compile_commands.json
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z][a-zA-Z_. -]*:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@sed -n '/^# Variables/,/^$$/s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z][a-zA-Z_. -]*:.*## / { printf "  %-22s %s\n", $$1, $$2 }' Makefile $(wildcard bench/module.mk)
+	@sed -n '/^# Variables/,/^$$/s/^# \{0,1\}//p' Makefile
 
 -include $(shell [ -d $(BUILD)/obj ] && find $(BUILD)/obj -name '*.d')

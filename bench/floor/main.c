@@ -1,10 +1,12 @@
 // ringway-floor: a bare relay on io/, the lower bound that `make bench` prints beside every row.
 //
-// It knows nothing but where a message ends: no rules, no keys, no JSON, no log, no metrics, no deadlines, no limits. What it
-// costs is what the kernel, the ring, the streams and the fibers cost for moving one request up and one answer down; what a
-// gateway costs above it is its own work. It trusts both sides wholly and is of no use for anything else.
+// It knows nothing but where a message ends: no rules, no keys, no JSON, no log, no metrics, no deadlines,
+// no limits. What it costs is what the kernel, the ring, the streams and the fibers cost for moving one
+// request up and one answer down; what a gateway costs above it is its own work. It trusts both sides
+// wholly and is of no use for anything else.
 //
-// One thread. A fiber per request; an idle connection holds none. Upstream connections are pooled, last in first out.
+// One thread. A fiber per request; an idle connection holds none. Upstream connections are pooled, last in
+// first out.
 //
 //     ringway-floor LISTEN UPSTREAM        both as ADDRESS:PORT; SIGTERM ends it
 #include <signal.h>
@@ -33,8 +35,7 @@ struct upstream {
 
 // Where the message at the front of a stream ends.
 struct message {
-    uint64_t
-        left; // bytes that are still to be passed on, of which those of the head are the first; chunked: of the head
+    uint64_t left; // bytes still to be passed on, the head's first; chunked: of the head only
     bool chunked;
     struct http_chunked state;
 };
@@ -57,39 +58,39 @@ static void on_signal(int number)
 
 // --- Where a message ends.
 
-// The two fields that say so begin with one of two letters: all others are passed by their first.
-static void read_fields(struct span head, struct message *m)
+// Looks at a head line by line; the two fields that say where the message ends begin with one of two
+// letters, all others are passed by their first. Returns the bytes of the head, 0 if it is not whole.
+static uint32_t scan_head(struct span in, struct message *m)
 {
-    const uint8_t *p = head.p, *end = head.p + head.n;
-    while ((p = memchr(p, '\n', (size_t)(end - p))) && ++p < end) {
-        const struct span line = span_of(p, (size_t)(end - p));
-        if (span_lower(*p) == 'c' && line.n > 15 && span_ieq(span_of(p, 15), SPAN("content-length:"))) {
-            uint64_t n = 0;
+    const uint8_t *p = in.p, *end = in.p + in.n;
+    *m = (struct message){0};
+    while ((p = memchr(p, '\n', (size_t)(end - p))) && end - ++p >= 2) {
+        const size_t left = (size_t)(end - p);
+        const uint8_t first = span_lower(*p);
+        if (*p == '\r') return (uint32_t)(p + 2 - in.p);
+        if (first == 'c' && left > 15 && span_lower(p[8]) == 'l' &&
+            span_ieq(span_of(p, 15), SPAN("content-length:"))) {
+            m->left = 0;
             for (p += 15; p < end && *p != '\r'; p++)
-                if (*p != ' ') n = n * 10 + (uint64_t)(*p - '0');
-            m->left += n;
-        } else if (span_lower(*p) == 't' && line.n > 18 &&
+                if (*p != ' ') m->left = m->left * 10 + (uint64_t)(*p - '0');
+        } else if (first == 't' && left > 18 && p[8] == '-' &&
                    span_ieq(span_of(p, 18), SPAN("transfer-encoding:"))) {
             m->chunked = true;
         }
     }
+    return 0;
 }
 
 // Waits for a whole head. False: the peer left.
 static bool read_head(struct io_stream *s, struct message *m)
 {
-    uint32_t seen = 0;
-    *m = (struct message){0};
-    for (;;) {
+    for (uint32_t seen = 0;;) {
         if (io_stream_fill(s, seen, CLOCK_NEVER) <= 0) return false;
         seen = s->unread;
         if (io_stream_front(s).n < seen && io_stream_join(s, seen)) return false;
-        const struct span in = io_stream_front(s);
-        const uint8_t *end = memmem(in.p, in.n, "\r\n\r\n", 4);
-        if (!end) continue;
-        m->left = (uint64_t)(end + 4 - in.p);
-        read_fields(span_of(in.p, (size_t)m->left), m);
-        return true;
+        const uint32_t head = scan_head(io_stream_front(s), m);
+        m->left += head;
+        if (head > 0) return true;
     }
 }
 
@@ -215,6 +216,7 @@ static void fiber_ended(struct scope *s)
     if (c->s.fd < 0) free(c);
     else if (c->s.eof || c->s.rx_err || c->s.tx_err) io_stream_close(&c->s);
     else if (c->s.unread > 0) serve_more(c);
+    else io_stream_want(&c->s); // a large request may have paused it
 }
 
 static void client_closed(struct io_stream *s)

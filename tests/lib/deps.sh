@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install what is missing on a Debian system, by apt, for the given purposes: build, test, lint, demo, llm, arm64.
+# Install what is missing on a Debian system, by apt, for the given purposes: build, test, lint, demo, llm, arm64, bench.
 # Silent and without network when nothing is missing. Without root and sudo it says what to install and fails. Elsewhere
 # than on Debian it says that nothing can be checked and goes on: the build will name what it misses.
 set -eu
@@ -27,8 +27,13 @@ for purpose in "$@"; do
         { command -v node && command -v npm; } >/dev/null || wanted="$wanted nodejs npm"
         ;;
     arm64) wanted="$wanted $arm64" ;;
+    bench)
+        for tool in nginx:nginx-light haproxy:haproxy wrk:wrk valgrind:valgrind; do
+            command -v "${tool%:*}" >/dev/null || [ -x "/usr/sbin/${tool%:*}" ] || wanted="$wanted ${tool#*:}"
+        done
+        ;;
     demo) command -v curl >/dev/null || command -v python3 >/dev/null || wanted="$wanted curl" ;;
-    *) echo "deps: unknown purpose $purpose (build, test, lint, demo, llm, arm64)" >&2; exit 2 ;;
+    *) echo "deps: unknown purpose $purpose (build, test, lint, demo, llm, arm64, bench)" >&2; exit 2 ;;
     esac
 done
 

@@ -1,0 +1,180 @@
+"""The contestants of a benchmark: started as configured in bench/conf, found by port, their CPU time read.
+
+A Stage is one set-up: the mock as upstream and, in front of it, contestants, each of which knows the same models. Ports are taken
+from a range (BENCH_PORTS, default 18300). Everything is on loopback and ended by process id.
+"""
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+KEY = "rw-bench-key-0123456789abcdef"
+PORTS = int(os.environ.get("BENCH_PORTS", "18300"))
+OFFSET = {"mock": 0, "nginx": 1, "floor": 2, "ringway": 3, "haproxy": 4, "envoy": 5, "nginx-streams": 6, "metrics": 7, "envoy-admin": 8}
+START_SECONDS = 30
+
+
+def port_of(name):
+    return PORTS + OFFSET[name]
+
+
+def fill(name, **values):
+    text = (ROOT / "bench/conf" / name).read_text()
+    for key, value in values.items():
+        text = text.replace(f"@{key}@", str(value))
+    return text
+
+
+def process_cpu_seconds(pid):
+    """Of all threads, ended ones and the kernel's iou-wrk threads included, in nanosecond steps: the process's own CPU clock."""
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+def children(pid):
+    found = []
+    for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += [int(child) for child in task.read_text().split()]
+    return found
+
+
+def memory_bytes(pid):
+    """What the process and its children hold alone: private pages, resident or swapped, and page tables."""
+    total = 0
+    for one in [pid, *children(pid)]:
+        text = pathlib.Path(f"/proc/{one}/smaps_rollup").read_text()
+        for line in text.splitlines():
+            if line.startswith(("Private_Clean:", "Private_Dirty:", "Swap:")):
+                total += int(line.split()[1]) * 1024
+        for line in pathlib.Path(f"/proc/{one}/status").read_text().splitlines():
+            if line.startswith("VmPTE:"):
+                total += int(line.split()[1]) * 1024
+    return total
+
+
+def wait_for_port(port, process):
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args[0]} ended with status {process.returncode} before it listened")
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"{process.args[0]} does not listen on port {port}")
+
+
+class Process:
+    """A program that listens on a port."""
+
+    def __init__(self, name, port, command, folder, core, aliases):
+        self.name, self.port, self.aliases = name, port, aliases
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            raise RuntimeError(f"port {port} is in use: set BENCH_PORTS to the first of 20 free ones")
+        self.log = open(folder / f"{name}.log", "w")
+        if core is not None:
+            command = ["taskset", "-c", str(core), *command]
+        self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL, stderr=self.log)
+        self.pid = self.process.pid
+        try:
+            wait_for_port(port, self.process)
+        except RuntimeError:
+            self.stop()
+            self.log.close()
+            raise RuntimeError((folder / f"{name}.log").read_text()) from None
+
+    def cpu_seconds(self):
+        return sum(process_cpu_seconds(pid) for pid in [self.pid, *children(self.pid)])
+
+    def memory_bytes(self):
+        return memory_bytes(self.pid)
+
+    def model(self, mock_name):
+        """How a client asks this contestant for a model of the mock."""
+        return self.aliases.get(mock_name, mock_name)
+
+    def kill(self):
+        self.process.kill()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.process.wait()
+        self.log.close()
+
+
+class Stage:
+    """cores: (of the contestant, of mock and load), or None to pin nothing."""
+
+    def __init__(self, build, folder, models, cores=(1, 0)):
+        self.build, self.folder = pathlib.Path(build), pathlib.Path(folder)
+        self.core, self.other_core = cores or (None, None)
+        # As clients know models: a name of ours that stands for the provider's.
+        self.aliases = {model: f"gpt-bench-{i}" for i, model in enumerate(models)}
+
+    @contextlib.contextmanager
+    def running(self, name, port, command, core, aliases=None):
+        process = Process(name, port, command, self.folder, core, aliases or {})
+        try:
+            yield process
+        finally:
+            process.stop()
+
+    def upstream(self):
+        port = port_of("mock")
+        return self.running("mock", port, [self.build / "ringway-mock", "--listen", f"127.0.0.1:{port}", "--quick"], self.other_core)
+
+    def contestant(self, name, wrapper=(), io="auto"):
+        """A context manager of a Process. io: of Ringway."""
+        command, aliases = getattr(self, f"_{name}")(io)
+        if name == "nginx" and wrapper:
+            command[-1] += " master_process off;"
+        return self.running(name, port_of(name), [*wrapper, *command], self.core, aliases)
+
+    def _write(self, file, text):
+        path = self.folder / file
+        path.write_text(text)
+        return path
+
+    def _ringway(self, io):
+        models = ", ".join('{ name: "%s", targets: [{ provider: mock, model: "%s" }] }' % (alias, model)
+                           for model, alias in self.aliases.items())
+        text = fill("ringway.yaml", LISTEN=f"127.0.0.1:{port_of('ringway')}", METRICS=f"127.0.0.1:{port_of('metrics')}",
+                    UPSTREAM=f"127.0.0.1:{port_of('mock')}", ACCESS="/dev/null", MODELS=models)
+        config = self._write("ringway.yaml", text + f"io: {io}\n")
+        return [self.build / "ringway", "serve", "--config", config], self.aliases
+
+    def _floor(self, _io):
+        return [self.build / "ringway-floor", f"127.0.0.1:{port_of('floor')}", f"127.0.0.1:{port_of('mock')}"], {}
+
+    def _nginx(self, _io):
+        folder = self.folder / "nginx"
+        folder.mkdir(exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            (folder / "access.log").symlink_to("/dev/null")
+        config = self._write("nginx.conf", fill("nginx.conf", DIR=folder, LISTEN=f"127.0.0.1:{port_of('nginx')}",
+                                                STREAMS=f"127.0.0.1:{port_of('nginx-streams')}",
+                                                UPSTREAM=f"127.0.0.1:{port_of('mock')}"))
+        return [find("nginx"), "-c", config, "-g", "daemon off;"], {}
+
+    def _haproxy(self, _io):
+        config = self._write("haproxy.cfg", fill("haproxy.cfg", LISTEN=f"127.0.0.1:{port_of('haproxy')}",
+                                                 UPSTREAM=f"127.0.0.1:{port_of('mock')}"))
+        return [find("haproxy"), "-f", config], {}
+
+
+def find(program):
+    path = shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
+    if not path:
+        raise RuntimeError(f"{program} is not installed")
+    return path

@@ -1,0 +1,20 @@
+# Programs of bench/instr, and the targets that count instructions. See bench/README.md.
+$(BUILD)/instr/%: $(BUILD)/obj/bench/instr/%.c.o
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LINK    $@")
+	$(Q)$(CC) $(CFLAGS) $< $(LDFLAGS) -o $@
+
+ARM_CROSS := aarch64-linux-gnu-
+ARM_BUILD := build-aarch64-linux-gnu
+.PHONY: bench-instr bench-callgrind
+bench-instr:
+	$(Q)$(DEPS) build arm64
+	$(Q)sysroot=$$(tests/lib/arm64-vm --sysroot --pkg libc-ares-dev,libyaml-dev,libxxhash-dev) && \
+	    $(MAKE) CROSS=$(ARM_CROSS) BUILD=$(ARM_BUILD) EXTRA_CFLAGS="--sysroot=$$sysroot" \
+	        $(addprefix $(ARM_BUILD)/,ringway ringway-floor ringway-mock instr/client instr/insn)
+	$(Q)bench/instr/run.py $(ARM_BUILD) --out $(ARM_BUILD)/instr.json
+
+WHO ?= ringway
+bench-callgrind: all $(BENCH_PROGRAMS) $(BUILD)/instr/client
+	$(Q)$(DEPS) bench
+	$(Q)$(PYTHON) bench/callgrind.py $(BUILD) --who $(WHO) $(CALLGRIND_ARGS)
