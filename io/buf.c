@@ -2,6 +2,7 @@
 #include "io/buf.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "io/loop.h"
 #include "io/stream.h"
@@ -100,10 +101,72 @@ void io_group_top_up(struct io_group *g)
     if (!list_empty(&g->starved) && g->in_ring >= g->count / 2) io_stream_rearm_starved(&g->starved);
 }
 
+// --- Regions: sizes are rounded up to powers of two, so that they can be used again; what is larger than the largest class
+// comes from the kernel and goes back to it, since malloc would keep it for ever.
+
+#define REGION_BITS_MIN 12
+#define REGION_KEPT_BYTES_MAX MIB(4)
+
+static_assert(IO_REGION_CLASSES == 9, "4 KiB to 1 MiB");
+
+static uint32_t region_class(uint32_t cap)
+{
+    uint32_t k = 0;
+    while (k < IO_REGION_CLASSES && cap > UINT32_C(1) << (REGION_BITS_MIN + k)) k++;
+    return k;
+}
+
+static struct io_buf *region_make(struct io_loop *loop, uint32_t k, uint32_t cap)
+{
+    if (k == IO_REGION_CLASSES) {
+        void *p =
+            mmap(NULL, (size_t)bytes_of(cap), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p == MAP_FAILED) return NULL;
+        struct io_buf *b = p;
+        *b = (struct io_buf){.cap = cap, .group = IO_GROUPS};
+        return b;
+    }
+    struct io_buf *b = loop->regions.free[k];
+    if (!b) return make(cap, IO_GROUPS);
+    loop->regions.free[k] = b->next;
+    loop->regions.kept_bytes -= cap;
+    b->next = NULL;
+    b->off = b->len = 0;
+    return b;
+}
+
+static void region_free(struct io_loop *loop, struct io_buf *b)
+{
+    const uint32_t k = region_class(b->cap);
+    if (k == IO_REGION_CLASSES) {
+        munmap(b, (size_t)bytes_of(b->cap));
+    } else if (loop->regions.kept_bytes + b->cap <= REGION_KEPT_BYTES_MAX) {
+        b->next = loop->regions.free[k];
+        loop->regions.free[k] = b;
+        loop->regions.kept_bytes += b->cap;
+    } else {
+        free(b);
+    }
+}
+
+void io_regions_close(struct io_loop *loop)
+{
+    for (int k = 0; k < IO_REGION_CLASSES; k++) {
+        while (loop->regions.free[k]) {
+            struct io_buf *b = loop->regions.free[k];
+            loop->regions.free[k] = b->next;
+            free(b);
+        }
+    }
+    loop->regions.kept_bytes = 0;
+}
+
 struct io_buf *io_buf_region(struct io_loop *loop, uint32_t cap)
 {
+    const uint32_t k = region_class(cap);
+    if (k < IO_REGION_CLASSES) cap = UINT32_C(1) << (REGION_BITS_MIN + k);
     if (!budget_take(loop->budget, bytes_of(cap))) return NULL;
-    struct io_buf *b = make(cap, IO_GROUPS);
+    struct io_buf *b = region_make(loop, k, cap);
     if (b) b->owner = IO_BUF_HELD;
     else budget_give(loop->budget, bytes_of(cap));
     return b;
@@ -115,7 +178,7 @@ void io_buf_free(struct io_loop *loop, struct io_buf *b)
     b->owner = IO_BUF_FREE;
     budget_give(loop->budget, bytes_of(b->cap));
     if (b->group == IO_GROUPS) {
-        free(b);
+        region_free(loop, b);
         return;
     }
     struct io_group *g = &loop->group[b->group];

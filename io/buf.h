@@ -52,6 +52,13 @@ struct io_group {
     struct list starved; // streams to re-arm, io_stream's rx_starved
 };
 
+// Regions that were given back and wait to be used again, by size.
+#define IO_REGION_CLASSES 9
+struct io_regions {
+    struct io_buf *free[IO_REGION_CLASSES];
+    uint32_t kept_bytes;
+};
+
 // Unread bytes.
 static inline struct span io_buf_span(const struct io_buf *b)
 {
@@ -69,5 +76,6 @@ void io_group_top_up(struct io_group *g);
 // A region of at least `cap` bytes from the heap, charged to the budget; NULL if that refuses. For joined heads and bodies.
 struct io_buf *io_buf_region(struct io_loop *loop, uint32_t cap);
 void io_buf_free(struct io_loop *loop, struct io_buf *b);
+void io_regions_close(struct io_loop *loop);
 
 #endif

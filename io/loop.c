@@ -38,6 +38,7 @@ void io_loop_close(struct io_loop *loop)
     loop->driver = NULL;
     for (int i = 0; i < IO_GROUPS; i++)
         if (loop->group[i].loop) io_group_close(&loop->group[i]);
+    io_regions_close(loop);
     free(loop->slots);
     free(loop->slot_next);
     loop->slots = NULL;

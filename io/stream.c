@@ -37,7 +37,8 @@ void io_stream_consume(struct io_stream *s, uint32_t n)
     b->off += n;
     b->len -= n;
     s->unread -= n;
-    // A region that is still being filled stays.
+    // A region that is still being filled stays, and lacks no more than before.
+    if (s->region_need > 0) s->region_need -= n;
     if (b->len == 0 && s->region_need == 0) io_buf_free(s->loop, pop(s));
 }
 

@@ -58,8 +58,10 @@ static void refuse_late(struct exchange *x)
         x->streaming && !call->broken && x->end != END_CLIENT_GONE && x->end != END_SEND_FAILED;
     if (can_speak) {
         const struct span body = error_body(x, 500);
+        // On a line of its own, also behind half an event.
+        const struct span begin = x->mid_event ? SPAN("\n\ndata: ") : SPAN("data: ");
         const struct iovec iov[] = {
-            {.iov_base = (void *)(uintptr_t) "data: ", .iov_len = 6},
+            {.iov_base = (void *)(uintptr_t)begin.p, .iov_len = begin.n},
             {.iov_base = (void *)(uintptr_t)body.p, .iov_len = body.n},
             {.iov_base = (void *)(uintptr_t) "\n\n", .iov_len = 2},
         };

@@ -130,6 +130,7 @@ static enum stage one_event(struct relay *r, const struct sse_event *e)
     enum meter_event kind = METER_PLAIN;
     if (e->data_lines > 0 && !e->passed) kind = meter_event(&r->meter, data, &x->usage);
     if (e->data_lines > 1 && kind != METER_ERROR) arena_rewind(arena, mark);
+    x->mid_event = false;
     const bool first = !r->first_seen;
     if (e->data_lines > 0) r->first_seen = true;
     switch (kind) {
@@ -234,7 +235,7 @@ static enum stage carry_complete(struct relay *r, const uint8_t **p, uint32_t *n
             const enum stage sent = flush(r, false);
             if (sent != STAGE_GO) return sent;
             r->carry->len = 0;
-            r->first_seen = true;
+            r->first_seen = r->x->mid_event = true;
         }
     }
     return STAGE_GO;
@@ -263,7 +264,11 @@ static enum stage stream_end(struct relay *r)
 {
     struct exchange *x = r->x;
     if (!r->first_seen) return exchange_fail(x, END_UPSTREAM_BROKEN, "an event stream without an event");
-    if (r->carry && r->carry->len > 0) return exchange_fail(x, END_TRUNCATED, "the last event is not whole");
+    if (r->carry && r->carry->len > 0) {
+        if (sse_rest(&r->sse, r->carry->data, r->carry->len).n > 0)
+            return exchange_fail(x, END_TRUNCATED, "the last event is not whole");
+        put(r, r->carry->data, r->carry->len); // an LF that belongs to the CR of the last event
+    }
     if (r->error) {
         x->end = END_STREAM_ERROR;
     } else if (x->route->chat && !r->meter.finished) {

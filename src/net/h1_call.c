@@ -119,7 +119,10 @@ static enum rw_err whole_length(struct h1_call *c, int64_t deadline_ns, struct s
     while (io_stream_front(s).n < n) {
         if (s->region_need == 0) RW_TRY(io_stream_join(s, n));
         if (io_stream_front(s).n >= n) break;
-        RW_TRY(more(c, s->unread, deadline_ns));
+        const int r = more(c, s->unread, deadline_ns);
+        // The stream may be in the middle of receiving into place: nothing can be read behind that.
+        if (r < 0) c->body_broken = true;
+        RW_TRY(r);
     }
     if (n <= EXCHANGE_COPY_BYTES_MAX) {
         *ret = arena_copy(c->call.arena, (struct span){io_stream_front(s).p, n});

@@ -97,8 +97,10 @@ void up_origin_close(struct up_origin *o)
 static int connect_any(struct up_origin *o, struct up_conn *c, int64_t deadline_ns)
 {
     int r = -EHOSTUNREACH;
+    // Where it began is kept: others that connect at the same time move addr_next, and one address would be tried twice.
+    const uint32_t first = o->addr_next;
     for (uint32_t i = 0; i < o->addr_count; i++) {
-        const uint32_t at = (o->addr_next + i) % o->addr_count;
+        const uint32_t at = (first + i) % o->addr_count;
         // The rest of the time is shared by the addresses that are left.
         const int64_t left =
             deadline_ns == CLOCK_NEVER ? 0 : (deadline_ns - o->loop->now_ns) / (o->addr_count - i);
@@ -186,6 +188,8 @@ void up_give(struct up_conn *c)
 int up_send(struct up_conn *c, struct iovec *iov, uint32_t n, int64_t deadline_ns)
 {
     struct io_stream *s = &c->s;
+    c->sent_all = false;
+    if (s->unread > 0) return 0; // the answer began before this piece
     fiber_event_clear(&s->readable);
     io_stream_want(s);
     io_stream_send_start(s, iov, n);
