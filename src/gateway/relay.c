@@ -146,7 +146,8 @@ static enum stage one_event(struct relay *r, const struct sse_event *e)
         if (x->usage_asked || !x->route->usage_on_request) put_renamed(r, e);
         return STAGE_GO;
     case METER_ERROR:
-        if (first) return first_is_error(r, data);
+        // A comment may have begun the stream already.
+        if (first && !x->call->replied) return first_is_error(r, data);
         r->error = x->error_sent = true;
         put(r, e->raw.p, e->raw.n);
         return STAGE_GO;

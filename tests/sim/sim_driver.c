@@ -335,7 +335,7 @@ static bool progress_accept(struct sim_sock *s, struct kernel_op *k)
     for (uint32_t i = 0; i < MANY_PER_TURN; i++) {
         if (list_empty(&s->listener->queue)) return false;
         if (sim_fault(d->world, SIM_ACCEPT_ERROR)) {
-            d->net->trouble++;
+            sim_trouble(d->world, d->world->now_ns);
             complete(d, k, -EMFILE, 0);
             return false;
         }

@@ -242,7 +242,7 @@ static int call_out(struct served *c)
 static int outgoing(void *arg)
 {
     struct echo_world *x = arg;
-    const uint32_t before = x->net.trouble + x->w->disturbances;
+    const uint32_t before = x->w->troubles;
     (void)fiber_sleep(x->loop.now_ns + sim_between(x->w, 0, 50 * CLOCK_MS));
     struct served *c = served_new(x);
     c->outgoing = true;
@@ -250,13 +250,12 @@ static int outgoing(void *arg)
     const int64_t until = x->loop.now_ns + 5 * CLOCK_SEC;
     int r = io_stream_connect(&c->s, &x->loop, &c->to, NULL, IO_STREAM_ONCE, IO_GROUP_UPSTREAM, until);
     if (r < 0) {
-        SIM_MUST(x->w, before != x->net.trouble + x->w->disturbances, "a connection failed: %d", r);
+        SIM_MUST(x->w, before != x->w->troubles, "a connection failed: %d", r);
         served_closed(&c->s);
         return r;
     }
     r = call_out(c);
-    SIM_MUST(x->w, r == 0 || x->tight || before != x->net.trouble + x->w->disturbances,
-             "a call out failed: %d", r);
+    SIM_MUST(x->w, r == 0 || x->tight || before != x->w->troubles, "a call out failed: %d", r);
     io_stream_close(&c->s);
     return r;
 }
@@ -287,7 +286,7 @@ static void peer_read(struct peer *p, uint32_t most)
 
 static bool excused(const struct echo_world *x)
 {
-    return x->trouble_before != x->net.trouble || x->tight;
+    return x->trouble_before != x->w->troubles || x->tight;
 }
 
 static void client_run(struct peer *p)
@@ -483,7 +482,7 @@ void sim_echo(struct sim_world *w, uint64_t seed, struct sim_totals *totals)
     struct echo_world *x = &world;
     memset(x, 0, sizeof *x);
     echo_open(x, w, seed);
-    x->trouble_before = x->net.trouble;
+    x->trouble_before = x->w->troubles;
     const uint32_t clients = 1 + sim_below(w, CLIENTS_MAX - 1), calls = sim_below(w, CLIENTS_MAX);
     for (uint32_t i = 0; i < clients; i++) client_new(x);
     for (uint32_t i = 0; i < calls; i++) {

@@ -12,13 +12,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tests/sim/sim.h"
+#include "tests/sim/sim_exchange.h"
 
 static const struct {
     const char *name;
     sim_scenario *run;
 } scenarios[] = {
     {"echo", sim_echo},
+    {"exchange", sim_exchange},
 };
 #define SCENARIOS (sizeof scenarios / sizeof *scenarios)
 

@@ -209,7 +209,7 @@ static void handshake(struct sim_event *event)
     struct sim_net *net = c->net;
     struct sim_listener *l = listener_for(net, &c->to);
     const bool refused = l && sim_fault(net->world, SIM_CONNECT_REFUSED);
-    if (refused) net->trouble++;
+    if (refused) sim_trouble(net->world, net->world->now_ns);
     if (!l || refused) {
         sim_note(net->world, "connection refused", c->id, 0);
         c->state = SIM_REFUSED;
@@ -249,7 +249,7 @@ struct sim_end *sim_connect(struct sim_net *net, const struct io_addr *to, const
     c->end[0].owner = owner;
     net->open++;
     sim_note(w, "connecting", c->id, 0);
-    if (sim_fault(w, SIM_CONNECT_STALL)) net->trouble++;
+    if (sim_fault(w, SIM_CONNECT_STALL)) sim_trouble(w, w->now_ns);
     else sim_event_in(w, &c->handshake, 2 * c->latency_ns);
     return &c->end[0];
 }
@@ -303,14 +303,14 @@ uint32_t sim_write(struct sim_end *e, const void *from, uint32_t n)
     w->hash = sim_hash(w->hash, from, n);
     sim_note(w, e == &e->conn->end[0] ? "sent up" : "sent down", e->conn->id, n);
     if (sim_fault(w, SIM_RESET)) {
-        net->trouble++;
+        sim_trouble(w, w->now_ns);
         cut_both(e->conn);
         return n;
     }
     int64_t delay_ns = 0;
     if (sim_fault(w, SIM_STALL)) {
-        net->trouble++;
         delay_ns = sim_between(w, CLOCK_MS, sim_chance(w, 30) ? 100 * CLOCK_SEC : CLOCK_SEC);
+        sim_trouble(w, w->now_ns + delay_ns + e->conn->latency_ns);
     }
     if (n > 1 && sim_fault(w, SIM_SEGMENTS)) {
         uint64_t upto = start;

@@ -7,7 +7,7 @@
 //
 // Poke     an end's owner is poked after anything changed: connected, refused, bytes, end, reset, room to write. A poke never
 //          comes from inside one of the functions below that the owner itself calls on that end.
-// Trouble  net->trouble counts what the network did wrong and a request may be excused by; calm runs have none.
+// Trouble  what the network does wrong is reported to sim_trouble(), so that an exchange may be excused by it.
 // Owner    an end belongs to whoever connected or accepted it until sim_close() or sim_reset().
 #ifndef RINGWAY_TESTS_SIM_NET_H
 #define RINGWAY_TESTS_SIM_NET_H
@@ -82,7 +82,6 @@ struct sim_net {
     struct list conns, free;
     uint32_t open; // connections
     uint32_t next_id;
-    uint32_t trouble;
     uint8_t *spare[SIM_PIPE_CLASSES]; // rings, linked through their first bytes
     uint32_t window_class_max; // pipes are at most this large
     int64_t latency_max_ns;
@@ -114,6 +113,11 @@ static inline bool sim_at_eof(const struct sim_end *e)
 }
 // Takes at most n bytes.
 uint32_t sim_read(struct sim_end *e, void *to, uint32_t n);
+// The last n bytes that were read are unread again; before anything else happens on the connection.
+static inline void sim_give_back(struct sim_end *e, uint32_t n)
+{
+    e->in->taken -= n;
+}
 // Room for bytes; 0 also when nothing more can be sent.
 uint32_t sim_room(const struct sim_end *e);
 // Sends at most n bytes; returns how many the pipe took.

@@ -162,7 +162,7 @@ static void clock_faults(struct sim_world *w)
         w->wall_ahead_ns += sim_between(w, -4000 * CLOCK_SEC, 4000 * CLOCK_SEC);
     if (w->rate[SIM_CLOCK_JUMP] && sim_fault(w, SIM_CLOCK_JUMP)) {
         w->now_ns += sim_between(w, CLOCK_MS, 200 * CLOCK_SEC);
-        w->disturbances++;
+        sim_trouble(w, w->now_ns);
     }
 }
 
@@ -171,7 +171,7 @@ static void run_actor(struct sim_world *w, struct sim_actor *a)
     if (w->rate[SIM_LOOP_STALL] && sim_fault(w, SIM_LOOP_STALL)) {
         a->stalled_until_ns =
             w->now_ns + sim_between(w, CLOCK_US, sim_chance(w, 10) ? 20 * CLOCK_SEC : 50 * CLOCK_MS);
-        w->disturbances++;
+        sim_trouble(w, a->stalled_until_ns);
         return;
     }
     a->runnable = false;
@@ -222,6 +222,12 @@ bool sim_fault(struct sim_world *w, enum sim_fault_kind kind)
     w->fired[kind]++;
     sim_note(w, fault_names[kind], (uint64_t)kind, 0);
     return true;
+}
+
+void sim_trouble(struct sim_world *w, int64_t until_ns)
+{
+    w->troubles++;
+    if (until_ns > w->trouble_until_ns) w->trouble_until_ns = until_ns;
 }
 
 // --- What happened.

@@ -83,7 +83,8 @@ struct sim_world {
     uint32_t actors;
     uint32_t rate[SIM_FAULT_KINDS]; // of 65,536
     uint64_t fired[SIM_FAULT_KINDS];
-    uint32_t disturbances; // clock jumps and stalls of loops, which excuse time-outs
+    uint32_t troubles; // what went wrong that an exchange may be excused by
+    int64_t trouble_until_ns; // and works on until then
     uint64_t steps, steps_max;
     uint64_t hash;
     uint64_t traced;
@@ -131,6 +132,8 @@ uint32_t sim_piece(struct sim_world *w, uint32_t max);
 // Whether a fault happens here; counts and traces it.
 bool sim_fault(struct sim_world *w, enum sim_fault_kind kind);
 const char *sim_fault_name(enum sim_fault_kind kind);
+// Something happened that may break or delay whatever is under way, until then. Calm runs have no troubles.
+void sim_trouble(struct sim_world *w, int64_t until_ns);
 
 // --- What happened. `what` is a string literal.
 void sim_note(struct sim_world *w, const char *what, uint64_t a, uint64_t b);
