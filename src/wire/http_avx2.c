@@ -53,6 +53,12 @@ HTTP_ISA static inline vec_mask vec_differ(const uint8_t *a, const uint8_t *b)
     return ~mask(_mm256_cmpeq_epi8(load(a), load(b)));
 }
 
+HTTP_ISA static inline bool vec_same_2(const uint8_t *a, const uint8_t *b)
+{
+    const __m256i low = _mm256_cmpeq_epi8(load(a), load(b));
+    return mask(_mm256_and_si256(low, _mm256_cmpeq_epi8(load(a + 32), load(b + 32)))) == UINT32_MAX;
+}
+
 HTTP_ISA static inline size_t name_colon(const uint8_t *p)
 {
     return _tzcnt_u32(mask(is(load(p), ':')));

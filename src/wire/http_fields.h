@@ -8,6 +8,7 @@
 //   and DEL vec_outside(p, nibbles)     mask of the bytes that are not in a class
 //   vec_question(p)             mask of the '?'
 //   vec_differ(a, b)            mask of the bytes that are not the same
+//   vec_same_2(a, b)            true if all bytes of two vectors are the same
 //   name_colon(p)               position of the first colon in p[0 .. 32), or 32
 //   name_is(p, row, n)          p[0 .. n] equals the row's name and colon whatever the case of p; n <= 32,
 //   false
@@ -183,6 +184,7 @@ HTTP_ISA static uint32_t request(const uint8_t *p, uint32_t n, const struct http
 HTTP_ISA static uint32_t differ(const uint8_t *a, const uint8_t *b, uint32_t at, uint32_t n)
 {
     size_t i = at;
+    while (i + 2 * VEC <= n && vec_same_2(a + i, b + i)) i += 2 * VEC;
     for (; i + VEC <= n; i += VEC) {
         const vec_mask m = vec_differ(a + i, b + i);
         if (m) return (uint32_t)(i + mask_first(m));

@@ -41,6 +41,12 @@ static inline vec_mask vec_differ(const uint8_t *a, const uint8_t *b)
     return ~mask(vceqq_u8(vld1q_u8(a), vld1q_u8(b)));
 }
 
+static inline bool vec_same_2(const uint8_t *a, const uint8_t *b)
+{
+    const uint8x16_t low = vceqq_u8(vld1q_u8(a), vld1q_u8(b));
+    return vminvq_u8(vandq_u8(low, vceqq_u8(vld1q_u8(a + 16), vld1q_u8(b + 16)))) == 0xff;
+}
+
 static inline size_t name_colon(const uint8_t *p)
 {
     const uint8x16_t colon = vdupq_n_u8(':');

@@ -53,6 +53,12 @@ HTTP_ISA static inline vec_mask vec_differ(const uint8_t *a, const uint8_t *b)
     return mask(_mm_cmpeq_epi8(load(a), load(b))) ^ 0xffff;
 }
 
+HTTP_ISA static inline bool vec_same_2(const uint8_t *a, const uint8_t *b)
+{
+    const __m128i low = _mm_cmpeq_epi8(load(a), load(b));
+    return mask(_mm_and_si128(low, _mm_cmpeq_epi8(load(a + 16), load(b + 16)))) == 0xffff;
+}
+
 HTTP_ISA static inline size_t name_colon(const uint8_t *p)
 {
     const uint64_t m = mask(is(load(p), ':')) | (uint64_t)mask(is(load(p + 16), ':')) << 16;
