@@ -1,7 +1,6 @@
 // See plan_build.h.
 #include "control/plan_build.h"
 
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -75,10 +74,10 @@ void plan_drop(struct plan *plan)
     plan_free(m);
 }
 
-void plan_world_init(struct plan_world *w, struct io_loop *loop, struct metric_labels *labels,
-                     uint32_t workers)
+void plan_world_init(struct plan_world *w, struct io_loop *loop, struct io_resolver *resolver,
+                     struct metric_labels *labels, uint32_t workers)
 {
-    *w = (struct plan_world){.loop = loop, .labels = labels, .workers = workers};
+    *w = (struct plan_world){.loop = loop, .resolver = resolver, .labels = labels, .workers = workers};
     crypto_random(w->key_secret, sizeof w->key_secret);
     crypto_random(&w->map_seed, sizeof w->map_seed);
 }
@@ -89,39 +88,44 @@ void plan_world_done(struct plan_world *w)
     for (uint32_t i = 0; i < w->origin_count; i++) {
         free(w->origins[i].shared);
         free(w->origin_name[i]);
+        free(w->watches[i].host);
     }
     crypto_wipe(w, sizeof *w);
 }
 
 // --- Origins.
 
-// A name that cannot be resolved leaves the provider without an address: its requests are answered with 502.
-static void resolve(const struct config_provider *p, struct plan_origin *o)
+// The resolver has news. A name that was never resolved leaves its provider without an address: requests get a 502.
+static void resolved(void *ctx, const struct io_addr_set *set, int err)
 {
+    struct plan_watch *at = ctx;
+    struct plan_world *w = at->world;
+    struct plan_origin *o = &w->origins[at->origin];
+    if (w->unresolved > 0 && o->addr_count == 0) w->unresolved--;
+    if (!set) {
+        log_msg(LOG_WARNING, "the name %s cannot be resolved (%s). Check base_url, or give connect_to.",
+                at->host, rw_err_name(err));
+        return;
+    }
+    o->addr_count = set->n < UP_ADDRS_MAX ? set->n : UP_ADDRS_MAX;
+    for (uint32_t i = 0; i < o->addr_count; i++) o->addr[i] = set->addr[i];
+    if (w->addrs_changed) w->addrs_changed(w->ctx, o, at->origin);
+}
+
+static void watch(struct plan_world *w, uint32_t i, const struct config_provider *p)
+{
+    struct plan_watch *at = &w->watches[i];
     if (p->connect_to.addr.n) {
-        o->addr[0] = p->connect_to.addr;
-        o->addr_count = 1;
+        w->origins[i].addr[0] = p->connect_to.addr;
+        w->origins[i].addr_count = 1;
         return;
     }
-    char port[8];
-    snprintf(port, sizeof port, "%u", (unsigned)p->base_url.port);
-    const struct addrinfo want = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct addrinfo *found = NULL;
-    const int r = getaddrinfo(p->base_url.host, port, &want, &found);
-    if (r != 0) {
-        log_msg(LOG_WARNING,
-                "provider %s: the name %s cannot be resolved (%s). Check base_url, or give connect_to.",
-                p->name, p->base_url.host, gai_strerror(r));
-        return;
-    }
-    o->addr_count = 0;
-    for (const struct addrinfo *a = found; a && o->addr_count < UP_ADDRS_MAX; a = a->ai_next) {
-        struct io_addr *addr = &o->addr[o->addr_count++];
-        memset(addr, 0, sizeof *addr);
-        addr->n = a->ai_addrlen;
-        memcpy(&addr->sa, a->ai_addr, a->ai_addrlen);
-    }
-    freeaddrinfo(found);
+    *at = (struct plan_watch){.world = w, .host = strdup(p->base_url.host), .origin = i};
+    MUST(at->host);
+    w->unresolved++;
+    const enum rw_err err =
+        io_resolver_watch(w->resolver, span_str(at->host), p->base_url.port, resolved, at, &at->watch);
+    if (err) resolved(at, NULL, (int)err);
 }
 
 // Its index, the same for as long as the process lives; -1 with *ret_why.
@@ -140,7 +144,6 @@ static int32_t origin_of(struct plan_world *w, const struct config_provider *p, 
         return -1;
     }
     struct plan_origin *o = &w->origins[i];
-    resolve(p, o);
     if (i == w->origin_count) {
         o->shared = calloc(1, sizeof *o->shared);
         w->origin_name[i] = strdup(name);
@@ -150,6 +153,7 @@ static int32_t origin_of(struct plan_world *w, const struct config_provider *p, 
         o->name = span_str(w->origin_name[i]);
         if (p->bind_address.addr.n) o->bind_to = p->bind_address.addr;
         w->origin_count++;
+        watch(w, i, p);
     }
     return (int32_t)i;
 }
@@ -352,10 +356,15 @@ struct plan *plan_build(struct plan_world *w, struct config *config, const char 
         return NULL;
     }
     add_models(m);
-    // A plan keeps the origins as they were when it was made.
+    return p;
+}
+
+void plan_seal(struct plan *plan)
+{
+    struct plan_memory *m = plan->memory;
+    const struct plan_world *w = m->world;
     struct plan_origin *origins = take(m, w->origin_count * sizeof *origins + 1);
     memcpy(origins, w->origins, w->origin_count * sizeof *origins);
-    p->origins = origins;
-    p->origin_count = w->origin_count;
-    return p;
+    plan->origins = origins;
+    plan->origin_count = w->origin_count;
 }

@@ -3,7 +3,8 @@
 // Use      plan_build() makes a plan of a configuration and keeps the configuration, whose strings it points at. Hand it to the
 //          workers; each calls plan_let_go() when its last exchange on it has ended; the last one's call posts it to the
 //          control loop, where it is wiped and freed.
-// World    what outlives plans: origins with their caps and indices, rows of metrics, the secret under which keys are hashed.
+// World    what outlives plans: origins with their caps, indices and addresses (names are watched by the resolver), rows of
+//          metrics, the secret under which keys are hashed.
 // Thread   control, but for plan_let_go().
 #ifndef RINGWAY_CONTROL_PLAN_BUILD_H
 #define RINGWAY_CONTROL_PLAN_BUILD_H
@@ -11,6 +12,15 @@
 #include "base/metric.h"
 #include "control/config.h"
 #include "gateway/plan.h"
+#include "io/resolve.h"
+
+// A host name of an origin, kept fresh by the resolver.
+struct plan_watch {
+    struct plan_world *world;
+    struct io_watch *watch;
+    char *host;
+    uint32_t origin;
+};
 
 struct plan_world {
     struct io_loop *loop; // control's: freed plans are posted to it
@@ -23,20 +33,26 @@ struct plan_world {
     // Every origin that any plan of this process had, in the order of their indices.
     struct plan_origin origins[PROVIDERS_MAX];
     char *origin_name[PROVIDERS_MAX];
+    struct plan_watch watches[PROVIDERS_MAX];
+    struct io_resolver *resolver;
+    uint32_t unresolved; // names that were asked for and have neither addresses nor a failure yet
+    // An origin has other addresses: the workers are to be told. NULL: nobody is there yet.
+    void (*addrs_changed)(void *ctx, const struct plan_origin *origin, uint32_t index);
+    void *ctx;
     uint32_t origin_count;
     _Atomic int32_t plans; // that exist
 };
 
-struct plan_first_key; // made by serve when the configuration has no key
-
-void plan_world_init(struct plan_world *w, struct io_loop *loop, struct metric_labels *labels,
-                     uint32_t workers);
+void plan_world_init(struct plan_world *w, struct io_loop *loop, struct io_resolver *resolver,
+                     struct metric_labels *labels, uint32_t workers);
 void plan_world_done(struct plan_world *w);
 
 // NULL: *ret_why (of `cap` bytes) says why; the configuration stays the caller's. extra_key (may be NULL): one more key, named
 // "first".
 struct plan *plan_build(struct plan_world *w, struct config *config, const char *extra_key, char *ret_why,
                         uint32_t cap);
+// Gives it the addresses that are known now: just before it is handed to the workers.
+void plan_seal(struct plan *plan);
 // A plan that no worker was given.
 void plan_drop(struct plan *plan);
 // From any thread: one worker has let go of it.

@@ -31,6 +31,8 @@
 #define FILE_LOOK_NS (2 * CLOCK_SEC)
 // A worker whose loop has not turned for this long while it had something to do.
 #define STUCK_NS (10 * CLOCK_SEC)
+// How long the start waits for the names of providers.
+#define RESOLVE_WAIT_NS (2 * CLOCK_SEC)
 
 struct serve;
 
@@ -56,6 +58,7 @@ struct serve {
     struct config *config; // the one in force; owned by its plan
     struct plan *plan;
     struct plan_world world;
+    struct io_resolver *resolver;
     struct metric_labels *labels;
     struct log *log;
     struct budget budget;
@@ -218,6 +221,14 @@ static void drain(struct serve *s, int64_t idle_ns, int64_t timeout_ns)
     }
 }
 
+// The resolver has other addresses for an origin.
+static void addrs_changed(void *ctx, const struct plan_origin *origin, uint32_t index)
+{
+    struct serve *s = ctx;
+    for (uint32_t i = 0; i < s->worker_count; i++)
+        if (s->threads[i].open) worker_addrs(&s->threads[i].worker, index, origin->addr, origin->addr_count);
+}
+
 // --- Reload.
 
 static void remember_file(struct serve *s)
@@ -303,6 +314,7 @@ static void reload(struct serve *s)
     log_msg_level((enum log_level)config->log_level);
     s->config = config;
     s->plan = plan;
+    plan_seal(plan);
     for (uint32_t i = 0; i < s->worker_count; i++) {
         struct thread *t = &s->threads[i];
         atomic_store(&t->plan_opened, false);
@@ -454,7 +466,12 @@ static bool parts_open(struct serve *s, uint32_t fit)
     MUST(s->labels);
     s->worker_count = s->config->workers ? s->config->workers : io_workers_auto(NULL);
     if (s->worker_count > WORKERS_MAX) s->worker_count = WORKERS_MAX;
-    plan_world_init(&s->world, &s->loop, s->labels, s->worker_count);
+    const struct io_resolver_cfg dns = {0};
+    if (io_resolver_open(&s->loop, &dns, &s->resolver)) {
+        log_msg(LOG_ERROR, "the resolver cannot be made");
+        return false;
+    }
+    plan_world_init(&s->world, &s->loop, s->resolver, s->labels, s->worker_count);
     s->world.connections_fit = fit;
     char why[512];
     if (s->config->key_count == 0) s->first_key = first_key_make();
@@ -463,6 +480,10 @@ static bool parts_open(struct serve *s, uint32_t fit)
         log_msg(LOG_ERROR, "%s", why);
         return false;
     }
+    // A moment for the names: whoever asks first should find addresses.
+    const int64_t until = s->loop.now_ns + RESOLVE_WAIT_NS;
+    while (s->world.unresolved > 0 && s->loop.now_ns < until) io_loop_turn(&s->loop, until);
+    plan_seal(s->plan);
     const struct log_cfg cfg = log_cfg_of(s->config);
     if (log_new(&cfg, &s->log) || log_start(s->log, clock_for_log)) return false;
     s->threads = calloc(s->worker_count, sizeof *s->threads);
@@ -489,6 +510,8 @@ static int run(struct serve *s, int signal_fd)
     io_op_open(&s->loop, &s->signals, IO_OP_POLL, signal_fd, signals_ready);
     s->signals.poll_events = POLLIN;
     io_submit(&s->loop, &s->signals);
+    s->world.addrs_changed = addrs_changed;
+    s->world.ctx = s;
     remember_file(s);
     io_timer_init(&s->look, look);
     io_timer_arm(&s->loop.timers, &s->look, s->loop.now_ns + FILE_LOOK_NS);
@@ -496,6 +519,11 @@ static int run(struct serve *s, int signal_fd)
     while (s->running > 0) io_loop_turn(&s->loop, CLOCK_NEVER);
     log_msg(LOG_INFO, "drained");
     return 0;
+}
+
+static void resolver_closed(void *ctx)
+{
+    ((struct serve *)ctx)->resolver = NULL;
 }
 
 // Joins the workers and takes the control loop down, so that nothing is left behind.
@@ -520,10 +548,12 @@ static void done(struct serve *s)
 static void control_close(struct serve *s)
 {
     metrics_page_close(&s->page);
+    io_resolver_close(s->resolver, resolver_closed, s);
     io_cancel(&s->loop, &s->signals);
     io_timer_cancel(&s->loop.timers, &s->look);
     const int64_t until = s->loop.now_ns + CLOCK_SEC;
-    while ((s->signals.submitted || !metrics_page_closed(&s->page) || atomic_load(&s->world.plans) > 0) &&
+    while ((s->signals.submitted || s->resolver || !metrics_page_closed(&s->page) ||
+            atomic_load(&s->world.plans) > 0) &&
            s->loop.now_ns < until)
         io_loop_turn(&s->loop, s->loop.now_ns + 10 * CLOCK_MS);
     metrics_page_done(&s->page);

@@ -66,7 +66,7 @@ struct exchange {
     bool asked; // ask_open() was called
     bool streaming; // an event stream was begun to the client
     bool error_sent; // an error event was passed on or written
-    bool mid_event;  // a part of an event went out that has not ended
+    bool mid_event; // a part of an event went out that has not ended
     bool retry_after;
     // Fields of the provider's head that cross.
     struct call_field crossed[CROSSED_FIELDS_MAX];

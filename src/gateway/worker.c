@@ -104,6 +104,33 @@ void worker_plan(struct worker *w, struct worker_mail *m, const struct plan *pla
     io_loop_post(&w->loop, &m->mail);
 }
 
+struct addrs_mail {
+    struct io_mail mail;
+    struct worker *worker;
+    uint32_t origin;
+    uint32_t n;
+    struct io_addr addr[UP_ADDRS_MAX];
+};
+
+static void mail_addrs(struct io_loop *loop, struct io_mail *mail)
+{
+    struct addrs_mail *m = LIST_OWNER(mail, struct addrs_mail, mail);
+    (void)loop;
+    // An origin that this worker does not know yet comes with its plan.
+    if (m->origin < m->worker->origin_count) up_origin_addrs(&m->worker->origins[m->origin], m->addr, m->n);
+    free(m);
+}
+
+void worker_addrs(struct worker *w, uint32_t origin, const struct io_addr *addrs, uint32_t n)
+{
+    struct addrs_mail *m = malloc(sizeof *m);
+    MUST(m && n <= UP_ADDRS_MAX);
+    *m = (struct addrs_mail){.worker = w, .origin = origin, .n = n};
+    memcpy(m->addr, addrs, n * sizeof *addrs);
+    m->mail.open = mail_addrs;
+    io_loop_post(&w->loop, &m->mail);
+}
+
 // --- Accepting.
 
 static void client_open(struct worker *w, int fd, const struct worker_listener *l)

@@ -89,6 +89,8 @@ struct worker_mail {
     _Atomic bool *opened;
 };
 void worker_plan(struct worker *w, struct worker_mail *m, const struct plan *plan);
+// New addresses of an origin; the letter is made and freed inside.
+void worker_addrs(struct worker *w, uint32_t origin, const struct io_addr *addrs, uint32_t n);
 void worker_drain(struct worker *w, struct worker_mail *m, int64_t idle_ns, int64_t timeout_ns);
 
 // --- For exchanges.
