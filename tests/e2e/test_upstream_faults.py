@@ -16,7 +16,7 @@ from servers import KEY, free_port, sanitised, wait_for
 
 CHAT = "/v1/chat/completions"
 USER = [{"role": "user", "content": "a"}]
-CONFIG = {"timeouts": {"connect": "1s", "idle": "1s", "total": "4s"}}
+CONFIG = {"timeouts": {"connect": "1s", "idle": "1s", "total": "2s"}}
 
 
 def good(gateway):

@@ -17,15 +17,16 @@ START_SECONDS_MAX=60
 export LLM_HOME
 
 work=$(mktemp -d)
-model_pid= gateway_pid=
+model_pid= gateway_pid= tail_pid=
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$(basename "$0"): $*"; exit 1; }
 
 end() {
     status=$?
-    trap - EXIT INT TERM
-    for pid in $gateway_pid $model_pid; do
+    trap - EXIT
+    trap '' HUP INT TERM
+    for pid in $tail_pid $gateway_pid $model_pid; do
         kill "$pid" 2>/dev/null || true
     done
     for pid in $gateway_pid $model_pid; do
@@ -37,6 +38,7 @@ end() {
     exit $status
 }
 trap end EXIT
+trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 

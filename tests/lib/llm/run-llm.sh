@@ -18,5 +18,4 @@ Ctrl-C ends it.
 TEXT
 tail -n +1 -f "$work/gateway.log" &
 tail_pid=$!
-wait "$gateway_pid" || true
-kill "$tail_pid" 2>/dev/null || true
+wait "$gateway_pid"
