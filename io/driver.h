@@ -9,6 +9,10 @@
 //   * cancel() is a hint. The operation's own completion follows (-ECANCELED, or whatever it had become by then).
 //   * Receives with a provided buffer complete with IO_BUFFER and the buffer's id when a buffer was used. -ENOBUFS: none was
 //     left; the operation is over and may be submitted again once buffers were given.
+//     A driver may say so already when the operation begins, or only when data waits.
+//   * RECV_INTO receives until its memory is full, the end, an error or a cancel, and completes with what there is: an
+//     error behind some bytes may show only as the end of the stream with the next receive.
+//   * POLL may set more than was asked for (POLLERR, POLLHUP, POLLRDHUP).
 //   * res is 0 or positive (a count, a descriptor) or a negative errno. A receive of 0 is the end of the stream.
 //
 // Thread   all calls from the thread that owns the loop, except wake(), which any thread may call.

@@ -156,7 +156,8 @@ static int32_t send_result(const struct io_op *op, int32_t res)
     if (res < 0) return res;
     size_t all = 0;
     for (size_t i = 0; i < op->send.msg_iovlen; i++) all += op->send.msg_iov[i].iov_len;
-    return (size_t)res == all ? res : -EPIPE;
+    if ((size_t)res == all) return res;
+    return op->cancelling ? -ECANCELED : -EPIPE;
 }
 
 static bool translate(struct uring *u, const struct io_uring_cqe *cqe, struct io_completion *ret)

@@ -38,12 +38,11 @@ static void write_line(struct exchange *x, int64_t duration_ns)
 {
     if (!x->plan->access_log || !x->worker->access.ring) return;
     const struct call *call = x->call;
-    char client[IO_ADDR_TEXT_BYTES];
     struct access_record r = ACCESS_RECORD_INIT;
     r.wall_ns = x->worker->loop.wall_ns;
     r.request_id = span_of(x->request_id, REQUEST_ID_BYTES);
     r.client_request_id = x->client_request_id;
-    if (call->client.n) r.client = span_of(client, io_addr_text(&call->client, false, client));
+    if (call->client_text.n) r.client = call->client_text;
     if (call->bad == END_OK) {
         r.method = http_method_text(&call->head);
         r.path = http_target(&call->head);

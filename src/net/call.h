@@ -62,6 +62,7 @@ struct call {
     struct http_head head; // of the request; offsets into head.base, which lives as long as the call
     struct http_framing framing;
     struct io_addr client; // after proxy protocol and trusted X-Forwarded-For
+    struct span client_text; // the same without its port, for people; empty: unknown
     enum rw_end bad; // END_OK: the head is good
     const char *bad_reason;
     int64_t started_ns; // first byte of the head

@@ -93,6 +93,25 @@ static void find_client(const struct h1_entry *e, const struct http_head *head, 
     }
 }
 
+static void peer_write(struct h1_conn *c)
+{
+    char text[IO_ADDR_TEXT_BYTES];
+    uint32_t n = c->peer.n ? io_addr_text(&c->peer, false, text) : 0;
+    if (n > sizeof c->peer_text) n = sizeof c->peer_text;
+    memcpy(c->peer_text, text, n);
+    c->peer_text_n = (uint8_t)n;
+}
+
+// The client's address in words: the connection's, unless a trusted proxy named another.
+static struct span client_text(struct h1_call *call)
+{
+    const struct h1_conn *c = call->conn;
+    if (io_addr_eq(&call->call.client, &c->peer)) return span_of(c->peer_text, c->peer_text_n);
+    char text[IO_ADDR_TEXT_BYTES];
+    const uint32_t n = io_addr_text(&call->call.client, false, text);
+    return arena_copy(call->call.arena, span_of(text, n));
+}
+
 // The PROXY line or block in front of the first request. 0, or an error that ends the connection without an answer.
 static int read_proxy(struct h1_conn *c, int64_t deadline_ns)
 {
@@ -111,6 +130,7 @@ static int read_proxy(struct h1_conn *c, int64_t deadline_ns)
         // PROXY_LOCAL is the proxy's own health check: its address stays.
         if (pp.kind != PROXY_LOCAL)
             c->peer = io_addr_of_ip(pp.source, pp.kind == PROXY_IPV6 ? 16 : 4, pp.source_port);
+        peer_write(c);
         c->proxied = true;
         return 0;
     }
@@ -189,6 +209,7 @@ static bool serve_one(struct h1_conn *c)
     }
     call->call.head_ns = loop->now_ns;
     if (call->call.bad == END_OK) find_client(c->entry, &call->call.head, &call->call.client);
+    call->call.client_text = client_text(call);
     h1_call_begin(call);
     srv->requests_total++;
     c->requests++;
@@ -330,6 +351,7 @@ bool h1_accept(struct h1_server *srv, int fd, const struct h1_entry *entry)
     c->scope.on_empty = fiber_gone;
     io_timer_init(&c->timer, timer_fired);
     srv->loop->driver->ops->accepted(srv->loop->driver, fd, &c->peer);
+    peer_write(c);
     c->s.on_rx = on_rx;
     c->s.on_closed = on_stream_closed;
     io_stream_open(&c->s, srv->loop, fd, IO_STREAM_MANY, IO_GROUP_CLIENT);

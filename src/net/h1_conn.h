@@ -22,6 +22,8 @@ struct h1_conn {
     struct io_timer timer;
     int64_t since_ns; // the present state began
     struct io_addr peer; // as the socket or the proxy protocol says
+    char peer_text[48]; // its text, made once; longer paths of unix sockets are cut
+    uint8_t peer_text_n;
     uint32_t linger_bytes;
     uint32_t requests;
     uint8_t state;
