@@ -78,15 +78,12 @@ static_assert(sizeof(struct json_field) == 64, "a power of two");
 
 #define JSON_NODES (2 * JSON_FIELDS_MAX + 2)
 
-// The tree, made once of a list of paths. Opaque but for its size. A node is an object in which fields
-// stand; each has a row of fields by 64 values of a hash of their keys.
+// The tree, made once of a list of paths. Opaque but for its size. A node is an object in which fields stand.
 struct json_fields {
-    uint64_t filter[JSON_NODES]; // of each node: a bit for each key by its hash
-    uint64_t below[JSON_NODES]; // the fields of a node and all under them, one bit each
-    uint8_t row[JSON_NODES]; // of each node that has fields; else 0, an empty one
-    uint8_t slot[JSON_FIELDS_MAX + 1][64]; // field + 1, 0: none
+    uint64_t filter[JSON_NODES]; // a bit for each key of the node by a hash of it
+    uint64_t below[JSON_NODES]; // the fields of the node and all under them, one bit each
+    uint8_t slot[JSON_NODES][64]; // by the hash: field + 1, 0: none
     uint32_t n;
-    uint32_t rows;
     struct json_field field[JSON_FIELDS_MAX];
 };
 
@@ -153,7 +150,8 @@ struct json_scan {
     bool escaped; // the open string has a backslash
     uint16_t depth;
     uint32_t start; // of the open string, number or word
-    uint64_t seen; // fields met in their present object
+    uint64_t seen; // fields met in their present object, one bit each
+    uint64_t again; // and those met twice
     uint8_t stack[JSON_DEPTH_MAX + 1]; // each open container: array bit, node of the tree
     struct json_value value[JSON_FIELDS_MAX]; // only the first fields->n are in use
 };

@@ -46,7 +46,7 @@ INLINE const uint8_t *plain_run(const uint8_t *p, const uint8_t *lim, const stru
 // is.
 INLINE uint32_t field_at(const struct json_fields *fields, uint32_t node, uint32_t bit, const uint8_t *p)
 {
-    uint32_t next = fields->slot[fields->row[node]][bit];
+    uint32_t next = fields->slot[node][bit];
     for (; next; next = fields->field[next - 1].next) {
         const struct json_field *const f = &fields->field[next - 1];
         if (!(~same(p, f->key) & f->mask)) break;
@@ -55,15 +55,15 @@ INLINE uint32_t field_at(const struct json_fields *fields, uint32_t node, uint32
 }
 
 // The node of an object that is an element of the array `kind`.
-INLINE uint8_t element_node(struct json_scan *s, uint8_t kind)
+INLINE uint32_t element_node(struct json_scan *s, uint32_t kind)
 {
     const uint32_t node = JSON_NODE_ELEMENT((kind & JSON_NODE) - 1u);
-    if (kind <= JSON_IS_ARRAY || !s->fields->row[node]) return JSON_NODE_NONE;
+    if (kind <= JSON_IS_ARRAY || !s->fields->filter[node]) return JSON_NODE_NONE;
     s->seen &= ~s->fields->below[node];
-    return (uint8_t)node;
+    return node;
 }
 
-INLINE void count_element(struct json_scan *s, uint8_t kind)
+INLINE void count_element(struct json_scan *s, uint32_t kind)
 {
     if (kind & JSON_NODE) s->value[(kind & JSON_NODE) - 1].count++;
 }
@@ -80,6 +80,7 @@ struct run {
     const uint8_t *p;
     const uint8_t *lim;
     uint8_t *sp; // the innermost container
+    uint32_t kind; // what *sp is
     uint64_t filter; // of its keys
     struct json_scan *s;
     struct json_window *w;
@@ -90,7 +91,16 @@ struct run {
 };
 
 // What comes next. A piece that stops leaves p in front of the token and says in which state.
-enum next { NEXT_OUT, NEXT_KEY, NEXT_QUOTED_KEY, NEXT_VALUE, NEXT_AFTER, NEXT_OPEN, NEXT_INTEREST };
+enum next {
+    NEXT_OUT,
+    NEXT_KEY,
+    NEXT_QUOTED_KEY,
+    NEXT_VALUE,
+    NEXT_AFTER,
+    NEXT_OBJECT,
+    NEXT_ARRAY,
+    NEXT_INTEREST
+};
 
 INLINE enum next stop(struct run *r, enum json_state state)
 {
@@ -167,7 +177,8 @@ INLINE enum next run_value(struct run *r)
         r->p = end;
         return NEXT_AFTER;
     }
-    if ((*r->p | 0x20) == '{') return NEXT_OPEN;
+    if (*r->p == '{') return NEXT_OBJECT;
+    if (*r->p == '[') return NEXT_ARRAY;
     const uint32_t k = word_length(r->p);
     r->p += k;
     if (RW_LIKELY(k)) return NEXT_AFTER;
@@ -175,20 +186,28 @@ INLINE enum next run_value(struct run *r)
     return stop(r, JSON_S_VALUE);
 }
 
-// At the bracket of a container whose node is known.
-INLINE enum next run_open(struct run *r, uint8_t node)
+// At the bracket of an object whose node is known.
+INLINE enum next run_object(struct run *r, uint32_t node)
 {
     if (RW_UNLIKELY(r->sp == r->s->stack + JSON_DEPTH_MAX)) return stop(r, JSON_S_VALUE);
-    const bool object = *r->p == '{';
-    *++r->sp = (uint8_t)(object ? node : node | JSON_IS_ARRAY);
+    *++r->sp = (uint8_t)node;
+    r->kind = node;
     r->filter = r->s->fields->filter[node];
     r->p++;
-    if (object && *r->p == '"') return NEXT_QUOTED_KEY;
+    if (RW_LIKELY(*r->p == '"')) return NEXT_QUOTED_KEY;
     if (json_is_space(*r->p)) r->p += first(~spaces(r->p));
-    if (object && *r->p == '"') return NEXT_KEY;
-    if (RW_UNLIKELY(object || *r->p == ']' || *r->p == 0 || r->p > r->lim))
-        return stop(r, object ? JSON_S_OBJECT : JSON_S_ARRAY);
-    count_element(r->s, *r->sp);
+    return *r->p == '"' ? NEXT_KEY : stop(r, JSON_S_OBJECT);
+}
+
+INLINE enum next run_array(struct run *r, uint32_t node)
+{
+    if (RW_UNLIKELY(r->sp == r->s->stack + JSON_DEPTH_MAX)) return stop(r, JSON_S_VALUE);
+    r->kind = node | JSON_IS_ARRAY;
+    *++r->sp = (uint8_t)r->kind;
+    r->p++;
+    if (json_is_space(*r->p)) r->p += first(~spaces(r->p));
+    if (RW_UNLIKELY(*r->p == ']' || *r->p == 0 || r->p > r->lim)) return stop(r, JSON_S_ARRAY);
+    count_element(r->s, r->kind);
     return NEXT_VALUE;
 }
 
@@ -196,7 +215,7 @@ INLINE enum next run_open(struct run *r, uint8_t node)
 INLINE enum next run_interest(struct run *r)
 {
     struct json_scan *const s = r->s;
-    const uint32_t f = field_at(s->fields, *r->sp & JSON_NODE, r->bit, r->key);
+    const uint32_t f = field_at(r->s->fields, r->kind, r->bit, r->key);
     if (f >= JSON_FIELDS_MAX) return NEXT_VALUE;
     if (RW_UNLIKELY(*r->p == ' ')) r->p++;
     const uint8_t *const p = r->p, *q = NULL;
@@ -204,10 +223,14 @@ INLINE enum next run_interest(struct run *r)
         q = p + 1 + first(special(p + 1, &r->marks));
         if (RW_UNLIKELY(*q != '"')) goto odd;
         json_note(s, f, JSON_STRING, off(r->w, p), (uint32_t)(++q - p));
-    } else if ((*p | 0x20) == '{') {
+    } else if (*p == '[') {
         if (RW_UNLIKELY(r->sp == s->stack + JSON_DEPTH_MAX)) goto odd;
-        json_note(s, f, *p == '{' ? JSON_OBJECT : JSON_ARRAY, off(r->w, p), 0);
-        return run_open(r, (uint8_t)JSON_NODE_OF(f));
+        json_note(s, f, JSON_ARRAY, off(r->w, p), 0);
+        return run_array(r, JSON_NODE_OF(f));
+    } else if (*p == '{') {
+        if (RW_UNLIKELY(r->sp == s->stack + JSON_DEPTH_MAX)) goto odd;
+        json_note(s, f, JSON_OBJECT, off(r->w, p), 0);
+        return run_object(r, JSON_NODE_OF(f));
     } else if (*p == 'n' || *p == 't' || *p == 'f') {
         const uint32_t k = word_length(p);
         if (RW_UNLIKELY(k == 0)) goto odd;
@@ -226,10 +249,10 @@ odd:
 
 INLINE enum next run_close(struct run *r)
 {
-    if (*r->sp & JSON_NODE) close_node(r->s, *r->sp & JSON_NODE, off(r->w, r->p));
+    if (RW_UNLIKELY(r->kind & JSON_NODE)) close_node(r->s, r->kind & JSON_NODE, off(r->w, r->p));
     r->p++;
-    r->sp--;
-    r->filter = r->s->fields->filter[*r->sp & JSON_NODE];
+    r->kind = *--r->sp;
+    r->filter = r->s->fields->filter[r->kind & JSON_NODE];
     if (r->sp == r->s->stack) return stop(r, JSON_S_END);
     return r->p <= r->lim ? NEXT_AFTER : stop(r, JSON_S_AFTER);
 }
@@ -237,7 +260,7 @@ INLINE enum next run_close(struct run *r)
 // Behind a value: a comma or the end of the container.
 INLINE enum next run_after(struct run *r)
 {
-    const bool array = *r->sp & JSON_IS_ARRAY;
+    const bool array = r->kind & JSON_IS_ARRAY;
     if (!array && load16(r->p) == LITTLE16(',', '"')) {
         r->p++;
         return NEXT_QUOTED_KEY;
@@ -245,7 +268,7 @@ INLINE enum next run_after(struct run *r)
     if (*r->p == ',') {
         r->p++;
         if (!array) return NEXT_KEY;
-        count_element(r->s, *r->sp);
+        count_element(r->s, r->kind);
         return r->p <= r->lim ? NEXT_VALUE : stop(r, JSON_S_VALUE);
     }
     if (*r->p == (array ? ']' : '}')) return run_close(r);
@@ -256,8 +279,10 @@ INLINE enum next run_after(struct run *r)
 // Runs from the token at w->p in s->state as far as it can, and leaves both where it stopped.
 JSON_ISA static void fast(struct json_scan *s, struct json_window *w)
 {
-    struct run r = {.p = w->p, .lim = w->lim, .sp = s->stack + s->depth, .s = s, .w = w, .marks = marks()};
-    r.filter = s->fields->filter[*r.sp & JSON_NODE];
+    struct run r = {.p = w->p, .lim = w->lim, .s = s, .w = w, .marks = marks()};
+    r.sp = s->stack + s->depth;
+    r.kind = *r.sp;
+    r.filter = s->fields->filter[r.kind & JSON_NODE];
     if (s->state == JSON_S_KEY || (s->state == JSON_S_OBJECT && *r.p == '"')) goto key;
     if (s->state == JSON_S_VALUE && s->field == JSON_NO_FIELD && r.p <= r.lim) goto value;
     if (s->state != JSON_S_AFTER) return;
@@ -289,15 +314,17 @@ value:
     switch (run_value(&r)) {
     case NEXT_AFTER: goto after;
     case NEXT_VALUE: goto value;
-    case NEXT_OPEN: break;
+    case NEXT_OBJECT: break;
+    case NEXT_ARRAY: goto array;
     default: goto out;
     }
-    switch (run_open(&r, *r.p == '{' ? element_node(s, *r.sp) : JSON_NODE_NONE)) {
+    switch (run_object(&r, element_node(s, r.kind))) {
     case NEXT_QUOTED_KEY: goto quoted_key;
     case NEXT_KEY: goto key;
-    case NEXT_VALUE: goto value;
     default: goto out;
     }
+array:
+    if (run_array(&r, JSON_NODE_NONE) == NEXT_VALUE) goto value;
 out:
     w->p = r.p;
     s->state = (uint8_t)r.state;

@@ -104,6 +104,8 @@ INLINE int text_end(struct json_scan *s, const struct json_window *w)
 {
     s->pos = w->n;
     if (s->state == JSON_S_IN_NUMBER && s->depth == 0 && s->number >= JSON_N_ZERO) s->state = JSON_S_END;
+    for (uint64_t again = s->again; RW_UNLIKELY(again); again &= again - 1)
+        s->value[__builtin_ctzll(again)].duplicate = true;
     if (s->state == JSON_S_END) return 1;
     return s->state == JSON_S_TOP && off(w, w->p) == w->n ? JSON_BAD_EMPTY : JSON_BAD_END;
 }

@@ -108,14 +108,11 @@ static inline __attribute__((always_inline)) void json_note(struct json_scan *s,
                                                             enum json_type type, uint32_t off, uint32_t len)
 {
     struct json_value *const v = &s->value[f];
-    if (RW_UNLIKELY(s->seen >> f & 1)) v->duplicate = true;
-    s->seen |= UINT64_C(1) << f;
-    if (type == JSON_NULL && v->type > JSON_NULL && s->fields->field[f].repeats) return;
-    v->off = off;
-    v->len = len;
-    v->count = type == JSON_OBJECT;
-    v->type = (uint8_t)type;
-    v->escaped = false;
+    const uint64_t bit = UINT64_C(1) << f;
+    if (RW_UNLIKELY(s->seen & bit)) s->again |= bit;
+    s->seen |= bit;
+    if (type == JSON_NULL && RW_UNLIKELY(v->type > JSON_NULL) && s->fields->field[f].repeats) return;
+    *v = (struct json_value){.off = off, .len = len, .count = type == JSON_OBJECT, .type = (uint8_t)type};
 }
 
 #endif

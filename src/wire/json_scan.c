@@ -91,8 +91,7 @@ static void add_field(struct json_fields *ret, uint32_t f, const char *key, uint
     field->mask = (uint32_t)((UINT64_C(2) << key_n) - 1);
 
     const uint32_t bit = json_key_bit((uint8_t)key[key_n - 1], (uint32_t)key_n);
-    if (ret->row[node] == 0) ret->row[node] = (uint8_t)++ret->rows;
-    uint8_t *const slot = &ret->slot[ret->row[node]][bit];
+    uint8_t *const slot = &ret->slot[node][bit];
     field->next = *slot;
     *slot = (uint8_t)(f + 1);
     ret->filter[node] |= UINT64_C(1) << bit;
@@ -119,7 +118,7 @@ void json_fields_make(struct json_fields *ret, const char *const *paths, uint32_
 
 uint32_t json_field_of(const struct json_fields *fields, uint32_t node, struct span raw_key)
 {
-    const uint8_t *const row = fields->slot[fields->row[node]];
+    const uint8_t *const row = fields->slot[node];
     for (uint32_t bit = 0; bit < 64; bit++)
         for (uint32_t next = row[bit]; next; next = fields->field[next - 1].next) {
             const struct json_field *const f = &fields->field[next - 1];

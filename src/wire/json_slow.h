@@ -166,7 +166,7 @@ COLD int key_done(struct json_scan *s, struct json_window *w, const uint8_t *p)
     const uint32_t node = s->stack[s->depth] & JSON_NODE;
     const struct span raw = {w->base + s->start + 1, off(w, p) - s->start - 1};
     s->field = JSON_NO_FIELD;
-    if (s->fields->row[node]) s->field = (uint8_t)json_field_of(s->fields, node, raw);
+    if (s->fields->filter[node]) s->field = (uint8_t)json_field_of(s->fields, node, raw);
     return go(s, w, p + 1, JSON_S_COLON);
 }
 
