@@ -95,8 +95,8 @@ static inline void world_in_pieces(const char *way, const uint8_t *p, uint32_t n
     }
 }
 
-// The result of p[0 .. n), after all ways and splits agreed on it.
-static inline struct world_result world_check(const void *bytes, size_t n_bytes)
+// The result of p[0 .. n), after all ways and splits agreed on it. Valid until the next check.
+static inline const struct world_result *world_check(const void *bytes, size_t n_bytes)
 {
     static struct world_result r;
     static struct http_head head;
@@ -125,14 +125,14 @@ static inline struct world_result world_check(const void *bytes, size_t n_bytes)
         for (uint32_t first = 0; first < n; first++) world_in_pieces(way, p, n, &r, n, first);
     }
     r.head.base = p;
-    return r;
+    return &r;
 }
 
 static inline void world_expect(const char *text, size_t n, int expected)
 {
-    const struct world_result r = world_check(text, n);
-    if (expected > 0 ? r.got <= 0 : r.got != expected)
-        fail_msg("%s instead of %s for:\n%.*s", world_name(r.got), world_name(expected), (int)n, text);
+    const struct world_result *r = world_check(text, n);
+    if (expected > 0 ? r->got <= 0 : r->got != expected)
+        fail_msg("%s instead of %s for:\n%.*s", world_name(r->got), world_name(expected), (int)n, text);
 }
 
 #define TAKEN 1

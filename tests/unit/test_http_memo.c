@@ -112,7 +112,7 @@ static void test_memo__never_noticed_in_random_sequences(void **state)
     prng_seed(&prng, 4711);
     uint32_t taken = 0, all = 0;
     for (uint32_t round = 0; round < 600; round++) {
-        struct text first, t;
+        static struct text first, t;
         world.answers = round % 2;
         memset(&memo, 0, sizeof memo);
         random_head(&first, &prng);

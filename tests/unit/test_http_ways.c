@@ -184,7 +184,7 @@ static void test_ways__take_all_of_an_ordinary_head(void **state)
             http_way_list(w)->request((const uint8_t *)text, sizeof text - 1, &world.rules, &head),
             sizeof text - 3);
         assert_int_equal(head.field_count, 5);
-        struct http_head again;
+        static struct http_head again;
         http_head_init(&again);
         assert_int_equal(http_way_list(w)->fields((const uint8_t *)text, 36, sizeof text - 1, 2, &again),
                          strstr(text, "Content-Type") - text);
