@@ -210,6 +210,10 @@ static void accepted(struct io_op *op, int32_t res, uint32_t flags)
                COUNT_IF(res == -EMFILE || res == -ENFILE || res == -ENOMEM || res == -ENOBUFS)) {
         io_timer_arm(&w->loop.timers, &l->rearm, w->loop.now_ns + ACCEPT_RETRY_NS);
     }
+    // Quiet is when nobody came for a while, not when the queue could not be taken.
+    if (w->draining && w->accepting && res != -ECANCELED)
+        io_timer_arm(&w->loop.timers, &w->drain_quiet,
+                     w->loop.now_ns + DRAIN_QUIET_NS + (res < 0 ? ACCEPT_RETRY_NS : 0));
     if (!op->submitted) accept_more(w, l);
 }
 
@@ -306,6 +310,7 @@ static void drain_quiet(struct io_timer *t)
 static void drain_end(struct io_timer *t)
 {
     struct worker *w = LIST_OWNER(t, struct worker, drain_end);
+    listeners_close(w);
     h1_server_kill(&w->http, END_KILLED);
 }
 

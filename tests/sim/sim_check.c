@@ -164,6 +164,7 @@ static void check_forwarded(struct sim_gateway *g, struct sim_request *r, int st
     // An upload cannot be repeated when the provider has just closed the connection it goes out on.
     const bool stale = r->kind == ASK_UPLOAD && r->asked == 0 && status == 502 && !g->calm;
     const bool expected = (r->verdict == VERDICT_STATUS_OURS && status == theirs) ||
+        (r->verdict == VERDICT_STATUS && status == theirs && sim_excused(g, r)) ||
         (r->verdict == VERDICT_BAD && (status == 502 || status == 504)) || stale;
     check_refusal(g, r, status, got, expected);
 }

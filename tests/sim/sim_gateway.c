@@ -288,6 +288,11 @@ static bool workers_done(const struct sim_gateway *g)
     return true;
 }
 
+static bool run_over(const struct sim_gateway *g)
+{
+    return clients_done(g) || (g->drained_ns != CLOCK_NEVER && workers_done(g));
+}
+
 static bool net_quiet(const struct sim_gateway *g)
 {
     return g->net.open == 0;
@@ -333,8 +338,10 @@ static void gateway_close(struct sim_gateway *g)
     for (uint32_t i = 0; i < g->providers; i++)
         SIM_MUST(w, g->shared[i].open == 0 && g->shared[i].idle == 0,
                  "provider %u: %d connections, %d idle are counted", i, g->shared[i].open, g->shared[i].idle);
-    step_until(g, net_quiet, "connections are open");
+    // The process is gone; clients that still want something find that out.
     sim_process_free(g->process);
+    step_until(g, clients_done, "clients have requests");
+    step_until(g, net_quiet, "connections are open");
     for (uint32_t i = 0; i < g->clients; i++) sim_client_close(&g->client[i]);
     sim_providers_close(g);
     SIM_MUST(w, g->conns_open == 0, "%u connections of providers are open", g->conns_open);
@@ -361,6 +368,6 @@ void sim_exchange(struct sim_world *w, uint64_t seed, struct sim_totals *totals)
     g->drain.fire = drain;
     if (sim_chance(w, 20)) sim_event_in(w, &g->reload, sim_between(w, 0, 2 * CLOCK_SEC));
     if (sim_chance(w, 15)) sim_event_in(w, &g->drain, sim_between(w, 0, 2 * CLOCK_SEC));
-    step_until(g, clients_done, "clients have requests");
+    step_until(g, run_over, "clients have requests");
     gateway_close(g);
 }
