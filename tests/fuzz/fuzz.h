@@ -1,5 +1,6 @@
-// What the fuzz targets share. A target is one file fuzz_<name>.c with LLVMFuzzerTestOneInput(); beside crashes it checks
-// properties of its parser. `make fuzz T=<name>` runs it, `make fuzz-replay` runs it once over tests/data/fuzz/<name>/.
+// What the fuzz targets share. A target is one file fuzz_<name>.c with LLVMFuzzerTestOneInput(); beside
+// crashes it checks properties of its parser. `make fuzz T=<name>` runs it, `make fuzz-replay` runs it
+// once over tests/data/fuzz/<name>/.
 #ifndef RINGWAY_TESTS_FUZZ_FUZZ_H
 #define RINGWAY_TESTS_FUZZ_FUZZ_H
 
@@ -26,7 +27,8 @@ static inline uint8_t *fuzz_flush(int slot, const uint8_t *data, size_t size)
     return p;
 }
 
-// A number below n (> 0) that depends on the whole input, so that the fuzzer's inputs also choose where they are cut.
+// A number below n (> 0) that depends on the whole input, so that the fuzzer's inputs also choose where
+// they are cut.
 static inline uint32_t fuzz_number(const uint8_t *data, size_t size, uint32_t salt, uint32_t n)
 {
     uint32_t h = 2166136261u ^ salt;
