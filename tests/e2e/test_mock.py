@@ -298,6 +298,16 @@ def test_log(mock, tag):
     assert 0 < entry["head_ns"] <= entry["body_ns"] <= entry["first_ns"] <= entry["end_ns"]
 
 
+@pytest.mark.parametrize(
+    "body", [b' {"model":"M"}', b'\n{"model" :\t"M" } ', b'{"a":{"model":"x"},"model":"M"}']
+)
+def test_log__finds_the_model_in_any_json(mock, tag, body):
+    """White space before, between and behind; a model further in is not the model."""
+    with connect(mock) as c:
+        c.ask("POST", CHAT, [], body.replace(b"M", b"mock:tag=" + tag.encode()))
+    assert len(mock.log(tag)) == 1
+
+
 @pytest.mark.parametrize("how", ["rst", "fin", "half"])
 @pytest.mark.parametrize(
     "options", ["delay=60s", "silent", "chunks=100,pace=100ms", "chunks=5,stall@1", "drip=100ms"]

@@ -230,7 +230,11 @@ class Gateway(Process):
             raise AssertionError(f"the gateway ended with {self.child.returncode}:\n{self.said()[-4000:]}")
         try:
             with self.connect(timeout=2) as c:
-                return c.ask("GET", "/health/ready").status == 200
+                if c.ask("GET", "/health/ready").status != 200:
+                    return False
+            if self.metrics_port:
+                rawhttp.Connection(("127.0.0.1", self.metrics_port), timeout=2).close()
+            return True
         except OSError:
             return False
 
