@@ -114,7 +114,7 @@ static void put_oddities(struct making *k)
     struct sim_world *w = k->g->w;
     if (sim_chance(w, 5)) put_event(k, ": keep-alive", 12, true);
     if (sim_chance(w, 2) && !k->g->calm) put_event(k, "data: not json", 14, false);
-    if (sim_chance(w, 1) && k->g->size_max > 100000) put_long_event(k);
+    if (sim_below(w, 2000) == 0 && k->g->size_max > 100000) put_long_event(k);
 }
 
 static void put_stream(struct making *k)
@@ -156,9 +156,8 @@ static void put_json(struct making *k)
         &k->body,
         "{\"id\":\"a%u\",\"model\":\"up\",\"choices\":[{\"index\":0,\"finish_reason\":\"stop\",\"text\":\"",
         k->r->id);
-    const uint32_t way = sim_below(w, 100), max = way < 80 ? 500 : way < 92 ? 20000 : 300000;
-    uint32_t n = sim_below(w, max < k->g->size_max ? max : k->g->size_max);
-    for (; n > 8; n -= 8) sim_text_format(&k->body, "%07x ", (uint32_t)prng_next(&w->prng) & 0xfffffff);
+    const uint32_t way = sim_below(w, 100), max = way < 85 ? 500 : way < 98 ? 20000 : 300000;
+    sim_text_words(w, &k->body, sim_below(w, max < k->g->size_max ? max : k->g->size_max));
     sim_text_str(&k->body, "\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}");
     if (sim_chance(w, 20)) sim_text_str(&k->body, "\n");
 }
@@ -274,9 +273,11 @@ static bool cut_is_whole(struct making *k)
         k->body.n = n; // nobody can tell
         return true;
     }
-    if (!k->events || !k->finish_at || n < k->finish_at) return false;
+    // A CR ends the blank line, whether or not its LF comes.
+    const uint32_t less = k->r->crlf ? 1 : 0;
+    if (!k->events || !k->finish_at || n < k->finish_at - less) return false;
     for (uint32_t i = 0; i < k->cut_n; i++) {
-        if (k->cuts[i] != n) continue;
+        if (k->cuts[i] != n && k->cuts[i] != n + less) continue;
         k->expected.n = k->cuts_expected[i];
         return true;
     }
@@ -317,8 +318,10 @@ static void judge(struct making *k)
     case FLAW_ERROR_EVENT: r->verdict = k->data_seen ? VERDICT_WHOLE : VERDICT_BAD; break;
     default: r->verdict = VERDICT_BAD;
     }
-    if (k->flaw == FLAW_NONE && a->stop == STOP_KEEP && sim_chance(k->g->w, 2) && !k->g->calm) {
-        // Bytes behind the answer: they end the connection, the answer is good.
+    if (k->flaw == FLAW_NONE && a->stop == STOP_KEEP && sim_below(k->g->w, 300) == 0 && !k->g->calm) {
+        // Bytes behind the answer: they end the connection, the answer is good. If they come so late that another request is
+        // on its way, they are taken for its answer, which nobody can help.
+        sim_trouble(k->g->w, k->g->w->now_ns + 1000 * CLOCK_SEC);
         sim_text_str(&k->wire, "HTTP/1.1 200 OK\r\n");
         a->wire = span_of(k->wire.p, k->wire.n);
         a->stop_at = a->wire.n;

@@ -168,6 +168,7 @@ struct sim_text {
 void sim_text_put(struct sim_text *t, struct span s);
 void sim_text_str(struct sim_text *t, const char *text);
 void sim_text_format(struct sim_text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sim_text_words(struct sim_world *w, struct sim_text *t, uint32_t n);
 
 // --- sim_request.c
 void sim_request_compose(struct sim_gateway *g, struct sim_request *r);

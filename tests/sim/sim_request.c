@@ -105,22 +105,52 @@ static uint32_t body_bytes(struct sim_gateway *g)
 {
     struct sim_world *w = g->w;
     const uint32_t way = sim_below(w, 100);
-    const uint32_t max = way < 70 ? 400 : way < 85 ? 4000 : way < 95 ? 40000 : 300000;
+    const uint32_t max = way < 85 ? 400 : way < 95 ? 4000 : way < 99 ? 40000 : 300000;
     return sim_below(w, max < g->size_max ? max : g->size_max);
 }
 
-// ASCII words, and now and then characters beyond.
-static void put_words(struct sim_world *w, struct sim_text *a, struct sim_text *b, uint32_t n)
+// Text to copy from: ASCII words, some that look like something else, and now and then characters beyond.
+static struct {
+    uint8_t p[65536];
+    uint32_t start[8192]; // of words
+    uint32_t words;
+    uint32_t n;
+} book;
+
+static void book_make(void)
 {
     static const char *const words[] = {"alpha ",  "beta, ", "gamma. ", "delta ",       "model ",   "stream ",
                                         "[DONE] ", "data: ", "{} ",     "caf\xc3\xa9 ", "\\u00e9 ", "\\n"};
-    const uint32_t kinds = sizeof words / sizeof *words;
-    while (n > 0) {
-        const struct span word = span_str(words[sim_below(w, kinds)]);
-        if (a) sim_text_put(a, word);
-        if (b) sim_text_put(b, word);
-        n = n > word.n ? n - word.n : 0;
+    struct prng r;
+    prng_seed(&r, 1);
+    while (book.words < 8192) {
+        const struct span word = span_str(words[prng_below(&r, sizeof words / sizeof *words)]);
+        if (book.n + word.n > sizeof book.p) break;
+        memcpy(book.p + book.n, word.p, word.n);
+        book.start[book.words++] = book.n;
+        book.n += word.n;
     }
+}
+
+// About n bytes of whole words.
+void sim_text_words(struct sim_world *w, struct sim_text *t, uint32_t n)
+{
+    if (book.n == 0) book_make();
+    while (n > 0) {
+        const uint32_t first = sim_below(w, book.words - 1);
+        uint32_t last = first + n / 6 + 1;
+        if (last >= book.words) last = book.words - 1;
+        const uint32_t bytes = book.start[last] - book.start[first];
+        sim_text_put(t, (struct span){book.p + book.start[first], bytes});
+        n = n > bytes ? n - bytes : 0;
+    }
+}
+
+static void put_words(struct sim_world *w, struct sim_text *a, struct sim_text *b, uint32_t n)
+{
+    const uint32_t from = a->n;
+    sim_text_words(w, a, n);
+    sim_text_put(b, span_of(a->p + from, a->n - from));
 }
 
 // stream_options, and whether the gateway has to add its wish for usage. *ret_insert: it stands in front of all members.
@@ -157,13 +187,14 @@ static void stream_options(struct sim_gateway *g, struct sim_request *r, struct 
     (*n)++;
 }
 
-static void shuffle(struct sim_world *w, struct member *m, uint32_t n)
+static void shuffle(struct sim_world *w, uint8_t *order, uint32_t n)
 {
+    for (uint32_t i = 0; i < n; i++) order[i] = (uint8_t)i;
     for (uint32_t i = n; i > 1; i--) {
         const uint32_t k = sim_below(w, i);
-        const struct member t = m[k];
-        m[k] = m[i - 1];
-        m[i - 1] = t;
+        const uint8_t t = order[k];
+        order[k] = order[i - 1];
+        order[i - 1] = t;
     }
 }
 
@@ -217,22 +248,24 @@ static uint32_t members(struct sim_gateway *g, struct sim_request *r, struct mem
 static void json_body(struct sim_gateway *g, struct sim_request *r, struct sim_text *a, struct sim_text *b)
 {
     struct sim_world *w = g->w;
-    struct member m[16];
+    struct member all[16];
+    uint8_t order[16];
     bool insert;
-    const uint32_t n = members(g, r, m, &insert);
+    const uint32_t n = members(g, r, all, &insert);
     static const char *const gaps[] = {",", ", ", ",\n  ", " ,\t"};
     const char *gap = gaps[sim_below(w, 4)];
-    shuffle(w, m, n);
+    shuffle(w, order, n);
     sim_text_str(a, "{");
     sim_text_str(b, insert ? "{\"stream_options\":{\"include_usage\":true}," : "{");
     for (uint32_t i = 0; i < n; i++) {
+        const struct member *m = &all[order[i]];
         if (i > 0) {
             sim_text_str(a, gap);
             sim_text_str(b, gap);
         }
-        sim_text_str(a, m[i].text);
-        sim_text_str(b, m[i].up);
-        if (!m[i].filled) continue;
+        sim_text_str(a, m->text);
+        sim_text_str(b, m->up);
+        if (!m->filled) continue;
         const uint32_t from = a->n;
         if (r->kind == ASK_ECHO) {
             for (uint32_t k = 0; k < 20; k++) sim_text_format(a, "w%u ", sim_below(w, 1000));
