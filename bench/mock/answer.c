@@ -70,7 +70,7 @@ static int status_fault(struct conn *c, int status)
     snprintf(code, sizeof code, "mock_%d", status);
     const char *type = status == 429 ? "requests" : status < 500 ? "invalid_request_error" : "server_error";
     text_format(&message, "mock status %d", status);
-    while (c->o.errbytes > 0 && message.n < (size_t)c->o.errbytes) text_str(&message, "x");
+    if (c->o.errbytes > (long)message.n) text_fill(&message, 'x', (size_t)c->o.errbytes - message.n);
     text_str(&t, "{\"error\":{\"message\":");
     text_json(&t, message.p, message.n);
     text_format(&t, ",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}", type,

@@ -92,7 +92,8 @@ static void read_wish(struct conn *c)
     static const char marker[] = "name=\"model\"\r\n\r\n";
     const uint8_t *text = body.p;
     while (text < body.p + body.n && *text <= ' ') text++;
-    if (text < body.p + body.n && *text != '{') {
+    body = span_from(body, (uint32_t)(text - body.p));
+    if (body.n && *text != '{') {
         const uint8_t *at = memmem(body.p, body.n < 4096 ? body.n : 4096, marker, sizeof marker - 1);
         if (at) {
             at += sizeof marker - 1;

@@ -26,6 +26,7 @@ struct text {
 };
 void text_add(struct text *t, const void *p, size_t n);
 void text_str(struct text *t, const char *s);
+void text_fill(struct text *t, char c, size_t n);
 void text_format(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_json(struct text *t, const char *p, size_t n); // quoted and escaped
 void text_free(struct text *t);

@@ -26,7 +26,7 @@ static void content(const struct conn *c, struct text *t, long i, long k)
     if (choices(c) > 1) text_format(t, "c%ldt%ld ", i, k);
     else text_format(t, "t%ld ", k);
     if (c->o.stamp) text_str(t, STAMP_PLACE);
-    while (c->o.size > 0 && t->n - start < (size_t)c->o.size) text_str(t, "x");
+    if (c->o.size > (long)(t->n - start)) text_fill(t, 'x', (size_t)c->o.size - (t->n - start));
 }
 
 static long chunk_count(const struct conn *c)

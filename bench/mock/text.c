@@ -19,6 +19,14 @@ void text_add(struct text *t, const void *p, size_t n)
     t->p[t->n] = 0;
 }
 
+void text_fill(struct text *t, char c, size_t n)
+{
+    char piece[256];
+    memset(piece, c, sizeof piece);
+    for (; n > 0; n -= n < sizeof piece ? n : sizeof piece)
+        text_add(t, piece, n < sizeof piece ? n : sizeof piece);
+}
+
 void text_str(struct text *t, const char *s)
 {
     text_add(t, s, strlen(s));
