@@ -90,6 +90,7 @@ void up_origin_addrs(struct up_origin *o, const struct io_addr *addrs, uint32_t 
 void up_origin_close(struct up_origin *o)
 {
     o->closing = true;
+    http_memo_forget(&o->heads);
     io_timer_cancel(&o->loop->timers, &o->sweep);
     while (!list_empty(&o->idle)) conn_close(LIST_OWNER(o->idle.next, struct up_conn, in_idle));
 }
@@ -249,7 +250,7 @@ int up_head(struct up_conn *c, enum http_method asked, int64_t deadline_ns, stru
         if (io_stream_front(&c->s).n < seen)
             RW_TRY(io_stream_join(&c->s, seen < HTTP_HEAD_BYTES ? seen : HTTP_HEAD_BYTES));
         const struct span in = io_stream_front(&c->s);
-        r = http_response_parse(in.p, in.n, &answer_rules, asked, ret);
+        r = http_response_parse_memo(in.p, in.n, &answer_rules, asked, ret, &c->origin->heads);
         if (r < 0) return bad(c, http_bad_info(r)->detail);
         if (r == HTTP_NEED_MORE) continue;
         if (ret->status >= 200) break;

@@ -41,6 +41,7 @@ struct up_origin {
     struct list all;
     uint32_t open, idle_count;
     struct io_timer sweep;
+    struct http_memo heads; // answers of one origin are alike
     uint64_t stale_total;
     bool failed; // the last try to connect
     bool closing;
