@@ -6,6 +6,7 @@ from a range (BENCH_PORTS, default 18300). Everything is on loopback and ended b
 import contextlib
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import socket
@@ -74,6 +75,8 @@ class Process:
 
     def __init__(self, name, port, command, folder, core, aliases):
         self.name, self.port, self.aliases = name, port, aliases
+        # nginx buffers or streams as its configuration says, so it has a port for each.
+        self.stream_port = port_of("nginx-streams") if name == "nginx" else port
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
             raise RuntimeError(f"port {port} is in use: set BENCH_PORTS to the first of 20 free ones")
@@ -169,7 +172,8 @@ class Stage:
 
     def _haproxy(self, _io):
         config = self._write("haproxy.cfg", fill("haproxy.cfg", LISTEN=f"127.0.0.1:{port_of('haproxy')}",
-                                                 UPSTREAM=f"127.0.0.1:{port_of('mock')}"))
+                                                 UPSTREAM=f"127.0.0.1:{port_of('mock')}",
+                                                 CONNECTIONS=resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2 - 100))
         return [find("haproxy"), "-f", config], {}
 
 

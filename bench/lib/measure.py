@@ -1,0 +1,125 @@
+"""Windows of load, and what each cost whom.
+
+The contestant has a core to itself, wrk or ringway-load and the mock share the other. CPU is the process's own clock (all its
+threads, the kernel's iou-wrk included). What others took on both cores meanwhile is the window's noise.
+"""
+import json
+import os
+import pathlib
+import resource
+import statistics
+import subprocess
+import time
+from dataclasses import dataclass
+
+from lib import contestants
+
+TICK = os.sysconf("SC_CLK_TCK")
+# Windows in which others took more of the two cores are left out where enough better ones remain.
+NOISE_MAX = 0.05
+WINDOWS_MIN = 3
+
+
+@dataclass
+class Window:
+    """One contestant under one load."""
+
+    seconds: float
+    cpu_seconds: float
+    answers: int
+    events: int
+    noise: float
+    seen: dict  # by the client
+
+    @property
+    def share(self):
+        return self.cpu_seconds / self.seconds
+
+
+def core_busy_seconds(cores):
+    busy = 0
+    for line in pathlib.Path("/proc/stat").read_text().splitlines():
+        name, *fields = line.split()
+        if name in {f"cpu{core}" for core in cores}:
+            user, nice, system, _idle, _wait, irq, softirq, steal = (int(field) for field in fields[:8])
+            busy += user + nice + system + irq + softirq + steal
+    return busy / TICK
+
+
+def children_cpu_seconds():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def last_json(text):
+    return json.loads(text.strip().splitlines()[-1])
+
+
+class Bench:
+    def __init__(self, stage, mock):
+        self.stage, self.mock = stage, mock
+        self.cores = [stage.core, stage.other_core]
+
+    def client(self, words, environment=None):
+        command = ["taskset", "-c", str(self.stage.other_core), *(str(word) for word in words)]
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(environment or {})}, timeout=300)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)}: {done.stderr or done.stdout}")
+        seen = last_json(done.stdout)
+        if seen.get("errors"):
+            raise RuntimeError(f"{' '.join(command)}: {seen['errors']} errors")
+        return seen
+
+    def window(self, who, words, environment=None):
+        """who: None for the mock itself."""
+        server = who or self.mock
+        measured = {server, self.mock}
+        time.sleep(0.1)
+        before = {p: p.cpu_seconds() for p in measured}
+        clients, busy, begun = children_cpu_seconds(), core_busy_seconds(self.cores), time.monotonic()
+        seen = self.client(words, environment)
+        seconds = time.monotonic() - begun
+        spent = {p: p.cpu_seconds() - before[p] for p in measured}
+        ours = sum(spent.values()) + children_cpu_seconds() - clients
+        noise = max(0.0, (core_busy_seconds(self.cores) - busy - ours) / (seconds * len(self.cores)))
+        return Window(seconds, spent[server], seen["answers"], seen.get("events", 0), noise, seen)
+
+    def wrk(self, who, model, connections, seconds, body=600, head="short", stream=False):
+        environment = {"MODEL": who.model(model), "BODY": str(body), "HEAD": head, "STREAM": str(int(stream)), "KEY": contestants.KEY}
+        port = who.stream_port if stream else who.port
+        return self.window(who, ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", contestants.ROOT / "bench/wrk/chat.lua",
+                                 f"http://127.0.0.1:{port}"], environment)
+
+    def load_command(self, mode, who, model, connections, stream=False, **options):
+        server = who or self.mock
+        port = server.stream_port if stream else server.port
+        words = [self.stage.build / "ringway-load", mode, port, f"connections={connections}", f"model={server.model(model)}"]
+        return words + [f"stream={int(stream)}"] * stream + [f"{key}={value}" for key, value in options.items()]
+
+    def load(self, mode, who, model, connections, stream=False, **options):
+        return self.window(who, self.load_command(mode, who, model, connections, stream, **options))
+
+    def held(self, mode, who, model, connections, settle_seconds):
+        """Bytes that each of so many connections adds to a contestant that was just started."""
+        start = who.memory_bytes()
+        words = [str(word) for word in self.load_command(mode, who, model, connections, stream=True)]
+        client = subprocess.Popen(["taskset", "-c", str(self.stage.other_core), *words], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, text=True)
+        try:
+            if client.stdout.readline() != "ready\n":
+                raise RuntimeError(f"{' '.join(words)} ended early")
+            time.sleep(settle_seconds)
+            return (who.memory_bytes() - start) / connections
+        finally:
+            client.stdin.close()
+            client.wait(30)
+            client.stdout.close()
+
+
+def quiet(windows):
+    good = [w for w in windows if w.noise <= NOISE_MAX]
+    return good if len(good) >= min(WINDOWS_MIN, len(windows)) else windows
+
+
+def median(windows, value):
+    return statistics.median(value(w) for w in quiet(windows))
