@@ -299,7 +299,7 @@ LINT := tests/lint
 LINTED_C := $(filter-out tests/%,$(ALL_C))
 FORMATTED := $(sort $(ALL_C) $(wildcard tests/lib/*.c) \
     $(wildcard $(addsuffix /*.h,$(FOLDERS) bench/* tests/unit tests/sim tests/fuzz tests/lib)))
-SHELL_SCRIPTS := .ci/run $(wildcard tests/lib/*.sh tests/lib/*/*.sh bench/*.sh packaging/*/*.sh)
+SHELL_SCRIPTS := .ci/run $(wildcard tests/lib/arm64-vm tests/lib/*.sh tests/lib/*/*.sh bench/*.sh bench/*/*.sh packaging/*/*.sh)
 .PHONY: lint layers rules prefixes format format-check cppcheck tidy scripts clang check-arm64 lint-selftest
 lint: ## everything below that reads code instead of running it, and the proof that it catches what it should
 	$(Q)$(DEPS) build test lint

@@ -297,13 +297,25 @@ def whitespace(f):
     return found
 
 
+TEXTS = (".c", ".h", ".S", ".py", ".sh", ".mjs", ".md", ".mk", ".yaml")
+
+
+def is_script(path):
+    """A program without an ending in its name."""
+    if "." in path.name:
+        return False
+    with open(path, "rb") as file:
+        return file.read(2) == b"#!"
+
+
 def main():
     if "--list" in sys.argv:
         print("\n".join(f"{name:<16} {why}" for name, (_, why) in RULES.items()))
         return
     root = source.root_of(sys.argv)
-    paths = source.files(root, source.CODE_FOLDERS, (".c", ".h", ".S", "module.mk"))
-    paths += source.files(root, ("tests", ".ci", "packaging"), (".c", ".h", ".S", ".py", ".sh", ".mjs", ".md", ".mk", ".yaml", "run"))
+    paths = source.files(root, source.CODE_FOLDERS, TEXTS)
+    paths += source.files(root, ("tests", ".ci", "packaging"), TEXTS)
+    paths += [p for p in source.files(root, ("tests", ".ci", "packaging", "bench"), ("",)) if is_script(root / p) and p not in paths]
     paths += [p for p in ("Makefile", "README.md") if (root / p).exists()]
     # These name what they forbid.
     paths = [p for p in paths if p not in ("tests/lint/rules.py", source.ALLOW)]
