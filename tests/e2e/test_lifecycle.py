@@ -212,6 +212,40 @@ def test_sigint__ends_too(launch, backend):
     own.expect_death = True
 
 
+def test_start__under_load(launch, backend):
+    """10 starts with 8 workers while 60 clients already knock: whoever is let in is answered, from the first
+    connection on.
+    """
+
+    async def knock(own, problems):
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection(*own.address)
+                break
+            except OSError:
+                assert own.alive(), own.said()
+                await asyncio.sleep(0.002)
+        writer.write(rawhttp.request("GET", "/health"))
+        try:
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            if not head.startswith(b"HTTP/1.1 200"):
+                problems.append(head)
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.TimeoutError) as e:
+            problems.append(f"{type(e).__name__} {e}")
+        writer.close()
+
+    async def knocking(own, problems):
+        await asyncio.gather(*(knock(own, problems) for _ in range(60)))
+
+    for turn in range(10):
+        problems = []
+        own = launch(backend, name=f"start{turn}", workers=8, wait=False)
+        asyncio.run(knocking(own, problems))
+        assert not problems, f"start {turn}: {len(problems)} of 60: {problems[:3]}"
+        own.stop()
+        own.expect_death = True
+
+
 # ---- SIGHUP
 
 
