@@ -346,6 +346,8 @@ void worker_drain(struct worker *w, struct worker_mail *m, int64_t idle_ns, int6
 bool worker_is_done(const struct worker *w)
 {
     if (!w->draining || w->accepting || w->http.open > 0 || w->loop.fibers.running > 0) return false;
+    // A client that another worker has handed over may lie in the box.
+    if (atomic_load_explicit(&w->loop.mail, memory_order_relaxed)) return false;
     for (uint32_t i = 0; i < w->listener_count; i++)
         if (w->listeners[i].fd >= 0 && w->listeners[i].accept.submitted) return false;
     return true;

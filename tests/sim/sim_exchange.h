@@ -124,12 +124,13 @@ struct sim_gateway {
     struct sim_process *process;
     struct worker worker[SIM_WORKERS_MAX];
     struct worker *peers[SIM_WORKERS_MAX];
+    bool worker_closed[SIM_WORKERS_MAX];
     uint32_t workers;
     _Atomic uint32_t open_by_worker[SIM_WORKERS_MAX];
     struct logring access[SIM_WORKERS_MAX];
     uint64_t log_lines[SIM_WORKERS_MAX];
     struct plan *plan[2]; // the second is what the first is replaced by
-    uint32_t plans_released;
+    uint32_t plans_given, plans_released; // beyond the first, by any worker
     struct up_shared shared[SIM_PROVIDERS_MAX];
     struct worker_mail mail[SIM_WORKERS_MAX];
     _Atomic bool mail_opened[SIM_WORKERS_MAX];
