@@ -157,6 +157,7 @@ static bool thread_prepare(struct serve *s, uint32_t i, int64_t memory_bytes, ui
     s->metrics[i] = metric_new();
     if (!s->metrics[i]) return false;
     s->workers[i] = &t->worker;
+    atomic_store(&s->open_by_worker[i], WORKER_CLOSED);
     uint64_t seed;
     crypto_random(&seed, sizeof seed);
     t->cfg = (struct worker_cfg){.index = i,

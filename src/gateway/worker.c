@@ -133,11 +133,18 @@ void worker_addrs(struct worker *w, uint32_t origin, const struct io_addr *addrs
 
 // --- Accepting.
 
+// How many connections this worker has, for the others. Released: who reads it may post to this worker's loop.
+static void say_open(struct worker *w)
+{
+    if (w->cfg.open_by_worker)
+        atomic_store_explicit(&w->cfg.open_by_worker[w->cfg.index],
+                              w->draining ? WORKER_CLOSED : w->http.open, memory_order_release);
+}
+
 static void client_open(struct worker *w, int fd, const struct worker_listener *l)
 {
     h1_accept(&w->http, fd, &l->entry);
-    if (w->cfg.open_by_worker)
-        atomic_store_explicit(&w->cfg.open_by_worker[w->cfg.index], w->http.open, memory_order_relaxed);
+    say_open(w);
 }
 
 static void mail_client(struct io_loop *loop, struct io_mail *mail)
@@ -156,7 +163,7 @@ static struct worker *worker_for(struct worker *w)
     if (!w->cfg.peers || w->cfg.workers < 2 || w->draining) return w;
     uint32_t least = w->cfg.index, fewest = w->http.open;
     for (uint32_t i = 0; i < w->cfg.workers; i++) {
-        const uint32_t open = atomic_load_explicit(&w->cfg.open_by_worker[i], memory_order_relaxed);
+        const uint32_t open = atomic_load_explicit(&w->cfg.open_by_worker[i], memory_order_acquire);
         if (open < fewest) {
             fewest = open;
             least = i;
@@ -220,8 +227,7 @@ static void accepted(struct io_op *op, int32_t res, uint32_t flags)
 static void client_closed(struct h1_server *srv)
 {
     struct worker *w = LIST_OWNER(srv, struct worker, http);
-    if (w->cfg.open_by_worker)
-        atomic_store_explicit(&w->cfg.open_by_worker[w->cfg.index], w->http.open, memory_order_relaxed);
+    say_open(w);
     if (!w->accepting) return;
     for (uint32_t i = 0; i < w->listener_count; i++) accept_more(w, &w->listeners[i]);
 }
@@ -323,6 +329,7 @@ static void mail_drain(struct io_loop *loop, struct io_mail *mail)
         const int64_t now = w->loop.now_ns;
         w->draining = true;
         w->ready = false;
+        say_open(w);
         h1_server_drain(&w->http, clock_deadline(now, m->idle_ns));
         io_timer_arm(&w->loop.timers, &w->drain_end, clock_deadline(now, m->timeout_ns));
         // No new handshakes; those under way reach the queue and are taken.
@@ -382,6 +389,7 @@ enum rw_err worker_open(struct worker *w, struct io_driver *driver, const struct
     }
     w->accepting = true;
     w->ready = true;
+    say_open(w);
     for (uint32_t i = 0; i < w->listener_count; i++) accept_more(w, &w->listeners[i]);
     io_timer_arm(&w->loop.timers, &w->trim, w->loop.now_ns + TRIM_NS);
     return RW_OK;

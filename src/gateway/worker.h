@@ -17,6 +17,8 @@
 #include "net/h1.h"
 #include "net/upstream.h"
 
+#define WORKER_CLOSED UINT32_MAX
+
 struct worker_cfg {
     uint32_t index;
     uint32_t workers; // of this process
@@ -28,7 +30,8 @@ struct worker_cfg {
     const struct plan *plan;
     struct logring *access; // NULL: off
     struct metrics *metrics;
-    _Atomic uint32_t *open_by_worker; // connections of each worker, for the balance at accept; NULL: none
+    // Connections of each worker, for the balance at accept; NULL: none. WORKER_CLOSED until it is open and once it drains.
+    _Atomic uint32_t *open_by_worker;
     struct worker **peers; // all workers, this one included; NULL: none
     // What a plan is told when the last exchange on it has ended. Runs on the worker.
     void (*plan_released)(void *ctx, const struct plan *plan);
