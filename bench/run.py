@@ -21,6 +21,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from lib import cases, contestants, measure, report  # noqa: E402
 
 QUICK_PARTS = "answers,streams,latency,memory"
+FULL_NAMES = "ringway,nginx,haproxy,floor" + (",envoy" if contestants.is_there("envoy") else "")
 PARTS = ["answers", "requests", "sdk", "streams", "delays", "latency", "rate", "memory"]
 FILES_WANTED = 65536
 
@@ -91,7 +92,7 @@ def main():
     plan.idle_connections = min(plan.idle_connections, raise_file_limit())
     go_first()
     parts = [part for part in PARTS if part in (options.only or (QUICK_PARTS if plan.quick else ",".join(PARTS))).split(",")]
-    names = (options.names or ("ringway,nginx,floor" if plan.quick else "ringway,nginx,haproxy,floor")).split(",")
+    names = (options.names or ("ringway,nginx,floor" if plan.quick else FULL_NAMES)).split(",")
     out = options.out or (options.build / "bench" if plan.quick else contestants.ROOT / "bench/results")
     cores = tuple(int(core) for core in options.cores.split(","))
     if len(os.sched_getaffinity(0)) < 2:

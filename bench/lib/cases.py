@@ -118,24 +118,28 @@ class Runner:
         plan, bench = self.plan, self.bench
         self.cpu("stream of 50 events together", lambda who: bench.wrk(who, TOGETHER, 64, plan.seconds, stream=True), plan.windows,
                  self.warm(TOGETHER, stream=True), unit="us CPU/stream")
-        self.cpu("stream, an event per 5 ms", lambda who: bench.load("streams", who, PACED, 50, stream=True, seconds=plan.seconds,
-                                                                    spread=0.2),
-                 plan.windows, self.warm(TOGETHER, stream=True), per=lambda w: w.events, unit="us CPU/event")
+        with bench.real_time(self.contestants):
+            self.cpu("stream, an event per 5 ms",
+                     lambda who: bench.load("streams", who, PACED, 50, stream=True, seconds=plan.seconds, spread=0.2),
+                     plan.windows, self.warm(TOGETHER, stream=True), per=lambda w: w.events, unit="us CPU/event")
 
     def delays(self, counts):
         plan, bench = self.plan, self.bench
         for n in counts:
-            found = self.interleaved(f"delay of an event, {n} streams",
-                                     lambda who: bench.load("streams", who, DELAYED, n, stream=True, seconds=plan.seconds + 1.2,
-                                                            spread=1, skip=1.2),
-                                     plan.many_windows, self.warm(TOGETHER, stream=True), also=[None])
+            with bench.real_time(self.contestants):
+                found = self.interleaved(f"delay of an event, {n} streams",
+                                         lambda who: bench.load("streams", who, DELAYED, n, stream=True, seconds=plan.seconds + 1.2,
+                                                                spread=1, skip=1.2),
+                                         plan.many_windows, self.warm(TOGETHER, stream=True), also=[None])
             for key in ("p50", "p99"):
                 self.add(f"delay of an event, {n} streams, {key}", "us", found, lambda w: w.seen[f"{key}_us"])
 
     def unloaded(self):
         plan, bench = self.plan, self.bench
-        found = self.interleaved("latency, 1 connection", lambda who: bench.load("closed", who, SMALL, 1, seconds=plan.seconds / 2),
-                                 plan.many_windows, self.warm(SMALL, 1), also=[None])
+        with bench.real_time(self.contestants):
+            found = self.interleaved("latency, 1 connection",
+                                     lambda who: bench.load("closed", who, SMALL, 1, seconds=plan.seconds / 2),
+                                     plan.many_windows, self.warm(SMALL, 1), also=[None])
         self.add("latency, 1 connection, p50", "us", found, lambda w: w.seen["p50_us"])
 
     def equal_rate(self):

@@ -16,7 +16,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 KEY = "rw-bench-key-0123456789abcdef"
 PORTS = int(os.environ.get("BENCH_PORTS", "18300"))
-OFFSET = {"mock": 0, "nginx": 1, "floor": 2, "ringway": 3, "haproxy": 4, "envoy": 5, "nginx-streams": 6, "metrics": 7, "envoy-admin": 8}
+OFFSET = {"mock": 0, "nginx": 1, "floor": 2, "ringway": 3, "haproxy": 4, "envoy": 5, "nginx-streams": 6, "metrics": 7}
 START_SECONDS = 30
 
 
@@ -176,9 +176,22 @@ class Stage:
                                                  CONNECTIONS=resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2 - 100))
         return [find("haproxy"), "-f", config], {}
 
+    def _envoy(self, _io):
+        config = self._write("envoy.yaml", fill("envoy.yaml", LISTEN_PORT=port_of("envoy"), UPSTREAM_PORT=port_of("mock"),
+                                                ACCESS="/dev/null"))
+        return [find("envoy"), "-c", config, "--concurrency", "1", "--disable-hot-restart", "-l", "error"], {}
+
+
+# `make bench-envoy` puts it there.
+VENV = ROOT / "build/bench-venv"
+
 
 def find(program):
-    path = shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
+    path = shutil.which(program) or shutil.which(program, path=f"/usr/sbin:/sbin:{VENV}/bin")
     if not path:
         raise RuntimeError(f"{program} is not installed")
     return path
+
+
+def is_there(program):
+    return shutil.which(program) is not None or shutil.which(program, path=f"/usr/sbin:/sbin:{VENV}/bin") is not None

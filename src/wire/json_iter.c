@@ -71,7 +71,6 @@ bool json_next(struct json_iter *it, struct span *ret_key, struct span *ret_valu
     struct span key = {NULL, 0};
     if (it->object && p < end && *p == '"') {
         const uint8_t *const behind = string_end(p, end);
-        if (behind == end) return false;
         key = span_of(p + 1, (size_t)(behind - p - 2));
         p = skip_space(behind, end);
         if (p == end || *p != ':') return false;

@@ -18,7 +18,7 @@ from servers import KEY, sanitised
 
 CHAT = b"/v1/chat/completions"
 CONFIG = {
-    "limits": {"head_timeout": "1s", "body_timeout": "1s", "idle_timeout": "10s"},
+    "limits": {"head_timeout": "3s", "body_timeout": "3s", "idle_timeout": "10s"},
     "timeouts": {"total": "10s"},
 }
 
@@ -233,7 +233,7 @@ REFUSED = {
         + b"".join(b"100000\r\n%s\r\n" % (b" " * 1048576) for _ in range(40)),
     ),
     "unknown expectation": (417, lengths(b"content-length: N", b"expect: magic")),
-    # -- time (limits.head_timeout and limits.body_timeout are 1 s here)
+    # -- time (limits.head_timeout and limits.body_timeout are 3 s here: 40 MiB must arrive before)
     "half a head, then silence": (408, lambda tag: head()[:60]),
     "half a body, then silence": (408, lambda tag: head(b"content-length: 100") + b"{"),
     "a chunk, then silence": (408, lambda tag: head(b"transfer-encoding: chunked") + b"1\r\n{\r\n"),

@@ -3,6 +3,7 @@
 Method: known requests, then exact differences of counters and exact fields of lines.
 """
 
+import concurrent.futures
 import json
 import os
 import re
@@ -170,7 +171,6 @@ def test_access_log__hostile_text_stays_in_its_line(gateway):
 
 def test_access_log__every_request_has_exactly_one_line(gateway):
     """200 requests over 10 connections: 200 different request ids, 200 lines."""
-    import concurrent.futures
 
     def many(_):
         ids = []

@@ -13,6 +13,7 @@ import struct
 import openai
 import pytest
 
+import rawhttp
 import servers
 from servers import FIXTURES, KEY
 
@@ -223,8 +224,6 @@ def test_chat__fixture_stream(gateway, name, split):
     """A recorded stream, arriving whole, byte by byte or in sevens, comes out with the same events
     (usage asked for).
     """
-    import rawhttp
-
     option = f",split={split}" if split else ""
     body = {
         "model": f"up/mock:fixture={name}{option}",

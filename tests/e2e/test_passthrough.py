@@ -5,6 +5,7 @@ answers those that came back.
 """
 
 import base64
+import hashlib
 import json
 
 import pytest
@@ -58,8 +59,6 @@ def test_body__model_in_escapes(gateway, mock, tag):
 @pytest.mark.parametrize("size", [1_000, 20_000, 70_000, 300_000, 5_000_000])
 def test_body__any_size(gateway, mock, tag, size):
     """Bodies within one receive buffer and far beyond arrive whole (hash over the expected bytes)."""
-    import hashlib
-
     text = ("é\\n" * size)[:size].rstrip("\\").encode()
     shape = b'{"model":"%s","messages":[{"role":"user","content":"%s"}]}'
     answer = gateway.post(CHAT, shape % (b"up/mock:tag=" + tag.encode(), text))

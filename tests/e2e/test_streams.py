@@ -6,6 +6,7 @@ streams at once; then broken streams of every kind, read raw and with the SDK.
 
 import asyncio
 import json
+import time
 
 import openai
 import pytest
@@ -106,8 +107,6 @@ def test_lock_step__through_the_sdk(client, mock, tag):
 
 def test_stream__chunks_are_not_delayed(gateway):
     """Paced at 50 ms, chunk after chunk arrives at about that pace and not in bursts."""
-    import time
-
     with gateway.connect() as c:
         body = json.dumps({"model": "up/mock:chunks=10,pace=50ms", "stream": True, "messages": USER}).encode()
         c.send(
@@ -138,8 +137,6 @@ def test_stream__slow_reader_holds_the_provider_back(gateway, mock, tag):
     """A client that does not read a stream of 64 MB: the mock is slowed down, the gateway's memory
     stays small; then all arrives.
     """
-    import time
-
     before = gateway.memory()[0]
     with gateway.connect(timeout=30) as c:
         model = f"up/mock:chunks=640,size=100000,tag={tag}"

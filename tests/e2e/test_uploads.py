@@ -4,6 +4,8 @@ Method: 100 MB to a streamed route with the SDK and raw; length and SHA-256 at t
 gateway's resident memory, with its high-water mark reset before.
 """
 
+import base64
+import concurrent.futures
 import hashlib
 import io
 import json
@@ -138,8 +140,6 @@ def test_upload__over_the_limit(launch, backend):
 
 def test_upload__several_at_once(gateway, mock):
     """Eight uploads of 5 MB at once, each whole."""
-    import concurrent.futures
-
     mock.reset()
 
     def one(i):
@@ -209,8 +209,6 @@ def test_upload__model_field_chooses_and_is_edited(gateway, mock, tag):
     fields = [AUTH, ("content-type", "multipart/form-data; boundary=b")]
     with gateway.connect() as c:
         assert c.ask("POST", "/v1/audio/transcriptions", fields, body).status == 200
-    import base64
-
     assert base64.b64decode(mock.one(tag)["body"]) == body.replace(b"up/mock", b"mock")
 
 

@@ -5,9 +5,11 @@ Method: one fault of the mock per case, whole and streamed; after each the same 
 good request at once.
 """
 
+import concurrent.futures
 import json
 import socket
 import threading
+import time
 
 import pytest
 
@@ -179,8 +181,6 @@ def test_stale_connection__one_retry(gateway, mock, tag):
 
 def test_idle_close__is_noticed(gateway, tag):
     """The provider closes idle connections: they leave the pool, no request is lost."""
-    import time
-
     for _ in range(5):
         assert gateway.post(CHAT, {"model": "up/mock:idle-close=10ms", "messages": USER}).status == 200
         time.sleep(0.05)
@@ -237,8 +237,6 @@ def test_connect_to(launch, mock, backend, tag):
 
 def test_time_limit__total(gateway):
     """A call that does not stream is ended at timeouts.total with 504."""
-    import time
-
     start = time.monotonic()
     answer = gateway.post(CHAT, {"model": "up/mock:drip=100ms", "messages": USER})
     assert answer.status in (502, 504) and 0.8 < time.monotonic() - start < 6
@@ -256,7 +254,6 @@ def test_close_at_every_byte(gateway, stream):
     """The provider closes after 0, 1, 2 … bytes of its answer, through the whole head and into the
     body: never passed off as whole.
     """
-    import concurrent.futures
 
     def one(at):
         body = json.dumps(
@@ -315,8 +312,6 @@ class BlackHole:
 
 def test_time_limit__connect(launch, backend):
     """A provider that does not take the connection: 502 or 504 after timeouts.connect."""
-    import time
-
     with BlackHole() as hole:
         provider = {"type": "openai", "base_url": f"http://127.0.0.1:{hole.port}/v1"}
         own = launch(backend, providers={"up": provider}, models=[], timeouts={"connect": "500ms"})
@@ -327,8 +322,6 @@ def test_time_limit__connect(launch, backend):
 
 def test_one_bad_provider_does_not_slow_others(gateway):
     """While 50 calls hang at a silent provider, a good call is as quick as ever."""
-    import time
-
     threads = [
         threading.Thread(
             target=lambda: gateway.post(CHAT, {"model": "up/mock:silent", "messages": USER}), daemon=True
@@ -343,3 +336,18 @@ def test_one_bad_provider_does_not_slow_others(gateway):
     assert time.monotonic() - start < 0.5
     for t in threads:
         t.join(10)
+
+
+def test_time_limit__first_byte_and_first_token(launch, backend):
+    """Streams only: no head within first_byte is 504; a head and a role event, but no content within first_token,
+    ends with an error too. A call that does not stream is not held to them.
+    """
+    limits = {"first_byte": "300ms", "first_token": "600ms", "idle": "10s", "total": "10s"}
+    own = launch(backend, timeouts=limits)
+    begin = time.monotonic()
+    late_head = own.post(CHAT, {"model": "up/mock:delay=5s", "messages": USER, "stream": True})
+    assert late_head.status == 504 and time.monotonic() - begin < 2
+    late_token = own.post(CHAT, {"model": "up/mock:gap=5s", "messages": USER, "stream": True})
+    assert time.monotonic() - begin < 4
+    assert late_token.status == 504 or "error" in json.loads(rawhttp.events(late_token.body)[-1])
+    assert own.post(CHAT, {"model": "up/mock:delay=900ms", "messages": USER}).status == 200

@@ -89,7 +89,11 @@ def parse(text):
                 current = family
             if family not in out.types or not out.helps.get(family):
                 raise BadMetrics(f"{found[1]} has no TYPE or HELP before it")
-            if out.types[family] == "counter" and not family.endswith("_total") and not family.startswith("omni_llm_"):
+            if (
+                out.types[family] == "counter"
+                and not family.endswith("_total")
+                and not family.startswith("omni_llm_")
+            ):
                 raise BadMetrics(f"counter {family} does not end with _total")
             if out.types[family] != "counter" and family.endswith("_total"):
                 raise BadMetrics(f"{family} ends with _total and is no counter")

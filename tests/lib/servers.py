@@ -313,4 +313,5 @@ class Gateway(Process):
 
 def sanitised():
     """True when the binary under test is a sanitizer flavour: memory figures mean nothing there."""
-    return b"__asan_init" in pathlib.Path(RINGWAY).read_bytes()
+    binary = pathlib.Path(RINGWAY).read_bytes()
+    return b"__asan_init" in binary or b"__tsan_init" in binary

@@ -302,6 +302,7 @@ static const struct {
      SPAN_INIT("\xef\xbf\xbd"
                "A"),
      RW_E_BAD},
+    {SPAN_INIT("\"\\ude00\\ude00\""), SPAN_INIT("\xef\xbf\xbd\xef\xbf\xbd"), RW_E_BAD},
     {SPAN_INIT("\"\\ud83d\\ud83d\\ude00\""), SPAN_INIT("\xef\xbf\xbd\xf0\x9f\x98\x80"), RW_E_BAD},
 };
 

@@ -460,6 +460,41 @@ static void test_scan__depth_is_bounded(void **state)
     assert_int_equal(check(NULL, 0, span_of(text, sizeof(text))).got, JSON_BAD_DEPTH);
 }
 
+// Many short tokens in a row, more than a vector reaches over, up to the forbidden page.
+static void test_scan__runs_of_short_tokens(void **state)
+{
+    (void)state;
+    static const struct {
+        struct span open, token, close;
+    } runs[] = {
+        {SPAN_INIT("["), SPAN_INIT("1,"), SPAN_INIT("1]")},
+        {SPAN_INIT("["), SPAN_INIT("\"\","), SPAN_INIT("\"\"]")},
+        {SPAN_INIT("["), SPAN_INIT("[],"), SPAN_INIT("[]]")},
+        {SPAN_INIT("["), SPAN_INIT("null,"), SPAN_INIT("{}]")},
+        {SPAN_INIT("{"), SPAN_INIT("\"\":0,"), SPAN_INIT("\"\":0}")},
+        {SPAN_INIT("["), SPAN_INIT(" "), SPAN_INIT("]")},
+        {SPAN_INIT("[1"), SPAN_INIT("\t"), SPAN_INIT(",1]")},
+        {SPAN_INIT("{\"\""), SPAN_INIT("\n"), SPAN_INIT(":1}")},
+        {SPAN_INIT("[-"), SPAN_INIT("1"), SPAN_INIT("]")},
+        {SPAN_INIT("[\""), SPAN_INIT("\\n"), SPAN_INIT("\"]")},
+        {SPAN_INIT("{\"tools\":["), SPAN_INIT("{},"), SPAN_INIT("0]}")},
+    };
+    for (uint32_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++)
+        for (uint32_t count = 120; count < 140; count++) {
+            uint8_t text[1000];
+            uint32_t n = 0;
+            for (uint32_t k = 0; k < count + 2; k++) {
+                const struct span piece = k == 0 ? runs[i].open : k <= count ? runs[i].token : runs[i].close;
+                memcpy(text + n, piece.p, piece.n);
+                n += piece.n;
+            }
+            const struct verdict v = check(&request_fields, 0, span_of(text, n));
+            assert_int_equal(v.got, 1);
+            if (v.s.value[TOOLS].type == JSON_ARRAY) assert_int_equal(v.s.value[TOOLS].count, count + 1);
+            assert_int_equal(check(&request_fields, 0, span_of(text, n - 1)).got, JSON_BAD_END);
+        }
+}
+
 static void test_scan__top_must_be_an_object_if_asked(void **state)
 {
     (void)state;
@@ -973,6 +1008,7 @@ int main(void)
         cmocka_unit_test(test_scan__n_words_and_numbers),
         cmocka_unit_test(test_scan__n_strings),
         cmocka_unit_test(test_scan__depth_is_bounded),
+        cmocka_unit_test(test_scan__runs_of_short_tokens),
         cmocka_unit_test(test_scan__top_must_be_an_object_if_asked),
         cmocka_unit_test(test_say__names_the_error_and_the_byte),
         cmocka_unit_test(test_feed__an_error_stays),

@@ -81,6 +81,7 @@ static void assert_same(const struct seen *a, const struct seen *b)
     assert_int_equal(a->n, b->n);
     assert_memory_equal(a->text, b->text, a->n);
     assert_int_equal(a->comments, b->comments);
+    assert_int_equal(a->silent, b->silent);
 }
 
 static void decode_cut(struct span stream, uint32_t cut, struct seen *ret)
