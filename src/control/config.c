@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "control/config_priv.h"
@@ -48,7 +49,15 @@ static int64_t process_read_file(void *ctx, const char *path, char *out, uint32_
     return got;
 }
 
-const struct config_env config_env_process = {.get = process_get, .read_file = process_read_file};
+static bool process_is_open_to_all(void *ctx, const char *path)
+{
+    struct stat st;
+    (void)ctx;
+    return stat(path, &st) == 0 && (st.st_mode & S_IROTH) != 0;
+}
+
+const struct config_env config_env_process = {
+    .get = process_get, .read_file = process_read_file, .is_open_to_all = process_is_open_to_all};
 
 // --- Loading.
 
@@ -94,6 +103,21 @@ enum rw_err config_parse(const char *name, const char *text, uint32_t n, const s
     return end(&l, ret_config);
 }
 
+// Keys written out in a file that everybody may read.
+static void warn_of_open_secrets(const char *path, struct config *config)
+{
+    struct config_loader l = {.config = config, .memory = config->memory, .name = path};
+    for (const struct config_setting *s = config->settings; s; s = s->next) {
+        if (!(s->option->flags & CONFIG_F_SECRET) || !s->value || !s->line || s->from) continue;
+        config_warn(&l, NULL,
+                    "%s:%u: %s is written out, and every user of this machine may read the file: chmod 640 "
+                    "it, or write "
+                    "\"${NAME}\" or \"${file:/path}\"",
+                    path, s->line, s->path);
+        return;
+    }
+}
+
 enum rw_err config_load(const char *path, const struct config_env *env, struct config **ret_config,
                         struct config_errors *errors)
 {
@@ -106,6 +130,8 @@ enum rw_err config_load(const char *path, const struct config_env *env, struct c
     else if (got == -EFBIG)
         config_complain(&l, NULL, "is longer than %d MB", CONFIG_FILE_BYTES_MAX / 1024 / 1024);
     else config_complain(&l, NULL, "cannot be read: %s", strerror((int)-got));
+    if (!err && env->is_open_to_all && env->is_open_to_all(env->ctx, path))
+        warn_of_open_secrets(path, *ret_config);
     if (got > 0 || got == -EFBIG) crypto_wipe(text, got > 0 ? (size_t)got : CONFIG_FILE_BYTES_MAX);
     free(text);
     return l.out_of_memory ? (enum rw_err) - ENOMEM : err;

@@ -192,6 +192,8 @@ struct config_env {
     const char *(*get)(void *ctx, const char *name);
     // Reads a whole file. Returns its length, or a negative errno (-EFBIG: longer than cap).
     int64_t (*read_file)(void *ctx, const char *path, char *out, uint32_t cap);
+    // Whether every user of the machine may read the file. NULL: none is.
+    bool (*is_open_to_all)(void *ctx, const char *path);
 };
 
 // getenv() and the file system. Call only while no other thread changes the environment.

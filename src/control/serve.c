@@ -24,7 +24,6 @@
 
 #define RING_ENTRIES 512
 #define CONTROL_RING_ENTRIES 64
-#define LOG_RING_BYTES MIB(1)
 #define CONTROL_MEMORY_BYTES MIB(64)
 #define CONTROL_FIBERS 64
 #define CONTROL_BUFFERS 16
@@ -152,7 +151,7 @@ static bool thread_prepare(struct serve *s, uint32_t i, int64_t memory_bytes, ui
 {
     struct thread *t = &s->threads[i];
     t->serve = s;
-    if (logring_init(&t->ring, LOG_RING_BYTES, log_ring_wake, s->log)) return false;
+    if (logring_init(&t->ring, LOGRING_BYTES, log_ring_wake, s->log)) return false;
     log_attach(s->log, &t->ring);
     s->metrics[i] = metric_new();
     if (!s->metrics[i]) return false;

@@ -1,6 +1,7 @@
 // config: what right files lead to, field by field; variables; no file at all; what --explain and the
 // reference say; and packaging/config/ringway.yaml held against the table of keys. Wrong files are in
 // test_config_errors.c.
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "control/config.h"
@@ -371,6 +372,41 @@ static void test_load__from_the_file_system(void **state)
     config_errors_free(&errors);
 }
 
+static void test_load__keys_in_a_file_open_to_all(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        mode_t mode;
+        bool warns;
+    } rows[] = {
+        {"keys: [{ name: a, key: " SECRET " }]\n", 0644, true},
+        {"keys: [{ name: a, key: " SECRET " }]\n", 0640, false},
+        {"providers: { a: { type: vllm, headers: { X-Token: " SECRET " } } }\n", 0604, true},
+        {"keys: [{ name: a, key: \"${PATH}\" }]\n", 0644, false},
+        {"workers: 2\n", 0644, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char path[] = "/tmp/test_config.XXXXXX";
+        const int fd = mkstemp(path);
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, rows[i].text, strlen(rows[i].text)), strlen(rows[i].text));
+        assert_int_equal(fchmod(fd, rows[i].mode), 0);
+        close(fd);
+        struct config *c = NULL;
+        struct config_errors errors = {0};
+        assert_int_equal(config_load(path, &config_env_process, &c, &errors), RW_OK);
+        bool warned = false;
+        for (uint32_t w = 0; w < c->warning_count; w++) {
+            warned |= strstr(c->warnings[w], "chmod 640") != NULL;
+            assert_null(strstr(c->warnings[w], SECRET));
+        }
+        assert_int_equal(warned, rows[i].warns);
+        config_free(c);
+        unlink(path);
+    }
+}
+
 // --- What people read.
 
 static void test_explain__values_sources_and_no_secret(void **state)
@@ -575,6 +611,7 @@ int main(void)
         cmocka_unit_test(test_expand__keys_are_left_alone),
         cmocka_unit_test(test_default_from_env__names_what_is_skipped),
         cmocka_unit_test(test_load__from_the_file_system),
+        cmocka_unit_test(test_load__keys_in_a_file_open_to_all),
         cmocka_unit_test(test_explain__values_sources_and_no_secret),
         cmocka_unit_test(test_write_reference__every_key_with_type_default_and_text),
         cmocka_unit_test(test_reference_file__as_it_stands_says_nothing),
