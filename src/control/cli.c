@@ -1,157 +1,138 @@
-// See cli.h. Each command is a line of the table below; the help is made from it.
+// See cli.h.
 #include "control/cli.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "control/config.h"
-#include "control/doctor.h"
-#include "control/serve.h"
-
 #define DEFAULT_CONFIG "/etc/ringway/ringway.yaml"
 
-struct options {
-    const char *config; // NULL: none given and none found
-    bool config_given;
-    bool json;
-    bool explain;
-    bool reference;
-    bool help;
+static const struct cli_option common_options[] = {
+    {"--config", CLI_TEXT, "FILE", "the configuration (default: $RINGWAY_CONFIG, then " DEFAULT_CONFIG ")",
+     NULL},
+    {"--output", CLI_TEXT, "table|json|csv", "for people, or for machines", NULL},
+    {"--help", CLI_FLAG, NULL, "this, or about one command", NULL},
 };
+#define COMMON_OPTIONS (sizeof common_options / sizeof *common_options)
 
-struct command {
-    const char *name;
-    const char *summary;
-    const char *usage;
-    int (*run)(const struct options *o, const char *program);
-};
-
-static int run_serve(const struct options *o, const char *program);
-static int run_check(const struct options *o, const char *program);
-static int run_doctor(const struct options *o, const char *program);
-static int run_version(const struct options *o, const char *program);
-
-static const struct command commands[] = {
-    {"serve", "run the gateway", "serve [--config FILE]", run_serve},
-    {"check", "look at a configuration and say what is wrong with it",
-     "check [--config FILE] [--explain | --reference]\n\n"
-     "  --explain     every key with its value and where it came from\n"
-     "  --reference   every key there is, with type, default and meaning",
-     run_check},
-    {"doctor", "what this machine gives, what stands in the way, and the mend", "doctor [--output json]",
-     run_doctor},
-    {"version", "what this is", "version [--output json]", run_version},
-};
-#define COMMANDS (sizeof commands / sizeof *commands)
+// --- Help.
 
 static int help(FILE *out)
 {
     fputs("Ringway, an LLM gateway.\n\nUsage: ringway COMMAND [OPTION]...\n\nCommands:\n", out);
-    for (size_t i = 0; i < COMMANDS; i++) fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
-    fputs("\nOptions of every command:\n"
-          "  --config FILE   the configuration (default: $RINGWAY_CONFIG, then " DEFAULT_CONFIG ")\n"
-          "  --output json   for machines\n"
-          "  --help          this, or about one command\n\n"
-          "Exit status: 0 done, 1 failed, 2 wrong use or bad configuration.\n",
-          out);
+    for (uint32_t i = 0; i < cli_local_command_count; i++)
+        fprintf(out, "  %-14s %s\n", cli_local_commands[i].name, cli_local_commands[i].summary);
+    fputs("\nOptions of every command:\n", out);
+    for (size_t i = 0; i < COMMON_OPTIONS; i++) {
+        char shown[64];
+        const struct cli_option *o = &common_options[i];
+        snprintf(shown, sizeof shown, "%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+        fprintf(out, "  %-24s %s\n", shown, o->help);
+    }
+    fputs("\nExit status: 0 done, 1 failed, 2 wrong use or bad configuration.\n", out);
     return out == stdout ? 0 : 2;
 }
 
-static int run_serve(const struct options *o, const char *program)
+static int help_of(const struct cli_command *c)
 {
-    const struct serve_options options = {.config_path = o->config, .program = program};
-    return serve_run(&options);
-}
-
-static int run_check(const struct options *o, const char *program)
-{
-    (void)program;
-    if (o->reference) {
-        config_write_reference(stdout);
-        return 0;
+    printf("%s.\n\nUsage: ringway %s%s%s%s\n", c->summary, c->name, *c->arguments ? " " : "", c->arguments,
+           c->option_count ? " [OPTION]..." : "");
+    if (c->option_count) printf("\n");
+    for (uint32_t i = 0; i < c->option_count; i++) {
+        char shown[64];
+        const struct cli_option *o = &c->options[i];
+        snprintf(shown, sizeof shown, "%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+        printf("  %-24s %s\n", shown, o->help);
     }
-    struct config *config = NULL;
-    struct config_errors errors = {0};
-    const enum rw_err err = o->config ? config_load(o->config, &config_env_process, &config, &errors)
-                                      : config_default_from_env(&config_env_process, &config, &errors);
-    const char *name = o->config ? o->config : "(no file)";
-    if (err) {
-        config_errors_write(&errors, name, stderr);
-        config_errors_free(&errors);
-        return 2;
-    }
-    for (uint32_t i = 0; i < config->warning_count; i++)
-        fprintf(stderr, "warning: %s\n", config->warnings[i]);
-    if (o->explain) config_explain(config, stdout);
-    else
-        printf("%s: good (%u listeners, %u providers, %u models, %u keys)\n", name, config->listener_count,
-               config->provider_count, config->model_count, config->key_count);
-    config_free(config);
+    if (c->more) printf("\n%s", c->more);
     return 0;
 }
 
-static int run_doctor(const struct options *o, const char *program)
-{
-    (void)program;
-    return doctor_run(o->json, stdout);
-}
+// --- Parsing.
 
-static int run_version(const struct options *o, const char *program)
+// The command that the first words name, and how many words that took.
+static const struct cli_command *find(int argc, char **argv, int *ret_words)
 {
-    (void)program;
-    if (o->json) printf("{\"version\":\"%s\",\"build\":\"%s\"}\n", RW_VERSION, RW_BUILD);
-    else printf("ringway %s (%s)\n", RW_VERSION, RW_BUILD);
-    return 0;
-}
-
-static const struct command *find(const char *name)
-{
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (strcmp(commands[i].name, name) == 0) return &commands[i];
+    char two[64];
+    snprintf(two, sizeof two, "%s %s", argv[1], argc > 2 ? argv[2] : "");
+    const char *one = strcmp(argv[1], "--version") == 0 ? "version" : argv[1];
+    for (uint32_t i = 0; i < cli_local_command_count; i++) {
+        const struct cli_command *c = &cli_local_commands[i];
+        *ret_words = strchr(c->name, ' ') ? 2 : 1;
+        if (strcmp(c->name, *ret_words == 2 ? two : one) == 0) return c;
+    }
     return NULL;
 }
 
-// The argument behind options[*i], or NULL with a message.
-static const char *value_of(int argc, char **argv, int *i)
+static const struct cli_option *option_of(const struct cli_command *command, const char *name)
 {
-    if (*i + 1 < argc) return argv[++*i];
-    fprintf(stderr, "ringway: %s needs a value\n", argv[*i]);
+    for (size_t i = 0; i < COMMON_OPTIONS; i++)
+        if (strcmp(common_options[i].name, name) == 0) return &common_options[i];
+    for (uint32_t i = 0; i < command->option_count; i++)
+        if (strcmp(command->options[i].name, name) == 0) return &command->options[i];
     return NULL;
 }
 
-static bool parse(int argc, char **argv, struct options *o)
+static bool set_output(struct cli *c, const char *text)
 {
-    for (int i = 2; i < argc; i++) {
-        const char *a = argv[i], *v;
-        if (strcmp(a, "--help") == 0 || strcmp(a, "-h") == 0) {
-            o->help = true;
-        } else if (strcmp(a, "--config") == 0) {
-            if (!(v = value_of(argc, argv, &i))) return false;
-            o->config = v;
-            o->config_given = true;
-        } else if (strcmp(a, "--output") == 0) {
-            if (!(v = value_of(argc, argv, &i))) return false;
-            if (strcmp(v, "json") != 0 && strcmp(v, "table") != 0) {
-                fprintf(stderr, "ringway: --output is table or json, not %s\n", v);
-                return false;
-            }
-            o->json = strcmp(v, "json") == 0;
-        } else if (strcmp(a, "--explain") == 0) {
-            o->explain = true;
-        } else if (strcmp(a, "--reference") == 0) {
-            o->reference = true;
-        } else {
-            fprintf(stderr, "ringway: unknown option %s; 'ringway %s --help' lists them\n", a, argv[1]);
+    static const char *const names[] = {[CLI_TABLE] = "table", [CLI_JSON] = "json", [CLI_CSV] = "csv"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(text, names[i]) != 0) continue;
+        c->output = (enum cli_output)i;
+        return true;
+    }
+    fprintf(stderr, "ringway: --output is table, json or csv, not %s\n", text);
+    return false;
+}
+
+static bool take(struct cli *c, const struct cli_option *option, const char *text)
+{
+    if (strcmp(option->name, "--output") == 0) return set_output(c, text);
+    if (strcmp(option->name, "--config") == 0) c->config = text;
+    if (c->value_count == CLI_VALUES_MAX) {
+        fprintf(stderr, "ringway: more than %d options\n", CLI_VALUES_MAX);
+        return false;
+    }
+    c->value[c->value_count].option = option;
+    c->value[c->value_count++].text = text;
+    return true;
+}
+
+// One word of the command line, and the one behind it if it is an option's value. False: it was said what is wrong.
+static bool word(struct cli *c, int argc, char **argv, int *i)
+{
+    char name[64];
+    const char *a = argv[*i];
+    if (strncmp(a, "--", 2) != 0) {
+        if (strcmp(a, "-h") == 0) return take(c, option_of(c->command, "--help"), "");
+        if (c->argument_count == c->command->arguments_max) {
+            fprintf(stderr, "ringway: '%s' is one argument too many; 'ringway %s --help' shows the use\n", a,
+                    c->command->name);
             return false;
         }
+        c->argument[c->argument_count++] = a;
+        return true;
     }
-    if (o->config_given) return true;
-    const char *env = getenv("RINGWAY_CONFIG");
-    if (env && *env) o->config = env;
-    else if (access(DEFAULT_CONFIG, F_OK) == 0) o->config = DEFAULT_CONFIG;
-    return true;
+    const char *equals = strchr(a, '=');
+    snprintf(name, sizeof name, "%.*s", (int)(equals ? equals - a : (long)strlen(a)), a);
+    const struct cli_option *o = option_of(c->command, name);
+    if (!o) {
+        fprintf(stderr, "ringway: unknown option %s; 'ringway %s --help' lists them\n", name,
+                c->command->name);
+        return false;
+    }
+    if (o->kind == CLI_FLAG) return take(c, o, "");
+    if (equals) return take(c, o, equals + 1);
+    if (*i + 1 < argc) return take(c, o, argv[++*i]);
+    fprintf(stderr, "ringway: %s needs a value\n", name);
+    return false;
+}
+
+const char *cli_value(const struct cli *c, const char *name)
+{
+    for (uint32_t i = 0; i < c->value_count; i++)
+        if (strcmp(c->value[i].option->name, name) == 0) return c->value[i].text;
+    return NULL;
 }
 
 int cli_run(int argc, char **argv)
@@ -159,16 +140,21 @@ int cli_run(int argc, char **argv)
     if (argc < 2) return help(stderr);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
         return help(stdout);
-    const struct command *c = find(strcmp(argv[1], "--version") == 0 ? "version" : argv[1]);
-    if (!c) {
+    int words;
+    struct cli c = {.program = argv[0], .command = find(argc, argv, &words)};
+    if (!c.command) {
         fprintf(stderr, "ringway: there is no command '%s'; 'ringway --help' lists them\n", argv[1]);
         return 2;
     }
-    struct options o = {0};
-    if (!parse(argc, argv, &o)) return 2;
-    if (o.help) {
-        printf("%s.\n\nUsage: ringway %s\n", c->summary, c->usage);
-        return 0;
+    for (int i = 1 + words; i < argc; i++)
+        if (!word(&c, argc, argv, &i)) return 2;
+    if (cli_value(&c, "--help")) return help_of(c.command);
+    if (c.argument_count < c.command->arguments_min) {
+        fprintf(stderr, "Usage: ringway %s %s\n", c.command->name, c.command->arguments);
+        return 2;
     }
-    return c->run(&o, argv[0]);
+    const char *env = getenv("RINGWAY_CONFIG");
+    if (!c.config && env && *env) c.config = env;
+    if (!c.config && access(DEFAULT_CONFIG, F_OK) == 0) c.config = DEFAULT_CONFIG;
+    return c.command->run(&c);
 }

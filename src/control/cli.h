@@ -1,9 +1,72 @@
-// The command line: `ringway COMMAND [OPTION]...`.
+// The command line: `ringway COMMAND [ARGUMENT]... [OPTION]...`.
 //
 // Exit status: 0 done, 1 failed, 2 wrong use or bad configuration.
+//
+// Tables   A command is a line of a table (cli_local.c: what needs no server; cli_admin.c: what the admin API does), with its
+//          options. Parsing, --help and the errors are made from it.
 #ifndef RINGWAY_CONTROL_CLI_H
 #define RINGWAY_CONTROL_CLI_H
 
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define CLI_VALUES_MAX 64
+#define CLI_ARGUMENTS_MAX 2
+
+enum cli_kind {
+    CLI_FLAG, // no value
+    CLI_TEXT,
+    CLI_COUNT, // a whole number
+    CLI_MONEY, // US dollars: 12.50
+    CLI_LIST, // A,B,C
+    CLI_PAIR, // KEY=VALUE; may be given again
+};
+
+struct cli_option {
+    const char *name; // with its dashes
+    enum cli_kind kind;
+    const char *value; // what the help calls it
+    const char *help;
+    const char *json; // where it stands in the request to the admin API: "limits.rpm"; NULL: nowhere
+};
+
+struct cli;
+
+struct cli_command {
+    const char *name; // one word or two
+    const char *arguments; // what the help shows; "" if there are none
+    const char *summary;
+    const char *more; // for --help: explanation, examples; may be NULL
+    const struct cli_option *options;
+    uint32_t option_count;
+    uint32_t arguments_min, arguments_max;
+    int (*run)(const struct cli *c);
+};
+
+enum cli_output { CLI_TABLE, CLI_JSON, CLI_CSV };
+
+// A command line, taken apart.
+struct cli {
+    const struct cli_command *command;
+    const char *program;
+    const char *config; // NULL: none given and none found
+    enum cli_output output;
+    struct {
+        const struct cli_option *option;
+        const char *text;
+    } value[CLI_VALUES_MAX];
+    uint32_t value_count;
+    const char *argument[CLI_ARGUMENTS_MAX];
+    uint32_t argument_count;
+};
+
 int cli_run(int argc, char **argv);
+
+// The value of an option by its name ("--days"); "" for a flag; NULL: not given.
+const char *cli_value(const struct cli *c, const char *name);
+
+extern const struct cli_command cli_local_commands[];
+extern const uint32_t cli_local_command_count;
 
 #endif

@@ -1,0 +1,64 @@
+// The commands that need no server: serve is one, the others look at files and the machine.
+#include "control/cli.h"
+#include "control/config.h"
+#include "control/doctor.h"
+#include "control/serve.h"
+
+static int run_serve(const struct cli *c)
+{
+    const struct serve_options options = {.config_path = c->config, .program = c->program};
+    return serve_run(&options);
+}
+
+static int run_check(const struct cli *c)
+{
+    if (cli_value(c, "--reference")) {
+        config_write_reference(stdout);
+        return 0;
+    }
+    struct config *config = NULL;
+    struct config_errors errors = {0};
+    const enum rw_err err = c->config ? config_load(c->config, &config_env_process, &config, &errors)
+                                      : config_default_from_env(&config_env_process, &config, &errors);
+    const char *name = c->config ? c->config : "(no file)";
+    if (err) {
+        config_errors_write(&errors, name, stderr);
+        config_errors_free(&errors);
+        return 2;
+    }
+    for (uint32_t i = 0; i < config->warning_count; i++)
+        fprintf(stderr, "warning: %s\n", config->warnings[i]);
+    if (cli_value(c, "--explain")) config_explain(config, stdout);
+    else
+        printf("%s: good (%u listeners, %u providers, %u models, %u keys)\n", name, config->listener_count,
+               config->provider_count, config->model_count, config->key_count);
+    config_free(config);
+    return 0;
+}
+
+static int run_doctor(const struct cli *c)
+{
+    return doctor_run(c->output == CLI_JSON, stdout);
+}
+
+static int run_version(const struct cli *c)
+{
+    if (c->output == CLI_JSON) printf("{\"version\":\"%s\",\"build\":\"%s\"}\n", RW_VERSION, RW_BUILD);
+    else printf("ringway %s (%s)\n", RW_VERSION, RW_BUILD);
+    return 0;
+}
+
+static const struct cli_option check_options[] = {
+    {"--explain", CLI_FLAG, NULL, "every key with its value and where it came from", NULL},
+    {"--reference", CLI_FLAG, NULL, "every key there is, with type, default and meaning", NULL},
+};
+
+const struct cli_command cli_local_commands[] = {
+    {"serve", "", "run the gateway", NULL, NULL, 0, 0, 0, run_serve},
+    {"check", "", "look at a configuration and say what is wrong with it", NULL, check_options,
+     sizeof check_options / sizeof *check_options, 0, 0, run_check},
+    {"doctor", "", "what this machine gives, what stands in the way, and the mend", NULL, NULL, 0, 0, 0,
+     run_doctor},
+    {"version", "", "what this is", NULL, NULL, 0, 0, 0, run_version},
+};
+const uint32_t cli_local_command_count = sizeof cli_local_commands / sizeof *cli_local_commands;
