@@ -43,7 +43,7 @@ static void poked(struct sim_end *e)
 
 static void message_begin(struct sim_client *c)
 {
-    sim_message_begin(&c->msg, true, false);
+    sim_message_begin(&c->msg, true, c->answer_at < c->count && request_at(c, c->answer_at)->head_only);
 }
 
 static void connect_again(struct sim_client *c)

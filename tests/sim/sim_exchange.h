@@ -2,6 +2,7 @@
 //
 //   sim_gateway.c   builds plan and workers, runs the world, checks that everything was given back
 //   sim_request.c   composes what clients ask, and what a provider must get of it
+//   sim_odd.c       what never reaches a provider
 //   sim_client.c    the clients: send in any way, read, leave; check every answer
 //   sim_check.c     what an answer and a request must be
 //   sim_answer.c    composes what providers answer, well or badly, and what the client must get of it
@@ -40,6 +41,9 @@ struct sim_request {
     uint8_t kind;
     uint8_t verdict;
     bool stream, usage_asked, http10, expects, closes;
+    bool head_only; // HEAD
+    bool silent; // answered without a body
+    bool odd; // one of those in sim_odd.c
     bool crlf; // the events of the answer end in CRLF
     int refused_with; // the status that the gateway must refuse it with; 0: none
     uint32_t provider;
@@ -173,6 +177,7 @@ void sim_text_words(struct sim_world *w, struct sim_text *t, uint32_t n);
 
 // --- sim_request.c
 void sim_request_compose(struct sim_gateway *g, struct sim_request *r);
+void sim_odd_compose(struct sim_gateway *g, struct sim_request *r); // sim_odd.c
 struct sim_request *sim_request_find(struct sim_gateway *g, const struct sim_message *m);
 
 // --- sim_client.c

@@ -97,6 +97,7 @@ static void next_request(struct sim_provider_conn *c)
     c->request = NULL;
     c->served++;
     sim_message_begin(&c->msg, false, false);
+    if (sim_unread(c->end) > 0) run_in(c, 0); // it came behind the rest of a request that was answered early
     c->close_ns = CLOCK_NEVER;
     if (!c->g->calm && sim_chance(w, 20)) {
         c->close_ns = w->now_ns + sim_between(w, 0, sim_chance(w, 50) ? 20 * CLOCK_MS : 5 * CLOCK_SEC);

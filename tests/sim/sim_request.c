@@ -385,6 +385,10 @@ void sim_request_compose(struct sim_gateway *g, struct sim_request *r)
 {
     struct sim_world *w = g->w;
     *r = (struct sim_request){.id = (uint32_t)(r - g->request), .kind = kind_of(w)};
+    if (sim_chance(w, 6)) {
+        sim_odd_compose(g, r);
+        return;
+    }
     r->provider = sim_below(w, g->providers);
     r->stream = (r->kind == ASK_CHAT || r->kind == ASK_TEXT || r->kind == ASK_ECHO) && sim_chance(w, 60);
     r->http10 = sim_chance(w, 4);

@@ -261,6 +261,7 @@ void sim_last_words(struct sim_world *w)
     const uint64_t from = w->traced > SIM_TRACE_KEPT ? w->traced - SIM_TRACE_KEPT : 0;
     if (!w->verbose) {
         fprintf(stderr, "the last events (seconds, what, numbers):\n");
+        if (w->traced == 0) fprintf(stderr, "  none: nothing had happened yet in this run\n");
         for (uint64_t i = from; i < w->traced; i++) {
             const struct sim_trace *t = &w->trace[i % SIM_TRACE_KEPT];
             fprintf(stderr, "%12.6f %-28s %lu %lu\n", (double)(t->now_ns - START_NS) / (double)CLOCK_SEC,
