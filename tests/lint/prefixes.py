@@ -20,7 +20,7 @@ PREFIXES = {
     "store": "store",
     "net": "net h1 h2 call up ws_conn",
     "policy": "policy limit breaker retry budget_policy",
-    "providers": "provider chat",
+    "providers": "provider chat dialect",
     "feature": "feature cache guard usage cost rag mcp",
     "gateway": "gateway access_log ask answer echo exchange meter request route worker",
     "control": "control admin cli config crash doctor first_key log metrics_page plan process prometheus serve",

@@ -1,0 +1,88 @@
+// See dialect.h: the list of dialects, and the pipe from a provider's stream to a client's.
+#include "providers/dialect.h"
+
+#include "providers/dialect_priv.h"
+
+#define X(name) &dialect_##name,
+const struct dialect *const dialect_all[DIALECT_COUNT] = {DIALECTS(X)};
+#undef X
+
+const struct dialect *dialect_find(struct span name)
+{
+    for (uint32_t i = 0; i < DIALECT_COUNT; i++)
+        if (span_eq(span_str(dialect_all[i]->name), name)) return dialect_all[i];
+    return NULL;
+}
+
+void chat_writer_init(struct chat_writer *w, const struct dialect *dialect, struct chat_ctx *ctx,
+                      struct arena *scratch, const struct dialect_reply *reply)
+{
+    *w = (struct chat_writer){.dialect = dialect, .ctx = ctx, .scratch = scratch, .reply = reply};
+    chat_usage_init(&w->usage);
+}
+
+// --- The pipe. The start is held back until there is something to say: before that another target may still be asked.
+
+static enum rw_err begin(struct dialect_pipe *p)
+{
+    if (p->begun) return RW_OK;
+    p->begun = true;
+    p->start.kind = CHAT_EV_START;
+    return p->writer.dialect->write(&p->writer, &p->start);
+}
+
+static enum rw_err take(void *arg, const struct chat_event *e)
+{
+    struct dialect_pipe *p = arg;
+    switch (e->kind) {
+    case CHAT_EV_START: p->start = *e; return RW_OK;
+    case CHAT_EV_USAGE:
+        p->usage = *e->usage;
+        return p->begun ? p->writer.dialect->write(&p->writer, e) : RW_OK;
+    case CHAT_EV_ERROR:
+        p->failed = true;
+        p->error = *e->error;
+        p->error.message = arena_copy(p->writer.ctx->arena, p->error.message);
+        p->error.code = arena_copy(p->writer.ctx->arena, p->error.code);
+        return p->begun ? p->writer.dialect->write(&p->writer, e) : RW_OK;
+    case CHAT_EV_FINISH: p->finished = true; break;
+    case CHAT_EV_DONE: p->done = true; break;
+    default: p->content = true; break;
+    }
+    RW_TRY(begin(p));
+    return p->writer.dialect->write(&p->writer, e);
+}
+
+void dialect_pipe_init(struct dialect_pipe *p, const struct dialect *from, const struct dialect *to,
+                       struct chat_ctx *ctx, struct arena *scratch, const struct dialect_reply *reply)
+{
+    memset(p, 0, sizeof *p);
+    chat_reader_init(&p->reader, from, ctx, scratch, take, p);
+    chat_writer_init(&p->writer, to, ctx, scratch, reply);
+    chat_usage_init(&p->usage);
+    p->start.usage = &p->reader.usage;
+    p->start.created_s = -1;
+}
+
+enum rw_err dialect_pipe_feed(struct dialect_pipe *p, struct span piece, struct json_out *out)
+{
+    p->writer.out = out;
+    RW_TRY(chat_reader_feed(&p->reader, piece));
+    return json_out_done(out);
+}
+
+enum rw_err dialect_pipe_end(struct dialect_pipe *p, struct json_out *out)
+{
+    p->writer.out = out;
+    RW_TRY(chat_reader_end(&p->reader));
+    return json_out_done(out);
+}
+
+enum rw_err dialect_pipe_fail(struct dialect_pipe *p, const struct chat_error *error, struct json_out *out)
+{
+    p->writer.out = out;
+    p->failed = true;
+    const struct chat_event e = {.kind = CHAT_EV_ERROR, .error = error};
+    RW_TRY(p->writer.dialect->write(&p->writer, &e));
+    return json_out_done(out);
+}
