@@ -336,6 +336,9 @@ BODIES = {
     "model of 100 KB": ({400, 404}, b'{"model":"' + b"m" * 100_000 + b'","messages":[]}'),
     "model with NUL": ({400, 404}, b'{"model":"a\\u0000b","messages":[]}'),
     "model with a line break": ({400, 404}, b'{"model":"a\\r\\nx-evil: 1","messages":[]}'),
+    "a provider's model with a line break": (400, b'{"model":"up/a\\r\\nx-evil: 1","messages":[]}'),
+    "a provider's model with a control": (400, b'{"model":"up/a\\u0001b","messages":[]}'),
+    "a provider's model with DEL": (400, b'{"model":"up/a\\u007fb","messages":[]}'),
     "stream is a string": (400, b'{"model":"M","stream":"yes","messages":[]}'),
     "stream_options is a list": (400, b'{"model":"M","stream":true,"stream_options":[],"messages":[]}'),
 }
