@@ -103,6 +103,7 @@ static void read_wish(struct conn *c)
         return;
     }
     if (json_scan(&s, NULL, 0, body) < 0) {
+        if (body.n == 0) return;
         // A large body is not kept whole: the model's name is looked for in what is there.
         const uint8_t *at = memmem(body.p, body.n, "\"model\"", 7);
         const uint8_t *open = at ? memchr(at + 7, '"', (size_t)(body.p + body.n - at - 7)) : NULL;
