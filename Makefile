@@ -78,7 +78,7 @@ VENDOR := -l:liburing.a -l:libbearssl.a -l:liblmdb.a -l:libyaml.a -l:libcares.a 
 # --- Modules: archive:folder, upper layers first. The linker reads archives once, in this order: an upward call does not link.
 
 MODULES := control:src/control gateway:src/gateway feature:src/feature net:src/net policy:src/policy \
-    providers:providers wire:src/wire io:io tls:tls store:store base:src/base
+    providers:providers store:store wire:src/wire io:io tls:tls base:src/base
 FOLDERS := $(foreach m,$(MODULES),$(word 2,$(subst :, ,$m)))
 
 sources = $(sort $(wildcard $(1)/*.c $(1)/*.S))

@@ -14,6 +14,9 @@ const char *rw_err_name(int err)
     case RW_E_CONFIG: return "CONFIG";
     case RW_E_NOT_FOUND: return "NOT_FOUND";
     case RW_E_CLOSED: return "CLOSED";
+    case RW_E_FULL: return "FULL";
+    case RW_E_CORRUPT: return "CORRUPT";
+    case RW_E_VERSION: return "VERSION";
     default: break;
     }
     const char *name = err < 0 && err > -4096 ? strerrorname_np(-err) : NULL;

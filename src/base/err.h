@@ -20,6 +20,9 @@ enum rw_err {
     RW_E_CONFIG = -4101, // a configuration that cannot be used; the text is with the caller
     RW_E_NOT_FOUND = -4102, // no such name
     RW_E_CLOSED = -4103, // used after it was closed by our side
+    RW_E_FULL = -4104, // the store's reserved map is used up
+    RW_E_CORRUPT = -4105, // stored bytes that cannot be what was written
+    RW_E_VERSION = -4106, // stored in a format that this release does not know
     RW_E_LIMIT = INT32_MIN, // makes every int32 value representable
 };
 

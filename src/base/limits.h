@@ -101,6 +101,24 @@
 // every byte of them escaped, and every reason 20 MB.
 #define PROMETHEUS_BYTES_MAX MIB(32)
 
+// --- The store.
+// A name of a tenant, team, key or plan, and an item of a list.
+#define STORE_NAME_BYTES_MAX 128
+// A record of a tenant, team, key or plan, encoded: 256 allowed models of 40 characters and the other lists.
+#define STORE_ACCOUNT_BYTES_MAX KIB(16)
+#define STORE_RATES_MAX 8
+// What an administrative act says of itself in the audit.
+#define STORE_AUDIT_TEXT_BYTES_MAX KIB(4)
+// Reader slots in LMDB's lock file, of all processes: each worker holds one, each inspection one.
+#define STORE_READERS_MAX 1024
+// Address space reserved for the environments; the files grow as they are used.
+#define STORE_ACCOUNTS_MAP_BYTES (UINT64_C(4) << 30)
+#define STORE_USAGE_MAP_BYTES (UINT64_C(64) << 30)
+// A map is nearly full from here on.
+#define STORE_NEARLY_FULL_PERCENT 90
+// The path of data_dir.
+#define STORE_PATH_BYTES_MAX 384
+
 static_assert(HTTP_HEAD_BYTES <= HTTP_HEAD_BYTES_MAX, "the default is within the ceiling");
 static_assert(HTTP_TARGET_BYTES_MAX < HTTP_HEAD_BYTES, "a target must fit its head");
 static_assert((IO_BUFFERS_PER_GROUP & (IO_BUFFERS_PER_GROUP - 1)) == 0, "the kernel wants a power of two");

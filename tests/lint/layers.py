@@ -22,7 +22,7 @@ VENDOR = {  # header: (the folder that may see it, what using it looks like)
     "xxhash.h": (None, r"\bXXH"),
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
-BENCH_LEVEL = 3
+BENCH_LEVEL = 4
 
 
 def read_table(root):
