@@ -9,6 +9,8 @@
 
 // Spare buffers kept beyond what the ring holds: bursts come back.
 #define SPARE_MAX(g) ((g)->count)
+// A body of unknown length begins with a region of this size.
+#define GROW_FIRST_BYTES KIB(16)
 
 static_assert(sizeof(struct io_buf) == 64, "data begins on a cache line");
 
@@ -170,6 +172,25 @@ struct io_buf *io_buf_region(struct io_loop *loop, uint32_t cap)
     if (b) b->owner = IO_BUF_HELD;
     else budget_give(loop->budget, bytes_of(cap));
     return b;
+}
+
+enum rw_err io_buf_grow(struct io_loop *loop, struct io_buf **b, uint32_t n, uint64_t max)
+{
+    struct io_buf *old = *b;
+    const uint64_t need = (old ? old->len : 0) + (uint64_t)n;
+    if (need > max) return RW_E_TOO_LARGE;
+    if (old && need <= old->cap - old->off) return RW_OK;
+    uint64_t cap = old ? (uint64_t)old->cap * 2 : GROW_FIRST_BYTES;
+    while (cap < need) cap *= 2;
+    struct io_buf *grown = cap <= UINT32_MAX ? io_buf_region(loop, (uint32_t)cap) : NULL;
+    if (!grown) return RW_E_BUDGET;
+    if (old) {
+        memcpy(grown->data, old->data + old->off, old->len);
+        grown->len = old->len;
+        io_buf_free(loop, old);
+    }
+    *b = grown;
+    return RW_OK;
 }
 
 void io_buf_free(struct io_loop *loop, struct io_buf *b)

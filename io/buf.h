@@ -76,6 +76,9 @@ void io_group_top_up(struct io_group *g);
 // A region of at least `cap` bytes from the heap, charged to the budget; NULL if that refuses. For joined heads and bodies.
 struct io_buf *io_buf_region(struct io_loop *loop, uint32_t cap);
 void io_buf_free(struct io_loop *loop, struct io_buf *b);
+// Makes room for n more bytes behind those of the region *b (NULL: none yet), which doubles in size. RW_E_TOO_LARGE if there
+// would be more than max, RW_E_BUDGET; *b stays as it is then.
+enum rw_err io_buf_grow(struct io_loop *loop, struct io_buf **b, uint32_t n, uint64_t max) RW_WARN_UNUSED;
 void io_regions_close(struct io_loop *loop);
 
 #endif

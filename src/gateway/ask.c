@@ -3,6 +3,10 @@
 
 #include "gateway/echo.h"
 #include "gateway/worker.h"
+#include "wire/gzip.h"
+
+// A decoder's memory, and behind it the room it writes to.
+#define DECODING_BYTES KIB(64)
 
 static struct io_loop *loop_of(const struct ask *a)
 {
@@ -160,14 +164,26 @@ static int attempt(struct ask *a, bool fresh, bool *ret_stale)
     return fail_answer(a, r, false, "timeouts.first_byte");
 }
 
-static void answer_began(struct ask *a)
+static bool is_gzip(struct span coding)
+{
+    return span_ieq(coding, SPAN("gzip")) || span_ieq(coding, SPAN("x-gzip"));
+}
+
+static int answer_began(struct ask *a)
 {
     a->status = a->head->status;
     a->content_type = arena_copy(a->arena, http_value(a->head, HTTP_N_CONTENT_TYPE));
-    const struct span coding = http_value(a->head, HTTP_N_CONTENT_ENCODING);
-    a->coded = coding.n > 0 && !span_ieq(coding, SPAN("identity"));
     a->whole_length_known = a->up->framing.kind == HTTP_BODY_LENGTH || a->up->framing.kind == HTTP_BODY_NONE;
     a->length = a->up->framing.length;
+    const struct span coding = http_value(a->head, HTTP_N_CONTENT_ENCODING);
+    if (coding.n == 0 || span_ieq(coding, SPAN("identity")) || a->up->body_done) return 0;
+    a->coded = !is_gzip(coding) || http_is_doubled(a->head, HTTP_N_CONTENT_ENCODING);
+    if (a->coded) return 0;
+    a->whole_length_known = false;
+    a->decoding = io_buf_region(loop_of(a), DECODING_BYTES);
+    if (!a->decoding) return fail(a, RW_E_BUDGET, END_OVERLOADED, "memory");
+    a->gzip = gzip_open(a->decoding->data);
+    return 0;
 }
 
 int ask_open(struct ask *a)
@@ -184,15 +200,65 @@ int ask_open(struct ask *a)
         a->up = NULL;
         r = attempt(a, true, &stale);
     }
-    if (r == 0) answer_began(a);
-    return r;
+    return r == 0 ? answer_began(a) : r;
 }
 
 // --- The answer.
 
+// The next piece as the provider sent it.
+static int received(struct ask *a, int64_t deadline_ns, struct span *ret)
+{
+    const int64_t from = now(a);
+    const int r = up_body(a->up, clock_earlier(deadline_ns, a->first_token_until_ns), ret);
+    a->waited_ns += now(a) - from;
+    if (r >= 0) return r;
+    return fail_answer(a, r, true,
+                       now(a) >= a->first_token_until_ns ? "timeouts.first_token" : "timeouts.idle");
+}
+
+// The next piece of what was compressed. 1, or 0 at the end, which is there only if both endings are.
+static int decoded(struct ask *a, int64_t deadline_ns, struct span *ret)
+{
+    uint8_t *room = a->decoding->data + GZIP_MEMORY_BYTES;
+    const uint32_t cap = a->decoding->cap - GZIP_MEMORY_BYTES;
+    for (;;) {
+        if (a->slice_bytes > IO_BYTES_PER_SLICE) {
+            a->slice_bytes = 0;
+            if (fiber_yield() < 0) return fail_cancelled(a);
+        }
+        uint32_t n = 0;
+        if (a->coded_left.n > 0 || a->decode_more) {
+            const enum rw_err err = gzip_next(a->gzip, &a->coded_left, room, cap, &n);
+            if (err) return fail(a, err, END_UPSTREAM_BROKEN, gzip_reason(a->gzip));
+        }
+        a->decode_more = n == cap;
+        a->slice_bytes += n;
+        *ret = span_of(room, n);
+        if (n > 0) return 1;
+        const int r = received(a, deadline_ns, &a->coded_left);
+        if (r < 0) return r;
+        if (r == 0) return gzip_whole(a->gzip) ? 0 : fail(a, RW_E_EOF, END_TRUNCATED, "its gzip has no end");
+    }
+}
+
+static int decoded_whole(struct ask *a, uint64_t max, struct span *ret)
+{
+    struct span piece;
+    int r;
+    while ((r = decoded(a, a->total_until_ns, &piece)) == 1) {
+        const enum rw_err err = io_buf_grow(loop_of(a), &a->decoded, piece.n, max);
+        if (err) return fail_answer(a, err, true, NULL);
+        memcpy(a->decoded->data + a->decoded->len, piece.p, piece.n);
+        a->decoded->len += piece.n;
+    }
+    if (r == 0) *ret = a->decoded ? io_buf_span(a->decoded) : SPAN("");
+    return r;
+}
+
 int ask_whole(struct ask *a, uint64_t max, struct span *ret)
 {
     if (a->generator) return echo_whole(a, ret);
+    if (a->gzip) return decoded_whole(a, max, ret);
     const int64_t from = now(a);
     // A call that does not stream waits until total; idle holds between bytes of a body that has begun.
     const int r = up_body_whole(a->up, max, a->total_until_ns, ret);
@@ -203,21 +269,22 @@ int ask_whole(struct ask *a, uint64_t max, struct span *ret)
 int ask_piece(struct ask *a, struct span *ret)
 {
     if (a->generator) return echo_piece(a, ret);
-    const int64_t from = now(a);
-    const int r = up_body(a->up, clock_earlier(until(a, a->timeouts->idle_ns), a->first_token_until_ns), ret);
-    a->waited_ns += now(a) - from;
-    if (r >= 0) return r;
-    return fail_answer(a, r, true,
-                       now(a) >= a->first_token_until_ns ? "timeouts.first_token" : "timeouts.idle");
+    const int64_t deadline_ns = until(a, a->timeouts->idle_ns);
+    return a->gzip ? decoded(a, deadline_ns, ret) : received(a, deadline_ns, ret);
 }
 
 bool ask_ended(const struct ask *a)
 {
-    return a->generator ? echo_ended(a) : a->up->body_done;
+    if (a->generator) return echo_ended(a);
+    // Of a compressed answer the end is known when nothing comes any more.
+    return a->up->body_done && !a->gzip;
 }
 
 void ask_close(struct ask *a)
 {
     if (a->up) up_give(a->up);
+    if (a->decoding) io_buf_free(loop_of(a), a->decoding);
+    if (a->decoded) io_buf_free(loop_of(a), a->decoded);
     a->up = NULL;
+    a->decoding = a->decoded = NULL;
 }

@@ -50,13 +50,19 @@ struct ask {
     enum rw_end end;
     const char *detail;
     bool client_failed; // the upload broke off on the client's side
-    bool coded; // compressed, unasked
+    bool coded; // in a way that is not understood here; gzip is, and its readers give what was in it
     bool whole_length_known;
     uint64_t length; // of the answer's body, if known
 
     // Private.
     struct up_conn *up;
     struct echo *generator;
+    struct io_buf *decoding; // gzip's memory, and room for what comes out; NULL: the answer comes as it is
+    struct gzip *gzip;
+    struct io_buf *decoded; // handed out by ask_whole()
+    struct span coded_left; // received and not yet decoded
+    uint32_t slice_bytes; // decoded since the last turn of others
+    bool decode_more; // the room was full: there may be more in the decoder
     int64_t total_until_ns;
     int64_t
         first_token_until_ns; // set by ask_open() for streams; CLOCK_NEVER once the reader has seen content

@@ -410,7 +410,8 @@ enum stage exchange_relay(struct exchange *x)
     if (a->status >= 300)
         return exchange_fail(x, END_UPSTREAM_BROKEN, "it redirects, which is never followed");
     if (a->coded)
-        return exchange_fail(x, END_UPSTREAM_BROKEN, "it is compressed, although nobody asked for that");
+        return exchange_fail(x, END_UPSTREAM_BROKEN,
+                             "its content coding is not one that is understood here (identity and gzip are)");
     if (x->route->kind == ROUTE_PASS_JSON) {
         if (is_type(a->content_type, SPAN("text/event-stream"))) return relay_stream(x);
         if (is_type(a->content_type, SPAN("application/json"))) return relay_json(x);

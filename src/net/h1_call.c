@@ -6,8 +6,6 @@
 // What is read and dropped behind an answer, so that the connection can be used again; more is not worth the time.
 #define DRAIN_BYTES_MAX KIB(64)
 #define DRAIN_NS (2 * CLOCK_SEC)
-// A body of unknown length begins with a region of this size and doubles.
-#define WHOLE_FIRST_BYTES KIB(16)
 
 static struct h1_call *call_of(struct call *c)
 {
@@ -140,24 +138,6 @@ static enum rw_err whole_length(struct h1_call *c, int64_t deadline_ns, struct s
     return RW_OK;
 }
 
-static enum rw_err grow(struct h1_call *c, struct io_buf **all, uint32_t n)
-{
-    struct io_buf *old = *all;
-    const uint64_t need = (old ? old->len : 0) + (uint64_t)n;
-    if (old && need <= old->cap) return RW_OK;
-    uint64_t cap = old ? (uint64_t)old->cap * 2 : WHOLE_FIRST_BYTES;
-    while (cap < need) cap *= 2;
-    struct io_buf *b = cap <= UINT32_MAX ? io_buf_region(c->call.loop, (uint32_t)cap) : NULL;
-    if (!b) return RW_E_BUDGET;
-    if (old) {
-        memcpy(b->data, old->data, old->len);
-        b->len = old->len;
-        io_buf_free(c->call.loop, old);
-    }
-    *all = b;
-    return RW_OK;
-}
-
 static enum rw_err whole_chunked(struct h1_call *c, uint64_t max, int64_t deadline_ns, struct span *ret)
 {
     struct io_buf *all = NULL;
@@ -168,7 +148,7 @@ static enum rw_err whole_chunked(struct h1_call *c, uint64_t max, int64_t deadli
             err = (enum rw_err)r;
             break;
         }
-        err = grow(c, &all, c->body->len);
+        err = io_buf_grow(c->call.loop, &all, c->body->len, max);
         if (err) break;
         memcpy(all->data + all->len, c->body->data + c->body->off, c->body->len);
         all->len += c->body->len;

@@ -8,8 +8,6 @@
 #define IDLE_MAX_NS (60 * CLOCK_SEC)
 #define SWEEP_NS (5 * CLOCK_SEC)
 #define REFUSAL_WAIT_NS (50 * CLOCK_MS)
-// An accumulated body (chunked, or until close) begins with a region of this size and doubles.
-#define WHOLE_FIRST_BYTES KIB(16)
 
 static const struct http_rules answer_rules = {
     .head_bytes_max = HTTP_HEAD_BYTES, .target_bytes_max = 1, .fields_max = HTTP_FIELDS_MAX};
@@ -344,26 +342,6 @@ static int whole_length(struct up_conn *c, uint64_t max, int64_t deadline_ns, st
     return 0;
 }
 
-// Room for n more bytes in c->whole, which doubles.
-static int whole_grow(struct up_conn *c, uint32_t n, uint64_t max)
-{
-    struct io_buf *old = c->whole;
-    const uint64_t need = (old ? old->len : 0) + (uint64_t)n;
-    if (need > max) return RW_E_TOO_LARGE;
-    if (old && need <= old->cap - old->off) return 0;
-    uint64_t cap = old ? (uint64_t)old->cap * 2 : WHOLE_FIRST_BYTES;
-    while (cap < need) cap *= 2;
-    struct io_buf *b = cap <= UINT32_MAX ? io_buf_region(c->s.loop, (uint32_t)cap) : NULL;
-    if (!b) return RW_E_BUDGET;
-    if (old) {
-        memcpy(b->data, old->data + old->off, old->len);
-        b->len = old->len;
-        io_buf_free(c->s.loop, old);
-    }
-    c->whole = b;
-    return 0;
-}
-
 int up_body_whole(struct up_conn *c, uint64_t max, int64_t deadline_ns, struct span *ret)
 {
     head_drop(c);
@@ -380,8 +358,7 @@ int up_body_whole(struct up_conn *c, uint64_t max, int64_t deadline_ns, struct s
             c->piece = NULL;
             break;
         }
-        const int grown = whole_grow(c, piece.n, max);
-        if (grown < 0) return grown;
+        RW_TRY(io_buf_grow(c->s.loop, &c->whole, piece.n, max));
         memcpy(c->whole->data + c->whole->off + c->whole->len, piece.p, piece.n);
         c->whole->len += piece.n;
     }

@@ -37,7 +37,8 @@ for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_
 os.environ["ASAN_OPTIONS"] = ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), "use_sigaltstack=0"]))
 os.environ.setdefault("LSAN_OPTIONS", "exitcode=0")
 
-hostile_rows = []  # (name, sent, expected, seen), printed as a table at the end
+# Tables printed at the end: (name, back end, expected, seen, good).
+tables = {"hostile clients": [], "hostile providers": []}
 
 
 def io_uring_works():
@@ -73,15 +74,16 @@ def pytest_sessionstart(session):
 
 
 def pytest_terminal_summary(terminalreporter):
-    if not hostile_rows:
-        return
-    terminalreporter.section("hostile clients")
-    width = max(len(row[0]) for row in hostile_rows)
-    for name, backend, wanted, seen, good in sorted(hostile_rows):
-        verdict = "ok  " if good else "BAD "
-        terminalreporter.write_line(
-            f"{verdict}{name:<{width}}  {backend:<8}  expected {wanted:<18} seen {seen}"
-        )
+    for title, rows in tables.items():
+        if not rows:
+            continue
+        terminalreporter.section(title)
+        width = max(len(row[0]) for row in rows)
+        for name, backend, wanted, seen, good in sorted(rows):
+            verdict = "ok  " if good else "BAD "
+            terminalreporter.write_line(
+                f"{verdict}{name:<{width}}  {backend:<8}  expected {wanted:<18} seen {seen}"
+            )
 
 
 @pytest.fixture(scope="module")

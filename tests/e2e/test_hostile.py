@@ -350,7 +350,7 @@ def seen_by_provider(mock, tag):
 
 def note(name, backend, wanted, seen, good):
     wanted = "|".join(map(str, sorted(wanted)))
-    conftest.hostile_rows.append((name, backend, wanted, seen, good))
+    conftest.tables["hostile clients"].append((name, backend, wanted, seen, good))
 
 
 def worded(answer):

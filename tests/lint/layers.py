@@ -18,7 +18,7 @@ VENDOR = {  # header: (the folder that may see it, what using it looks like)
     "bearssl.h": ("tls", r"\bbr_|\bBR_"),
     "lmdb.h": ("store", r"\bmdb_|\bMDB_"),
     "yaml.h": ("src/control", r"\byaml_|\bYAML_"),
-    "zlib.h": (None, r"\binflate|\bdeflate|\bz_stream|\bcrc32"),
+    "zlib.h": ("src/wire", r"\binflate|\bdeflate|\bz_stream|\bcrc32"),
     "xxhash.h": (None, r"\bXXH"),
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')

@@ -14,7 +14,7 @@ import source
 # What a reader of a call may conclude from the name: the folder it lives in.
 PREFIXES = {
     "base": "arena budget check clock end fmt list logring map metric metrics pool prng rw span trace",
-    "wire": "http json multipart proxy sse url utf8 ws aws_event",
+    "wire": "gzip http json multipart proxy sse url utf8 ws aws_event",
     "io": "io fiber scope",
     "tls": "tls crypto",
     "store": "store",
