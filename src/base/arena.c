@@ -4,17 +4,6 @@
 
 #include <stdlib.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define ARENA_EMULATED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ARENA_EMULATED 1
-#endif
-#endif
-#ifndef ARENA_EMULATED
-#define ARENA_EMULATED 0
-#endif
-
 struct arena_block {
     struct arena_block *next;
     uint32_t bytes; // charged, this header included
@@ -90,9 +79,11 @@ static struct arena_block *block_take(struct arena *a, uint32_t bytes)
     return b;
 }
 
-static void *alloc_slow(struct arena *a, uint32_t n)
+void *arena_alloc_slow(struct arena *a, uint32_t n)
 {
     const uint32_t header = (uint32_t)sizeof(struct arena_block);
+    if (!ARENA_EMULATED && n == 0 && a->at) return a->at;
+    if (!ARENA_EMULATED && n <= UINT32_MAX - 15) n = (n + 15) & ~UINT32_C(15);
     if (a->max < header || n > a->max - header) {
         a->overflow = true;
         return NULL;
@@ -112,23 +103,6 @@ static void *alloc_slow(struct arena *a, uint32_t n)
         a->end = (uint8_t *)b + ARENA_BLOCK_BYTES;
     }
     return piece;
-}
-
-void *arena_alloc(struct arena *a, uint32_t n)
-{
-    if (!ARENA_EMULATED) {
-        if (n > UINT32_MAX - 15) {
-            a->overflow = true;
-            return NULL;
-        }
-        n = (n + 15) & ~UINT32_C(15);
-        if (RW_LIKELY(n <= (size_t)(a->end - a->at) && a->at)) {
-            void *piece = a->at;
-            a->at += n;
-            return piece;
-        }
-    }
-    return alloc_slow(a, n);
 }
 
 struct span arena_copy(struct arena *a, struct span s)

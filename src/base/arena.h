@@ -16,6 +16,17 @@
 #include "base/limits.h"
 #include "base/span.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define ARENA_EMULATED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ARENA_EMULATED 1
+#endif
+#endif
+#ifndef ARENA_EMULATED
+#define ARENA_EMULATED 0
+#endif
+
 struct arena_block;
 
 // Free blocks of a worker, shared by its arenas.
@@ -49,7 +60,16 @@ void arena_init(struct arena *a, struct arena_pool *pool, uint32_t max);
 void arena_done(struct arena *a);
 
 // n bytes, aligned to 16, contents undefined. NULL sets a->overflow. n == 0 gives a valid pointer.
-void *arena_alloc(struct arena *a, uint32_t n);
+void *arena_alloc_slow(struct arena *a, uint32_t n); // when the newest block has no room
+static inline void *arena_alloc(struct arena *a, uint32_t n)
+{
+    const uint32_t need = (n + 15) & ~UINT32_C(15);
+    // Pieces of no bytes, and of nearly all that a number can say, are the other's.
+    if (ARENA_EMULATED || RW_UNLIKELY(need - 1 >= (size_t)(a->end - a->at))) return arena_alloc_slow(a, n);
+    void *piece = a->at;
+    a->at += need;
+    return piece;
+}
 
 // A copy of s in the arena; {NULL, 0} with overflow set if it does not fit.
 struct span arena_copy(struct arena *a, struct span s);

@@ -6,6 +6,7 @@
 
 #include "base/fmt.h"
 #include "control/log.h"
+#include "gateway/plan_ready.h"
 #include "io/loop.h"
 #include "wire/proxy_protocol.h"
 
@@ -34,6 +35,11 @@ static void *take(struct plan_memory *m, size_t n)
     b->n = n;
     m->blocks = b;
     return b->bytes;
+}
+
+static void *take_more(void *ctx, size_t n)
+{
+    return take(ctx, n);
 }
 
 static void plan_free(struct plan_memory *m)
@@ -220,7 +226,7 @@ static bool add_providers(struct plan_memory *m, char *ret_why, uint32_t cap)
     return true;
 }
 
-static void add_models(struct plan_memory *m)
+static struct plan_model *add_models(struct plan_memory *m)
 {
     const struct config *c = m->config;
     struct plan_model *all = take(m, c->model_count * sizeof *all + 1);
@@ -242,6 +248,7 @@ static void add_models(struct plan_memory *m)
     }
     m->plan.models = all;
     m->plan.model_count = c->model_count;
+    return all;
 }
 
 static void add_key(struct plan_memory *m, struct plan_key *to, const char *key)
@@ -251,7 +258,7 @@ static void add_key(struct plan_memory *m, struct plan_key *to, const char *key)
     MUST(err == RW_OK);
 }
 
-static void add_keys(struct plan_memory *m, const char *extra_key)
+static struct plan_key *add_keys(struct plan_memory *m, const char *extra_key)
 {
     const struct config *c = m->config;
     struct plan_key *all = take(m, (c->key_count + 1) * sizeof *all);
@@ -275,6 +282,7 @@ static void add_keys(struct plan_memory *m, const char *extra_key)
         m->plan.key_count++;
     }
     m->plan.keys = all;
+    return all;
 }
 
 static void add_listeners(struct plan_memory *m)
@@ -335,7 +343,7 @@ struct plan *plan_build(struct plan_world *w, struct config *config, const char 
     p->service_name = span_str(config->service_name);
     p->version = SPAN(RW_VERSION);
     p->base_path = span_str(config->base_path);
-    add_keys(m, extra_key);
+    struct plan_key *keys = add_keys(m, extra_key);
     add_listeners(m);
     add_cors(m);
     uint32_t connections = config->limits.connections;
@@ -355,7 +363,8 @@ struct plan *plan_build(struct plan_world *w, struct config *config, const char 
         plan_drop(p);
         return NULL;
     }
-    add_models(m);
+    struct plan_model *models = add_models(m);
+    plan_ready(p, models, keys, &(struct plan_room){.take = take_more, .ctx = m});
     return p;
 }
 

@@ -44,14 +44,6 @@ static enum stage bad_field(struct exchange *x, const char *field, const char *w
     return exchange_fail_text(x, END_BAD_FIELD, SPAN("The field '"), span_str(field), span_str(what));
 }
 
-// The name goes into a header of the answer.
-static bool fits_a_header(struct span name)
-{
-    for (uint32_t i = 0; i < name.n; i++)
-        if (name.p[i] < ' ' || name.p[i] == 0x7f) return false;
-    return true;
-}
-
 // What the fields mean. null is the same as absent.
 static enum stage read_fields(struct exchange *x)
 {
@@ -69,8 +61,6 @@ static enum stage read_fields(struct exchange *x)
             return bad_field(x, "model", "' holds half of a surrogate pair.");
         if (x->model_named.n > ACCESS_PATH_BYTES_MAX)
             return bad_field(x, "model", "' is longer than any model's name.");
-        if (!fits_a_header(x->model_named))
-            return bad_field(x, "model", "' holds a control character.");
     } else if (model->type > JSON_NULL) {
         return bad_field(x, "model", "' must be a string.");
     }

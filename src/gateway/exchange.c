@@ -36,11 +36,18 @@ static void request_id(struct exchange *x)
     struct worker *w = x->worker;
     uint64_t high = (uint64_t)(w->loop.wall_ns / CLOCK_MS) << 16 | w->cfg.process_epoch;
     uint64_t low = (uint64_t)w->cfg.index << 56 | (++w->sequence & ((UINT64_C(1) << 56) - 1));
-    for (int i = REQUEST_ID_BYTES; i-- > 0;) {
-        x->request_id[i] = (uint8_t)id_digits[low & 31];
-        low = low >> 5 | high << 59;
-        high >>= 5;
+    // Of most ids only the last digit is another than the one's before.
+    const uint8_t last = (uint8_t)id_digits[low & 31];
+    if (RW_UNLIKELY((low & 31) == 0 || high != w->id_high)) {
+        w->id_high = high;
+        for (int i = REQUEST_ID_BYTES; i-- > 0;) {
+            w->id[i] = (uint8_t)id_digits[low & 31];
+            low = low >> 5 | high << 59;
+            high >>= 5;
+        }
     }
+    w->id[REQUEST_ID_BYTES - 1] = last;
+    memcpy(x->request_id, w->id, REQUEST_ID_BYTES);
 }
 
 void exchange_tables(void)

@@ -9,10 +9,9 @@
 #include "gateway/ask.h"
 #include "gateway/plan.h"
 #include "gateway/route.h"
+#include "gateway/worker.h"
 #include "net/call.h"
 #include "wire/json.h"
-
-struct worker;
 
 // What a stage says.
 enum stage {
@@ -21,7 +20,6 @@ enum stage {
     STAGE_FAIL, // x->end says why; answer with an error if that is still possible, then settle
 };
 
-#define REQUEST_ID_BYTES 26
 #define CROSSED_FIELDS_MAX 8
 
 // Counts as the provider gave them; -1: not known.
@@ -113,9 +111,11 @@ enum stage exchange_fail_client(struct exchange *x, int err);
 // The ask's failure becomes the exchange's.
 enum stage exchange_fail_ask(struct exchange *x, int err);
 
-// Fields that every answer carries: request id, CORS, and what is known of the provider. Returns their number, at most
-// CALL_FIELDS_MAX less 4.
-uint32_t exchange_fields(struct exchange *x, struct call_field *fields);
+// The head that every answer has: request id, CORS, and what is known of the provider; status and length are the caller's.
+// fields: room for CALL_FIELDS_MAX, which reply points at; up to four may be added.
+void exchange_reply_init(struct exchange *x, struct call_reply *reply, struct call_field *fields);
+void exchange_reply_add(struct call_reply *reply, struct call_field *fields, struct span name,
+                        struct span value);
 // A whole answer of ours.
 enum stage exchange_reply(struct exchange *x, uint16_t status, struct span content_type, struct span body);
 // How long a write to the client may take.

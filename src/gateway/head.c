@@ -25,8 +25,10 @@ static bool strip_base(const struct plan *plan, struct span *path)
 static enum stage preflight(struct exchange *x)
 {
     struct call_field fields[CALL_FIELDS_MAX];
-    const uint32_t n = exchange_fields(x, fields);
-    const struct call_reply reply = {.fields = fields, .field_count = n, .status = 204};
+    struct call_reply reply;
+    exchange_reply_init(x, &reply, fields);
+    reply.status = 204;
+    reply.length = 0;
     x->call->ops->reply_start(x->call, &reply);
     const int r = x->call->ops->reply_write(x->call, NULL, 0, true, exchange_write_until(x));
     return r < 0 ? exchange_fail_client(x, r) : STAGE_DONE;
@@ -41,20 +43,20 @@ enum stage exchange_identify(struct exchange *x)
 {
     const struct call *call = x->call;
     const struct http_head *head = &call->head;
-    x->route = route_find(SPAN(""), &x->rest);
+    x->route = &route_unknown;
     if (call->bad != END_OK) return exchange_fail(x, call->bad, call->bad_reason);
     x->client_request_id = client_request_id(head);
     x->path = http_path(head);
     if (head->method == HTTP_OPTIONS && x->path.n == 1 && x->path.p[0] == '*') return preflight(x);
-    if (url_path_check(x->path) == URL_PATH_BAD)
-        return exchange_fail(x, END_BAD_REQUEST, "the path holds dot segments or malformed escapes");
     struct span path = x->path;
     const bool ours = strip_base(x->plan, &path);
     // Probes find their routes with and without the prefix.
-    x->route = route_find(ours ? path : x->path, &x->rest);
+    const struct route *route = route_find(ours ? path : x->path, &x->rest);
+    // A path that is a route's own, letter by letter, holds nothing to be refused.
+    if ((route->kind == ROUTE_NONE || x->rest.n) && url_path_check(x->path) == URL_PATH_BAD)
+        return exchange_fail(x, END_BAD_REQUEST, "the path holds dot segments or malformed escapes");
     if (ours) x->path = path;
-    else if (x->route->kind != ROUTE_HEALTH && x->route->kind != ROUTE_READY)
-        x->route = route_find(SPAN(""), &x->rest);
+    if (ours || route->kind == ROUTE_HEALTH || route->kind == ROUTE_READY) x->route = route;
     if (x->route->kind == ROUTE_NONE)
         return exchange_fail_text(x, END_NO_ROUTE, http_method_text(head), SPAN(" "), x->path);
     if (head->method == HTTP_OPTIONS) return preflight(x);

@@ -42,6 +42,8 @@ struct plan_model {
     uint32_t provider;
     uint32_t target_row; // of the metrics
     uint32_t model_row;
+    struct span answer_lines; // of heads: provider and model (plan_ready.h)
+    struct span log_target; // access_record.target
     struct plan_timeouts timeouts;
 };
 
@@ -52,6 +54,7 @@ struct plan_key {
     const struct span *models; // names this key may ask for; none: all
     uint32_t model_count;
     bool disabled;
+    struct span log_principal; // access_record.principal (plan_ready.h)
 };
 
 struct plan_origin {
@@ -92,6 +95,7 @@ struct plan {
     const struct span *cors_origins;
     uint32_t cors_origin_count;
     struct span cors_headers; // the value of allow-headers
+    struct span answer_lines; // of every answer's head: CORS, complete but for an origin from the list
     struct h1_cfg http;
     uint64_t body_bytes_max;
     uint64_t upload_bytes_max;

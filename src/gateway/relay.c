@@ -36,10 +36,11 @@ static enum stage send_failed(struct exchange *x, int err)
 static void start(struct exchange *x, uint64_t length)
 {
     struct call_field fields[CALL_FIELDS_MAX];
-    uint32_t n = exchange_fields(x, fields);
-    if (x->ask.content_type.n) fields[n++] = (struct call_field){SPAN("content-type"), x->ask.content_type};
-    const struct call_reply reply = {
-        .fields = fields, .field_count = n, .status = x->ask.status, .length = length};
+    struct call_reply reply;
+    exchange_reply_init(x, &reply, fields);
+    reply.status = x->ask.status;
+    reply.length = length;
+    if (x->ask.content_type.n) exchange_reply_add(&reply, fields, SPAN("content-type"), x->ask.content_type);
     x->call->ops->reply_start(x->call, &reply);
 }
 
@@ -397,6 +398,9 @@ static enum stage relay_error(struct exchange *x)
 
 static bool is_type(struct span content_type, struct span want)
 {
+    // As everybody writes it, or as it may be written.
+    if (content_type.n == want.n && memcmp(content_type.p, want.p, want.n) == 0) return true;
+    if (content_type.n < want.n || (content_type.p[0] | 0x20) != want.p[0]) return false;
     struct span type = span_trim((struct span){content_type.p, span_find(content_type, ';')});
     return span_ieq(type, want);
 }

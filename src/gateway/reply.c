@@ -11,13 +11,13 @@ int64_t exchange_write_until(const struct exchange *x)
     return x->worker->loop.now_ns + WRITE_NS;
 }
 
-// The origin that may read the answer: the one and only, or the asking one if it is on the list.
-static struct span cors_origin(const struct exchange *x)
+// The asking origin, if it is on the list. One that all share is among the plan's lines.
+static struct span listed_origin(const struct exchange *x)
 {
     const struct plan *plan = x->plan;
-    if (plan->cors_origin.n) return plan->cors_origin;
     // Of a head that was refused nothing is known.
-    if (x->call->bad != END_OK) return (struct span){NULL, 0};
+    if (plan->cors_origin.n || plan->cors_origin_count == 0 || x->call->bad != END_OK)
+        return (struct span){NULL, 0};
     const struct span asked = http_value(&x->call->head, HTTP_N_ORIGIN);
     for (uint32_t i = 0; i < plan->cors_origin_count; i++)
         if (span_eq(asked, plan->cors_origins[i])) return asked;
@@ -43,41 +43,62 @@ static struct span server_timing(const struct exchange *x)
     return fmt_text(&f);
 }
 
-uint32_t exchange_fields(struct exchange *x, struct call_field *fields)
+// Of a provider that is named in the request itself: nothing was made ready for it.
+static uint32_t target_fields(const struct exchange *x, struct call_field *fields)
 {
+    fields[0] = (struct call_field){SPAN("x-ringway-provider"), x->provider->name};
+    if (!x->upstream_model.n) return 1;
+    fields[1] = (struct call_field){SPAN("x-ringway-model"), x->upstream_model};
+    return 2;
+}
+
+void exchange_reply_init(struct exchange *x, struct call_reply *reply, struct call_field *fields)
+{
+    static const struct span attempts[] = {
+        SPAN_INIT("x-ringway-attempts: 0\r\n"), SPAN_INIT("x-ringway-attempts: 1\r\n"),
+        SPAN_INIT("x-ringway-attempts: 2\r\n"), SPAN_INIT("x-ringway-attempts: 3\r\n")};
     const struct plan *plan = x->plan;
-    uint32_t n = 0;
+    uint32_t n = 0, lines = 0;
     fields[n++] = (struct call_field){SPAN("x-request-id"), span_of(x->request_id, REQUEST_ID_BYTES)};
-    const struct span origin = cors_origin(x);
-    if (origin.n) fields[n++] = (struct call_field){SPAN("access-control-allow-origin"), origin};
-    if (origin.n && !plan->cors_origin.n) fields[n++] = (struct call_field){SPAN("vary"), SPAN("origin")};
-    fields[n++] = (struct call_field){SPAN("access-control-allow-headers"), plan->cors_headers};
-    fields[n++] = (struct call_field){SPAN("access-control-allow-methods"), SPAN("OPTIONS,POST,GET")};
-    fields[n++] = (struct call_field){SPAN("access-control-max-age"), SPAN("86400")};
+    reply->lines[lines++] = plan->answer_lines;
+    const struct span origin = listed_origin(x);
+    if (origin.n) {
+        fields[n++] = (struct call_field){SPAN("access-control-allow-origin"), origin};
+        fields[n++] = (struct call_field){SPAN("vary"), SPAN("origin")};
+    }
     if (x->asked) {
-        static const struct span digits[] = {SPAN_INIT("0"), SPAN_INIT("1"), SPAN_INIT("2"), SPAN_INIT("3")};
-        fields[n++] = (struct call_field){SPAN("x-ringway-provider"), x->provider->name};
-        if (x->upstream_model.n)
-            fields[n++] = (struct call_field){SPAN("x-ringway-model"), x->upstream_model};
-        fields[n++] = (struct call_field){SPAN("x-ringway-attempts"),
-                                          digits[x->ask.attempts < 3 ? x->ask.attempts : 3]};
+        if (x->model) reply->lines[lines++] = x->model->answer_lines;
+        else n += target_fields(x, fields + n);
+        reply->lines[lines++] = attempts[x->ask.attempts < 3 ? x->ask.attempts : 3];
         for (uint32_t i = 0; i < x->crossed_count; i++) fields[n++] = x->crossed[i];
     }
     const struct span timing = server_timing(x);
     if (timing.n) fields[n++] = (struct call_field){SPAN("server-timing"), timing};
     MUST(n <= CALL_FIELDS_MAX - 4);
-    return n;
+    reply->fields = fields;
+    reply->field_count = n;
+    reply->line_count = lines;
+    reply->close = false;
+}
+
+void exchange_reply_add(struct call_reply *reply, struct call_field *fields, struct span name,
+                        struct span value)
+{
+    MUST(reply->field_count < CALL_FIELDS_MAX);
+    fields[reply->field_count++] = (struct call_field){name, value};
 }
 
 enum stage exchange_reply(struct exchange *x, uint16_t status, struct span content_type, struct span body)
 {
     struct call *call = x->call;
     struct call_field fields[CALL_FIELDS_MAX];
-    uint32_t n = exchange_fields(x, fields);
-    if (content_type.n) fields[n++] = (struct call_field){SPAN("content-type"), content_type};
-    if (x->allow) fields[n++] = (struct call_field){SPAN("allow"), span_str(x->allow)};
-    if (x->retry_after) fields[n++] = (struct call_field){SPAN("retry-after"), SPAN("1")};
-    const struct call_reply reply = {.fields = fields, .field_count = n, .status = status, .length = body.n};
+    struct call_reply reply;
+    exchange_reply_init(x, &reply, fields);
+    reply.status = status;
+    reply.length = body.n;
+    if (content_type.n) exchange_reply_add(&reply, fields, SPAN("content-type"), content_type);
+    if (x->allow) exchange_reply_add(&reply, fields, SPAN("allow"), span_str(x->allow));
+    if (x->retry_after) exchange_reply_add(&reply, fields, SPAN("retry-after"), SPAN("1"));
     call->ops->reply_start(call, &reply);
     const struct iovec iov = {.iov_base = (void *)(uintptr_t)body.p, .iov_len = body.n};
     const int r = call->ops->reply_write(call, &iov, body.n > 0, true, exchange_write_until(x));

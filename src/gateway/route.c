@@ -26,7 +26,7 @@ static const struct route routes[] = {
     {SPAN_INIT("/health/ready"), ROUTE_READY, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), false, false},
     {SPAN_INIT("/readyz"), ROUTE_READY, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), false, false},
 };
-static const struct route unknown = {SPAN_INIT(""), ROUTE_NONE, SHAPE_NATIVE, 0, SPAN_INIT(""), false, false};
+const struct route route_unknown = {SPAN_INIT(""), ROUTE_NONE, SHAPE_NATIVE, 0, SPAN_INIT(""), false, false};
 
 const struct route *route_find(struct span path, struct span *ret_rest)
 {
@@ -40,5 +40,5 @@ const struct route *route_find(struct span path, struct span *ret_rest)
             return r;
         }
     }
-    return &unknown;
+    return &route_unknown;
 }

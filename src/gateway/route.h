@@ -34,7 +34,11 @@ struct route {
     bool usage_on_request; // a stream carries usage only if stream_options asks for it
 };
 
-// path: without the query, unescaped forms refused before (url_path_check). Never NULL: the last entry is ROUTE_NONE. *ret_rest
+// The route of an unknown path.
+extern const struct route route_unknown;
+
+// path: without the query, unescaped forms refused (url_path_check) before or, but for routes that end with '/', behind it.
+// Never NULL: the last entry is ROUTE_NONE. *ret_rest
 // is what lies behind the path of a route that ends with '/'.
 const struct route *route_find(struct span path, struct span *ret_rest);
 

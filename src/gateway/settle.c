@@ -49,14 +49,15 @@ static void write_line(struct exchange *x, int64_t duration_ns)
         if (x->route->kind == ROUTE_PASS_JSON || x->route->kind == ROUTE_PASS_BODY)
             r.dialect = SPAN("openai");
     }
-    r.model = x->model_asked;
-    if (x->provider) r.provider = x->provider->name;
-    r.upstream_model = x->upstream_model;
-    r.upstream_request_id = x->upstream_request_id;
-    if (x->key) {
-        r.team = x->key->team;
-        r.key = x->key->name;
+    if (x->model) {
+        r.target = x->model->log_target;
+    } else {
+        r.model = x->model_asked;
+        if (x->provider) r.provider = x->provider->name;
+        r.upstream_model = x->upstream_model;
     }
+    r.upstream_request_id = x->upstream_request_id;
+    if (x->key) r.principal = x->key->log_principal;
     r.end = x->end;
     r.status = call->head_sent ? call->status : 0;
     r.attempts = x->asked ? x->ask.attempts : 0;

@@ -18,6 +18,14 @@ static enum stage no_model(struct exchange *x, struct span name)
         SPAN("' does not exist or this key may not use it. GET /v1/models lists those it may."));
 }
 
+// The name goes into a header of the answer.
+static bool fits_a_header(struct span name)
+{
+    for (uint32_t i = 0; i < name.n; i++)
+        if (name.p[i] < ' ' || name.p[i] == 0x7f) return false;
+    return true;
+}
+
 static enum stage by_model(struct exchange *x)
 {
     const struct plan *plan = x->plan;
@@ -44,6 +52,10 @@ static enum stage by_model(struct exchange *x)
     const struct plan_provider *p =
         slash < name.n ? map_get(&plan->provider_by_name, (struct span){name.p, slash}) : NULL;
     if (!p || slash + 1 == name.n) return no_model(x, name);
+    if (!fits_a_header(name)) {
+        x->param = "model";
+        return exchange_fail(x, END_BAD_FIELD, "The field 'model' holds a control character.");
+    }
     x->provider = p;
     x->upstream_model = span_from(name, slash + 1);
     x->ask.timeouts = &p->timeouts;

@@ -82,6 +82,7 @@ static void plan_take(struct worker *w, const struct plan *plan)
     }
     w->plan = plan;
     w->plan_users = 0;
+    crypto_wipe(w->keys_seen, sizeof w->keys_seen);
     w->http.cfg = plan->http;
     for (uint32_t i = 0; i < w->listener_count && i < plan->listener_count; i++)
         w->listeners[i].entry = plan->listeners[i].entry;
@@ -414,6 +415,7 @@ void worker_close(struct worker *w)
         while (!up_origin_closed(&w->origins[i])) io_loop_turn(&w->loop, w->loop.now_ns + CLOCK_MS);
     h1_server_close(&w->http);
     MUST(w->plan_users == 0 && !w->old_plans);
+    crypto_wipe(w->keys_seen, sizeof w->keys_seen);
     plan_done(w, w->plan);
     free(w->listeners);
     free(w->origins);

@@ -18,6 +18,19 @@
 #include "net/upstream.h"
 
 #define WORKER_CLOSED UINT32_MAX
+#define REQUEST_ID_BYTES 26
+
+// A key that a client sent and whom it stands for: a client sends it with every request, and its HMAC costs a tenth of one.
+// As secret as the keys themselves; wiped with its plan.
+#define WORKER_KEYS_SEEN_BITS 6
+#define WORKER_KEYS_SEEN (1u << WORKER_KEYS_SEEN_BITS)
+#define WORKER_KEY_BYTES_MAX 116
+struct worker_key {
+    const struct plan_key *key; // NULL: none
+    uint32_t n;
+    uint8_t text[WORKER_KEY_BYTES_MAX];
+};
+static_assert(sizeof(struct worker_key) == 128, "two cache lines");
 
 struct worker_cfg {
     uint32_t index;
@@ -62,6 +75,9 @@ struct worker {
     struct access_log access;
     struct prng prng;
     uint64_t sequence; // of request ids
+    uint64_t id_high; // the upper half of the last one
+    uint8_t id[REQUEST_ID_BYTES]; // its text
+    struct worker_key keys_seen[WORKER_KEYS_SEEN];
     uint64_t accept_paused;
     struct io_timer trim;
     struct io_timer drain_end;

@@ -20,15 +20,20 @@
 
 struct call;
 
-// A field of the answer's head. Needed during reply_start() only.
+// A field of the answer's head; the name is our own, a value that would break the head is a programmer error.
+// Needed during reply_start() only.
 struct call_field {
     struct span name, value;
 };
 
 #define CALL_CHUNKED UINT64_MAX
-#define CALL_FIELDS_MAX 40
+#define CALL_FIELDS_MAX 24
+#define CALL_LINES_MAX 4
 
 struct call_reply {
+    // Whole lines that are known to be right, in front of the fields. Needed during reply_start() only.
+    struct span lines[CALL_LINES_MAX];
+    uint32_t line_count;
     const struct call_field *fields;
     uint32_t field_count;
     uint16_t status;

@@ -13,6 +13,7 @@
 #define LINGER_BYTES_MAX MIB(1)
 #define CALL_ARENA_BYTES_MAX EXCHANGE_ARENA_BYTES_MAX
 #define ARENAS_KEPT 256u
+#define HEADS_KEPT 32u
 
 static void release(struct h1_conn *c);
 
@@ -136,6 +137,12 @@ static int read_proxy(struct h1_conn *c, int64_t deadline_ns)
     }
 }
 
+// Clients repeat their heads. A connection finds its own again, or one of another that used the same memo.
+static struct http_memo *memo_of(const struct h1_conn *c)
+{
+    return &c->server->heads[c->s.rx.slot % HEADS_KEPT];
+}
+
 // Reads a head to its end into the call. 1: a call is to be handled (perhaps a bad one); 0: the connection ended in order,
 // nothing was asked; negative: it ended in the middle.
 static int read_head(struct h1_conn *c, struct h1_call *call, int64_t deadline_ns)
@@ -159,7 +166,7 @@ static int read_head(struct h1_conn *c, struct h1_call *call, int64_t deadline_n
             RW_TRY(io_stream_join(s, seen < rules.head_bytes_max ? seen : rules.head_bytes_max));
         const struct span in = io_stream_front(s);
         MUST(in.p); // fill() said that there is something
-        r = http_request_parse(in.p, in.n, &rules, head);
+        r = http_request_parse_memo(in.p, in.n, &rules, head, memo_of(c));
         if (r == HTTP_NEED_MORE) continue;
         if (r < 0) {
             const struct http_bad_info *info = http_bad_info(r);
@@ -371,6 +378,8 @@ void h1_server_open(struct h1_server *srv, struct io_loop *loop, const struct h1
     list_init(&srv->conns);
     list_init(&srv->free_conns);
     arena_pool_init(&srv->arenas, loop->budget, ARENAS_KEPT);
+    srv->heads = calloc(HEADS_KEPT, sizeof *srv->heads);
+    MUST(srv->heads);
 }
 
 void h1_server_close(struct h1_server *srv)
@@ -379,6 +388,8 @@ void h1_server_close(struct h1_server *srv)
     struct list *node;
     while ((node = list_pop_front(&srv->free_conns))) free(LIST_OWNER(node, struct h1_conn, node));
     arena_pool_done(&srv->arenas);
+    for (uint32_t i = 0; i < HEADS_KEPT; i++) http_memo_forget(&srv->heads[i]);
+    free(srv->heads);
 }
 
 void h1_server_drain(struct h1_server *srv, int64_t idle_until_ns)

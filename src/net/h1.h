@@ -38,6 +38,7 @@ struct h1_server {
     h1_handler handler;
     void *handler_ctx;
     struct arena_pool arenas;
+    struct http_memo *heads; // the last ones, see http.h
     struct list conns;
     struct list free_conns;
     uint32_t open;

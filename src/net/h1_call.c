@@ -197,13 +197,15 @@ static void write_head(struct h1_call *c)
 {
     const struct call_reply *r = &c->reply;
     uint32_t cap = 256;
+    for (uint32_t i = 0; i < r->line_count; i++) cap += r->lines[i].n;
     for (uint32_t i = 0; i < r->field_count; i++) cap += r->fields[i].name.n + r->fields[i].value.n + 4;
     uint8_t *p = arena_alloc(c->call.arena, cap);
     if (!p) return;
     struct http_writer w = http_writer(p, cap);
     http_write_status_line(&w, r->status);
     write_date(c->conn->server, &w);
-    for (uint32_t i = 0; i < r->field_count; i++) http_write_field(&w, r->fields[i].name, r->fields[i].value);
+    for (uint32_t i = 0; i < r->line_count; i++) http_write_raw(&w, r->lines[i]);
+    for (uint32_t i = 0; i < r->field_count; i++) http_write_value(&w, r->fields[i].name, r->fields[i].value);
     const bool bodyless = r->status == 204 || r->status == 304 || r->status < 200;
     if (r->length != CALL_CHUNKED) {
         if (!bodyless) http_write_field_u64(&w, SPAN("content-length"), r->length);

@@ -390,6 +390,8 @@ void http_write_status_line(struct http_writer *w, uint32_t status);
 void http_write_request_line(struct http_writer *w, enum http_method method, struct span path,
                              struct span query);
 void http_write_field(struct http_writer *w, struct span name, struct span value);
+// The same for a name that is known to be right.
+void http_write_value(struct http_writer *w, struct span name, struct span value);
 void http_write_field_u64(struct http_writer *w, struct span name, uint64_t value);
 // Bytes that are known to be right: whole precomputed lines ("connection: close\r\n"), or a date line kept
 // per second.

@@ -198,11 +198,27 @@ void http_write_field(struct http_writer *w, struct span name, struct span value
     w->n += (uint32_t)n;
 }
 
+void http_write_value(struct http_writer *w, struct span name, struct span value)
+{
+    const uint64_t n = (uint64_t)name.n + value.n + 4;
+    uint8_t *p = n <= UINT32_MAX ? room(w, (uint32_t)n) : room(w, UINT32_MAX);
+    if (!p) return;
+    memcpy(p, name.p, name.n);
+    p += name.n;
+    memcpy(p, ": ", 2);
+    if (!copy_checked(p + 2, value.p, value.n, HTTP_TEXT)) {
+        w->bad = true;
+        return;
+    }
+    memcpy(p + 2 + value.n, "\r\n", 2);
+    w->n += (uint32_t)n;
+}
+
 void http_write_field_u64(struct http_writer *w, struct span name, uint64_t value)
 {
     char digits[FMT_U64_BYTES];
     const char *end = fmt_raw_u64(digits, value);
-    http_write_field(w, name, span_of(digits, (size_t)(end - digits)));
+    http_write_value(w, name, span_of(digits, (size_t)(end - digits)));
 }
 
 void http_write_raw(struct http_writer *w, struct span bytes)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "gateway/plan_ready.h"
 #include "tests/sim/sim_exchange.h"
 
 #define ACCESS_RING_BYTES (64u << 10)
@@ -26,6 +27,12 @@ static struct plan_timeouts timeouts(struct sim_gateway *g)
                                   .first_token_ns = sim_chance(w, 50) ? 0 : 60 * CLOCK_SEC,
                                   .idle_ns = 20 * CLOCK_SEC,
                                   .total_ns = 600 * CLOCK_SEC};
+}
+
+static void *room(void *ctx, size_t n)
+{
+    (void)ctx;
+    return sim_keep((uint32_t)n);
 }
 
 static void plan_providers(struct sim_gateway *g, struct plan *p)
@@ -58,7 +65,7 @@ static void plan_providers(struct sim_gateway *g, struct plan *p)
     p->default_provider = -1;
 }
 
-static void plan_models(struct sim_gateway *g, struct plan *p)
+static struct plan_model *plan_models(struct sim_gateway *g, struct plan *p)
 {
     const uint32_t n = 2 * g->providers + 1;
     struct plan_model *models = sim_keep(n * sizeof *models);
@@ -78,6 +85,7 @@ static void plan_models(struct sim_gateway *g, struct plan *p)
     p->models = models;
     p->model_count = n;
     p->default_model = -1;
+    return models;
 }
 
 static struct plan *plan_make(struct sim_gateway *g, uint64_t generation)
@@ -93,7 +101,7 @@ static struct plan *plan_make(struct sim_gateway *g, uint64_t generation)
     p->listeners = l;
     p->listener_count = 1;
     plan_providers(g, p);
-    plan_models(g, p);
+    struct plan_model *models = plan_models(g, p);
     struct plan_key *key = sim_keep(sizeof *key);
     *key = (struct plan_key){.name = SPAN("k"), .team = SPAN("t")};
     crypto_hmac_key_init(&p->key_hmac, "secret", 6);
@@ -114,6 +122,7 @@ static struct plan *plan_make(struct sim_gateway *g, uint64_t generation)
     p->upload_bytes_max = MIB(4);
     p->body_timeout_ns = 30 * CLOCK_SEC;
     p->access_log = true;
+    plan_ready(p, models, key, &(struct plan_room){.take = room});
     return p;
 }
 

@@ -1,0 +1,63 @@
+// See plan_ready.h.
+#include "gateway/plan_ready.h"
+
+#include "gateway/access_log.h"
+#include "wire/http.h"
+
+static struct span keep(const struct plan_room *room, const void *bytes, uint32_t n)
+{
+    void *copy = room->take(room->ctx, n ? n : 1);
+    memcpy(copy, bytes, n);
+    return span_of(copy, n);
+}
+
+// One line. A value that no header can hold is left out.
+static void add_line(struct http_writer *w, const char *name, struct span value)
+{
+    w->bad = false;
+    http_write_field(w, span_str(name), value);
+}
+
+static struct span answer_lines(const struct plan *p, const struct plan_room *room)
+{
+    const uint32_t cap = 256 + p->cors_origin.n + p->cors_headers.n;
+    struct http_writer w = http_writer(room->take(room->ctx, cap), cap);
+    if (p->cors_origin.n) add_line(&w, "access-control-allow-origin", p->cors_origin);
+    add_line(&w, "access-control-allow-headers", p->cors_headers);
+    add_line(&w, "access-control-allow-methods", SPAN("OPTIONS,POST,GET"));
+    add_line(&w, "access-control-max-age", SPAN("86400"));
+    MUST(!w.overflow);
+    return span_of(w.p, w.n);
+}
+
+static struct span model_lines(const struct plan_model *m, struct span provider, const struct plan_room *room)
+{
+    const uint32_t cap = 64 + provider.n + m->upstream_model.n;
+    struct http_writer w = http_writer(room->take(room->ctx, cap), cap);
+    add_line(&w, "x-ringway-provider", provider);
+    if (m->upstream_model.n) add_line(&w, "x-ringway-model", m->upstream_model);
+    MUST(!w.overflow);
+    return span_of(w.p, w.n);
+}
+
+void plan_ready(struct plan *p, struct plan_model *models, struct plan_key *keys,
+                const struct plan_room *room)
+{
+    char *piece = room->take(room->ctx, ACCESS_TARGET_BYTES_MAX + ACCESS_PRINCIPAL_BYTES_MAX);
+    p->answer_lines = answer_lines(p, room);
+    for (uint32_t i = 0; i < p->model_count; i++) {
+        struct plan_model *m = &models[i];
+        const struct span provider = p->providers[m->provider].name;
+        const struct access_record r = {.dialect = SPAN("openai"),
+                                        .model = m->name,
+                                        .provider = provider,
+                                        .upstream_model = m->upstream_model};
+        m->answer_lines = model_lines(m, provider, room);
+        m->log_target = keep(room, piece, access_log_prepare_target(&r, piece));
+    }
+    for (uint32_t i = 0; i < p->key_count; i++) {
+        struct plan_key *k = &keys[i];
+        const struct access_record r = {.team = k->team, .key = k->name};
+        k->log_principal = keep(room, piece, access_log_prepare_principal(&r, piece));
+    }
+}

@@ -1,0 +1,21 @@
+// What of a plan is written once, so that no request has to: the lines of an answer's head that are always the same, and the
+// parts of a log line that name model and key.
+//
+// Use      the last step of making a plan, when its models, keys, providers and CORS values stand.
+// Memory   from `take`, which does not fail; it lives as long as the plan.
+// Thread   control's.
+#ifndef RINGWAY_GATEWAY_PLAN_READY_H
+#define RINGWAY_GATEWAY_PLAN_READY_H
+
+#include "gateway/plan.h"
+
+struct plan_room {
+    void *(*take)(void *ctx, size_t n);
+    void *ctx;
+};
+
+// models and keys: those of the plan, which holds them as const.
+void plan_ready(struct plan *p, struct plan_model *models, struct plan_key *keys,
+                const struct plan_room *room);
+
+#endif
