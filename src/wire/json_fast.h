@@ -205,7 +205,10 @@ INLINE enum next run_array(struct run *r, uint32_t node)
     r->kind = node | JSON_IS_ARRAY;
     *++r->sp = (uint8_t)r->kind;
     r->p++;
-    if (json_is_space(*r->p)) r->p += first(~spaces(r->p));
+    if (json_is_space(*r->p)) {
+        r->p += first(~spaces(r->p));
+        if (RW_UNLIKELY(json_is_space(*r->p))) return stop(r, JSON_S_ARRAY); // there may be a ']' behind them
+    }
     if (RW_UNLIKELY(*r->p == ']' || *r->p == 0 || r->p > r->lim)) return stop(r, JSON_S_ARRAY);
     count_element(r->s, r->kind);
     return NEXT_VALUE;

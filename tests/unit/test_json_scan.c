@@ -643,6 +643,32 @@ static void test_fields__counts_of_elements(void **state)
     }
 }
 
+// White space of every length between the brackets, wherever in a vector it begins and ends.
+static void test_fields__counts_behind_long_white_space(void **state)
+{
+    (void)state;
+    static const struct {
+        struct span open, close;
+        uint32_t count;
+    } cases[] = {
+        {SPAN_INIT("{\"tools\":["), SPAN_INIT("],\"model\":\"a model with a long name\"}"), 0},
+        {SPAN_INIT("{\"tools\":["), SPAN_INIT("1],\"model\":\"a model with a long name\"}"), 1},
+        {SPAN_INIT("{\"tools\":[[]],\"x\":["), SPAN_INIT("],\"model\":\"a model with a long name\"}"), 1},
+        {SPAN_INIT("{\"tools\":{"), SPAN_INIT("},\"model\":\"a model with a long name\"}"), 0},
+    };
+    for (uint32_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        for (uint32_t spaces = 0; spaces < 200; spaces++) {
+            uint8_t text[400];
+            const uint32_t open = cases[i].open.n, close = cases[i].close.n;
+            memcpy(text, cases[i].open.p, open);
+            memset(text + open, spaces % 3 ? ' ' : '\n', spaces);
+            memcpy(text + open + spaces, cases[i].close.p, close);
+            const struct verdict v = check(&request_fields, 0, span_of(text, open + spaces + close));
+            assert_int_equal(v.got, 1);
+            assert_int_equal(v.s.value[TOOLS].count, cases[i].count);
+        }
+}
+
 static void test_fields__keys_are_compared_unescaped(void **state)
 {
     (void)state;
@@ -1015,6 +1041,7 @@ int main(void)
         cmocka_unit_test(test_fields__of_a_request),
         cmocka_unit_test(test_fields__values_of_every_kind_and_spacing),
         cmocka_unit_test(test_fields__counts_of_elements),
+        cmocka_unit_test(test_fields__counts_behind_long_white_space),
         cmocka_unit_test(test_fields__keys_are_compared_unescaped),
         cmocka_unit_test(test_fields__duplicates_are_reported),
         cmocka_unit_test(test_fields__of_an_answer),
