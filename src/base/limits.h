@@ -85,6 +85,13 @@
 #define UPSTREAM_CONNECTIONS_MAX 10000
 #define UPSTREAM_IDLE_MAX 1024
 
+// --- Mapped cells. A key with its limits is one of them, two with rarer windows: 16 MiB for 200,000 keys; the ceiling is 4 GiB.
+#define STORE_CELLS (1u << 18)
+#define STORE_CELLS_MAX (1u << 26)
+// Cells for end users, whose names the clients make up: 4 MiB, in sets of so many.
+#define STORE_CELLS_LENT (1u << 16)
+#define STORE_CELLS_WAYS 8
+
 // --- Observing.
 // The longest access log line: every text of it at its longest, every byte escaped (gateway/access_log.c
 // asserts it).

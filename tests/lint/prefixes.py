@@ -19,7 +19,7 @@ PREFIXES = {
     "tls": "tls crypto",
     "store": "store",
     "net": "net h1 h2 call up ws_conn",
-    "policy": "policy limit breaker retry budget_policy",
+    "policy": "policy limit price access estimate breaker retry budget_policy",
     "providers": "provider chat dialect",
     "feature": "feature cache guard usage cost rag mcp",
     "gateway": "gateway access_log ask answer echo exchange meter request route worker",
