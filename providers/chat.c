@@ -166,3 +166,29 @@ enum chat_effort chat_effort_of_budget(int64_t budget)
     if (budget <= 1024) return CHAT_EFFORT_LOW;
     return budget <= 8192 ? CHAT_EFFORT_MEDIUM : CHAT_EFFORT_HIGH;
 }
+
+uint32_t chat_claude_version(struct span model)
+{
+    const struct span mark = SPAN("claude-");
+    while (model.n && !span_starts(model, mark)) model = span_from(model, 1);
+    if (!model.n) return 0;
+    struct span rest = span_from(model, mark.n), word;
+    uint64_t v;
+    uint32_t version = 0;
+    while (span_split(&rest, '-', &word)) {
+        word.n = span_find(word, '@');
+        if (word.n > 2 || !span_u64(word, &v)) {
+            if (version) break;
+            continue;
+        }
+        if (version) return version + (uint32_t)v;
+        version = (uint32_t)v * 100;
+    }
+    return version;
+}
+
+struct span chat_clamp(struct span number, double high, struct span literal)
+{
+    double v;
+    return chat_has(number) && json_double(number, &v) && v > high ? literal : number;
+}

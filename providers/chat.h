@@ -50,7 +50,10 @@ struct chat_ctx {
     enum chat_mode mode;
     struct chat_losses losses;
     struct chat_problem problem;
+    bool json_tool; // structured output was asked for as a call of the tool CHAT_JSON_TOOL
 };
+
+#define CHAT_JSON_TOOL SPAN("json_tool_call")
 
 void chat_ctx_init(struct chat_ctx *ctx, struct arena *arena, enum chat_mode mode);
 

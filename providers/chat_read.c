@@ -240,6 +240,22 @@ static struct span base64_encode(struct chat_ctx *ctx, struct span bytes)
     return span_of(out, n);
 }
 
+enum rw_err chat_base64_decode(struct chat_ctx *ctx, struct span text, struct span *ret)
+{
+    uint8_t *out = arena_alloc(ctx->arena, text.n / 4 * 3 + 3);
+    uint32_t n = 0, bits = 0, have = 0;
+    if (!out) return RW_E_TOO_LARGE;
+    for (uint32_t i = 0; i < text.n && base64_value(text.p[i]) < 64; i++) {
+        bits = bits << 6 | base64_value(text.p[i]);
+        have += 6;
+        if (have < 8) continue;
+        have -= 8;
+        out[n++] = (uint8_t)(bits >> have);
+    }
+    *ret = span_of(out, n);
+    return RW_OK;
+}
+
 static uint32_t hex(uint8_t c)
 {
     if ((uint8_t)(c - '0') < 10) return (uint32_t)c - '0';

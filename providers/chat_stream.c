@@ -12,7 +12,8 @@ void chat_reader_init(struct chat_reader *r, const struct dialect *dialect, stru
                       struct arena *scratch, enum rw_err (*push)(void *arg, const struct chat_event *e),
                       void *arg)
 {
-    *r = (struct chat_reader){.dialect = dialect, .ctx = ctx, .scratch = scratch, .push = push, .arg = arg};
+    *r = (struct chat_reader){.dialect = dialect, .ctx = ctx, .push = push, .arg = arg};
+    chat_ctx_init(&r->temp, scratch, ctx->mode);
     chat_usage_init(&r->usage);
 }
 
@@ -41,7 +42,7 @@ static enum rw_err one_event(struct chat_reader *r, const struct sse_event *e)
     struct span data = e->data;
     if (e->data_lines == 0) return RW_OK;
     if (e->data_lines > 1) {
-        uint8_t *buf = arena_alloc(r->scratch, e->raw.n);
+        uint8_t *buf = arena_alloc(r->temp.arena, e->raw.n);
         if (!buf) return RW_E_TOO_LARGE;
         RW_TRY(sse_data(e, buf, e->raw.n, &data));
     }
@@ -180,7 +181,7 @@ static uint32_t join_half(struct reader_choice *c, bool same, struct span *insid
 static enum rw_err text_slow(struct chat_reader *r, struct reader_choice *c, uint32_t of, struct span inside,
                              struct span *ret)
 {
-    uint8_t *buf = arena_alloc(r->scratch, inside.n + UTF8_BYTES_MAX);
+    uint8_t *buf = arena_alloc(r->temp.arena, inside.n + UTF8_BYTES_MAX);
     if (!buf) return RW_E_TOO_LARGE;
     const uint32_t cap = inside.n;
     const uint32_t n = c->half ? join_half(c, c->half_of == of, &inside, buf) : 0;

@@ -120,13 +120,29 @@ static bool has_calls(const struct chat_message *message)
     return false;
 }
 
+// The number-th call of a message: its arguments must be an object where dialects demand one.
+static enum rw_err add_call(struct maker *m, const struct chat_part *call, uint32_t index, uint32_t number)
+{
+    struct chat_part p = *call;
+    if (!p.arguments.n) p.arguments = SPAN("{}");
+    if (!p.id.n)
+        return chat_bad(m->ctx, SPAN("A tool call needs an id."), "messages[%].tool_calls[%].id", index,
+                        number, 0);
+    if (!chat_is_object(p.arguments))
+        return chat_bad(m->ctx, SPAN("The arguments of a tool call are not a JSON object."),
+                        "messages[%].tool_calls[%].function.arguments", index, number, 0);
+    return add(m, true, &p);
+}
+
 static enum rw_err ordinary(struct maker *m, const struct chat_message *message)
 {
     const bool assistant = message->role == CHAT_ASSISTANT;
     bool any = false;
+    uint32_t calls = 0;
     for (const struct chat_part *p = message->parts; p; p = p->next) {
         if ((p->kind == CHAT_TEXT || p->kind == CHAT_REFUSAL) && is_blank(p->text)) continue;
-        RW_TRY(add(m, assistant, p));
+        if (p->kind == CHAT_TOOL_CALL) RW_TRY(add_call(m, p, message->index, calls++));
+        else RW_TRY(add(m, assistant, p));
         any = true;
     }
     if (!any && !assistant)

@@ -11,7 +11,8 @@
 //           provider->encode_request(&ctx, &rq, &target, &out);
 //           RW_E_BAD: answer 400 with ctx.problem; RW_OK: send out.iov; chat_losses_text(&ctx.losses) is the header.
 //           The body is what was scanned (valid JSON, an object) and stays until the request was sent.
-// Answer    provider->decode_answer(&ctx, body, &answer); client->encode_answer(&ctx, &answer, &reply, &out);
+// Answer    dialect_answer(&ctx, provider, body, &answer);   // the ctx of the request
+//           client->encode_answer(&ctx, &answer, &reply, &out);
 //           RW_E_BAD from decoding: the provider's answer is no answer (502). RW_E_EOF: it has no finish reason.
 // Stream    struct dialect_pipe p;
 //           dialect_pipe_init(&p, provider, client, &ctx, scratch, &reply);
@@ -97,6 +98,10 @@ extern const struct dialect *const dialect_all[DIALECT_COUNT];
 
 const struct dialect *dialect_find(struct span name); // NULL: none of that name
 
+// from->decode_answer(), with structured output that was asked for as a call turned back into text.
+enum rw_err dialect_answer(struct chat_ctx *ctx, const struct dialect *from, struct span body,
+                           struct chat_answer *ret) RW_WARN_UNUSED;
+
 // --- A stream being decoded.
 
 #define DIALECT_CHOICES_MAX 8
@@ -116,8 +121,8 @@ struct reader_choice {
 
 struct chat_reader {
     const struct dialect *dialect;
-    struct chat_ctx *ctx;
-    struct arena *scratch;
+    struct chat_ctx *ctx; // what lives as long as the stream
+    struct chat_ctx temp; // on the scratch arena: what lives as long as an event
     enum rw_err (*push)(void *arg, const struct chat_event *e);
     void *arg;
     bool started; // CHAT_EV_START was pushed
@@ -186,6 +191,7 @@ struct dialect_pipe {
     struct chat_error error;
     struct chat_usage usage;
     struct chat_event start; // held back until there is content
+    uint32_t json_call; // the call that stands for structured output + 1
 };
 
 void dialect_pipe_init(struct dialect_pipe *p, const struct dialect *from, const struct dialect *to,

@@ -57,6 +57,8 @@ struct span chat_format(struct chat_ctx *ctx, const char *format, uint32_t a, ui
 // A URL as a source of media: data URLs are taken apart (media type, base64 without line ends), others stay.
 // RW_E_BAD: the base64 is none.
 enum rw_err chat_media_url(struct chat_ctx *ctx, struct span url, struct chat_media *ret) RW_WARN_UNUSED;
+// Base64 as it is in chat_media.data. RW_E_TOO_LARGE.
+enum rw_err chat_base64_decode(struct chat_ctx *ctx, struct span text, struct span *ret) RW_WARN_UNUSED;
 // "data:image/png;base64,..." written in pieces as a JSON string.
 void chat_media_write_url(struct json_out *o, const struct chat_media *media);
 
@@ -100,6 +102,11 @@ bool chat_tool_allowed(const struct chat_request *rq, const struct chat_tool *to
 
 // "call_" or another prefix, the reply's id and a number.
 struct span chat_made_id(struct chat_ctx *ctx, const char *prefix, struct span id, uint32_t number);
+
+// 406 for claude-opus-4-6, 305 for claude-3-5-sonnet-20241022; 0: no Claude, or a name without a version.
+uint32_t chat_claude_version(struct span model);
+// A number clamped to high (a literal); itself if it is not above.
+struct span chat_clamp(struct span number, double high, struct span literal);
 
 extern const struct span chat_effort_names[CHAT_EFFORT_COUNT];
 enum chat_effort chat_effort_of(struct span name);
