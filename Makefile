@@ -281,6 +281,16 @@ asan ubsan tsan: ## unit tests, fuzz inputs and simulator under a sanitizer
 	$(Q)$(MAKE) FLAVOUR=$@ fuzz-replay
 	$(Q)$(MAKE) FLAVOUR=$@ sim
 
+# The sysroot's libraries are Debian's for AArch64; SEEDS of the simulator are few because the machine is emulated.
+ARM_SEEDS ?= 10
+.PHONY: test-arm64
+test-arm64: ## unit tests, simulator and the gateway itself on an emulated AArch64 kernel (five minutes)
+	$(Q)$(DEPS) build test arm64
+	+$(Q)sysroot=$$(tests/lib/arm64-vm --sysroot --pkg libc-ares-dev,libyaml-dev,libxxhash-dev,libcmocka-dev) && \
+	    $(MAKE) CROSS=aarch64-linux-gnu- EXTRA_CFLAGS="--sysroot=$$sysroot" all unit-programs \
+	        build-aarch64-linux-gnu/ringway-sim
+	$(Q)tests/lib/arm64-test.sh build-aarch64-linux-gnu $(ARM_SEEDS)
+
 cov: ## line coverage by unit, fuzz-replay, sim and e2e; fails below 90 %
 	$(Q)$(DEPS) build test
 	$(Q)[ ! -d build-cov ] || find build-cov -name '*.gcda' -delete
