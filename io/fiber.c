@@ -270,7 +270,10 @@ enum rw_err fiber_pool_open(struct fiber_pool *p, struct io_loop *loop, uint32_t
     p->slot_bytes = FIBER_STACK_BYTES * FIBER_STACK_SCALE;
     const size_t bytes = p->slot_bytes * p->max;
     p->region = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p->region == MAP_FAILED) return rw_errno();
+    if (p->region == MAP_FAILED) {
+        p->region = NULL;
+        return rw_errno();
+    }
     // A huge page would turn every touched stack into 2 MiB.
     (void)madvise(p->region, bytes, MADV_NOHUGEPAGE);
     return RW_OK;

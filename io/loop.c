@@ -112,7 +112,7 @@ void io_loop_post(struct io_loop *loop, struct io_mail *mail)
     if (!head) loop->driver->ops->wake(loop->driver);
 }
 
-static void open_mail(struct io_loop *loop)
+void io_loop_mail(struct io_loop *loop)
 {
     if (RW_LIKELY(!atomic_load_explicit(&loop->mail, memory_order_relaxed))) return;
     struct io_mail *m = atomic_exchange_explicit(&loop->mail, NULL, memory_order_acquire);
@@ -160,7 +160,7 @@ void io_loop_turn(struct io_loop *loop, int64_t deadline_ns)
     } while (n == (int)(sizeof done / sizeof *done) && left > 0);
 
     io_timers_run(&loop->timers, loop->now_ns);
-    open_mail(loop);
+    io_loop_mail(loop);
     for (int i = 0; i < IO_GROUPS; i++) {
         struct io_group *g = &loop->group[i];
         // The starved are woken also when what was held came back to a ring that is full again.

@@ -56,6 +56,8 @@ enum rw_err io_loop_open(struct io_loop *loop, struct io_driver *driver,
 void io_loop_close(struct io_loop *loop);
 // One turn; waits until deadline_ns at most.
 void io_loop_turn(struct io_loop *loop, int64_t deadline_ns);
+// Opens the letters that have come, without a turn.
+void io_loop_mail(struct io_loop *loop);
 // From any thread.
 void io_loop_post(struct io_loop *loop, struct io_mail *mail);
 

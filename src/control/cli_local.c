@@ -22,6 +22,7 @@ static int run_check(const struct cli *c)
                                       : config_default_from_env(&config_env_process, &config, &errors);
     const char *name = c->config ? c->config : "(no file)";
     if (err) {
+        if (err != RW_E_CONFIG) fprintf(stderr, "%s: cannot be loaded: %s\n", name, rw_err_name(err));
         config_errors_write(&errors, name, stderr);
         config_errors_free(&errors);
         return 2;

@@ -18,7 +18,7 @@ char *first_key_make(void)
     uint8_t random[KEY_RANDOM_BYTES];
     const size_t cap = sizeof KEY_PREFIX + CRYPTO_BASE64URL_CHARS(KEY_RANDOM_BYTES);
     char *key = calloc(1, cap);
-    MUST(key);
+    if (!key) return NULL;
     memcpy(key, KEY_PREFIX, sizeof KEY_PREFIX);
     crypto_random(random, sizeof random);
     const int64_t n = crypto_base64url_encode(random, sizeof random, key + sizeof KEY_PREFIX - 1,

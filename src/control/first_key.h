@@ -6,7 +6,7 @@
 
 #include "control/config.h"
 
-// "rw-" and 43 base64url characters of 32 random bytes. From malloc; the caller wipes and frees it.
+// "rw-" and 43 base64url characters of 32 random bytes. From malloc; the caller wipes and frees it. NULL: no memory.
 char *first_key_make(void);
 
 // On a terminal: the key and a curl line to try. Otherwise a file of mode 0600 whose name is logged, since what is written to a

@@ -18,6 +18,7 @@ struct plan_memory {
     struct config *config;
     struct plan_world *world;
     struct io_mail mail;
+    struct plan_origin *origins; // filled by plan_seal()
     _Atomic int32_t holders; // workers
     struct block {
         struct block *next;
@@ -26,11 +27,11 @@ struct plan_memory {
     } * blocks;
 };
 
-// Memory for the life of the plan. There is no gateway without it.
+// Memory for the life of the plan; NULL: there is none.
 static void *take(struct plan_memory *m, size_t n)
 {
     struct block *b = calloc(1, sizeof *b + n);
-    MUST(b);
+    if (!b) return NULL;
     b->next = m->blocks;
     b->n = n;
     m->blocks = b;
@@ -118,16 +119,16 @@ static void resolved(void *ctx, const struct io_addr_set *set, int err)
     if (w->addrs_changed) w->addrs_changed(w->ctx, o, at->origin);
 }
 
-static void watch(struct plan_world *w, uint32_t i, const struct config_provider *p)
+// `host` becomes the watch's.
+static void watch(struct plan_world *w, uint32_t i, const struct config_provider *p, char *host)
 {
     struct plan_watch *at = &w->watches[i];
+    *at = (struct plan_watch){.world = w, .host = host, .origin = i};
     if (p->connect_to.addr.n) {
         w->origins[i].addr[0] = p->connect_to.addr;
         w->origins[i].addr_count = 1;
         return;
     }
-    *at = (struct plan_watch){.world = w, .host = strdup(p->base_url.host), .origin = i};
-    MUST(at->host);
     w->unresolved++;
     const enum rw_err err =
         io_resolver_watch(w->resolver, span_str(at->host), p->base_url.port, resolved, at, &at->watch);
@@ -151,15 +152,23 @@ static int32_t origin_of(struct plan_world *w, const struct config_provider *p, 
     }
     struct plan_origin *o = &w->origins[i];
     if (i == w->origin_count) {
-        o->shared = calloc(1, sizeof *o->shared);
-        w->origin_name[i] = strdup(name);
-        MUST(o->shared && w->origin_name[i]);
+        struct up_shared *shared = calloc(1, sizeof *shared);
+        char *copy = strdup(name), *host = strdup(p->base_url.host);
+        if (!shared || !copy || !host) {
+            free(shared);
+            free(copy);
+            free(host);
+            snprintf(ret_why, cap, "out of memory");
+            return -1;
+        }
+        o->shared = shared;
+        w->origin_name[i] = copy;
         o->shared->open_max = UPSTREAM_CONNECTIONS_MAX;
         o->shared->idle_max = UPSTREAM_IDLE_MAX;
         o->name = span_str(w->origin_name[i]);
         if (p->bind_address.addr.n) o->bind_to = p->bind_address.addr;
         w->origin_count++;
-        watch(w, i, p);
+        watch(w, i, p, host);
     }
     return (int32_t)i;
 }
@@ -175,13 +184,14 @@ static struct plan_timeouts timeouts_of(const struct config_timeouts *t)
                                   .total_ns = t->total_ns};
 }
 
-// The lines that every request to this provider carries.
+// The lines that every request to this provider carries; empty: no memory.
 static struct span head_fields(struct plan_memory *m, const struct config_provider *p)
 {
     size_t n = 64 + strlen(p->base_url.authority) + (p->api_key ? strlen(p->api_key) + 32 : 0);
     for (uint32_t i = 0; i < p->header_count; i++)
         n += strlen(p->headers[i].name) + strlen(p->headers[i].value) + 4;
     uint8_t *bytes = take(m, n);
+    if (!bytes) return (struct span){0};
     struct http_writer w = http_writer(bytes, (uint32_t)n);
     http_write_field(&w, SPAN("host"), span_str(p->base_url.authority));
     bool authorized = false;
@@ -203,7 +213,7 @@ static bool add_providers(struct plan_memory *m, char *ret_why, uint32_t cap)
 {
     const struct config *c = m->config;
     struct plan_provider *all = take(m, c->provider_count * sizeof *all);
-    map_init(&m->plan.provider_by_name, m->world->map_seed, PROVIDERS_MAX);
+    if (!all) return false;
     for (uint32_t i = 0; i < c->provider_count; i++) {
         const struct config_provider *p = &c->providers[i];
         struct plan_provider *to = &all[i];
@@ -216,9 +226,9 @@ static bool add_providers(struct plan_memory *m, char *ret_why, uint32_t cap)
             to->origin = (uint32_t)origin;
             to->path_prefix = span_str(p->base_url.path);
             to->head_fields = head_fields(m, p);
+            if (!to->head_fields.n) return false;
         }
-        const enum rw_err err = map_put(&m->plan.provider_by_name, to->name, to, NULL);
-        MUST(err == RW_OK);
+        if (map_put(&m->plan.provider_by_name, to->name, to, NULL)) return false;
     }
     m->plan.providers = all;
     m->plan.provider_count = c->provider_count;
@@ -230,7 +240,7 @@ static struct plan_model *add_models(struct plan_memory *m)
 {
     const struct config *c = m->config;
     struct plan_model *all = take(m, c->model_count * sizeof *all + 1);
-    map_init(&m->plan.model_by_name, m->world->map_seed, MODELS_MAX);
+    if (!all) return NULL;
     m->plan.default_model = -1;
     for (uint32_t i = 0; i < c->model_count; i++) {
         const struct config_model *from = &c->models[i];
@@ -242,8 +252,7 @@ static struct plan_model *add_models(struct plan_memory *m)
                                   .timeouts = timeouts_of(&t->timeouts)};
         to->target_row = metric_target_row(m->world->labels, to->name, m->plan.providers[t->provider].name);
         to->model_row = metric_model_row(m->world->labels, to->name);
-        const enum rw_err err = map_put(&m->plan.model_by_name, to->name, to, NULL);
-        MUST(err == RW_OK);
+        if (map_put(&m->plan.model_by_name, to->name, to, NULL)) return NULL;
         if (c->default_model && strcmp(c->default_model, from->name) == 0) m->plan.default_model = (int32_t)i;
     }
     m->plan.models = all;
@@ -251,44 +260,45 @@ static struct plan_model *add_models(struct plan_memory *m)
     return all;
 }
 
-static void add_key(struct plan_memory *m, struct plan_key *to, const char *key)
+static bool add_key(struct plan_memory *m, struct plan_key *to, const char *key)
 {
     crypto_hmac(&m->plan.key_hmac, key, strlen(key), to->digest);
-    const enum rw_err err = map_put(&m->plan.key_by_digest, span_of(to->digest, sizeof to->digest), to, NULL);
-    MUST(err == RW_OK);
+    return map_put(&m->plan.key_by_digest, span_of(to->digest, sizeof to->digest), to, NULL) == RW_OK;
 }
 
 static struct plan_key *add_keys(struct plan_memory *m, const char *extra_key)
 {
     const struct config *c = m->config;
     struct plan_key *all = take(m, (c->key_count + 1) * sizeof *all);
+    if (!all) return NULL;
     crypto_hmac_key_init(&m->plan.key_hmac, m->world->key_secret, sizeof m->world->key_secret);
-    map_init(&m->plan.key_by_digest, m->world->map_seed, KEYS_IN_FILE_MAX + 1);
     for (uint32_t i = 0; i < c->key_count; i++) {
         const struct config_key *from = &c->keys[i];
         struct span *models = take(m, from->model_count * sizeof *models + 1);
+        if (!models) return NULL;
         for (uint32_t k = 0; k < from->model_count; k++) models[k] = span_str(from->models[k]);
         all[i] = (struct plan_key){.name = span_str(from->name),
                                    .team = span_str(from->team),
                                    .models = models,
                                    .model_count = from->model_count,
                                    .disabled = from->disabled};
-        add_key(m, &all[i], from->key);
+        if (!add_key(m, &all[i], from->key)) return NULL;
     }
     m->plan.key_count = c->key_count;
     if (extra_key) {
         all[c->key_count] = (struct plan_key){.name = SPAN("first"), .team = SPAN("default")};
-        add_key(m, &all[c->key_count], extra_key);
+        if (!add_key(m, &all[c->key_count], extra_key)) return NULL;
         m->plan.key_count++;
     }
     m->plan.keys = all;
     return all;
 }
 
-static void add_listeners(struct plan_memory *m)
+static bool add_listeners(struct plan_memory *m)
 {
     const struct config *c = m->config;
     struct plan_listener *all = take(m, c->listener_count * sizeof *all);
+    if (!all) return false;
     static const uint32_t accept[] = {[CONFIG_PROXY_OFF] = 0,
                                       [CONFIG_PROXY_V1] = PROXY_ACCEPT_V1,
                                       [CONFIG_PROXY_V2] = PROXY_ACCEPT_V2,
@@ -296,6 +306,7 @@ static void add_listeners(struct plan_memory *m)
     for (uint32_t i = 0; i < c->listener_count; i++) {
         const struct config_listener *from = &c->listeners[i];
         struct io_cidr *trusted = take(m, from->trusted_proxy_count * sizeof *trusted + 1);
+        if (!trusted) return false;
         for (uint32_t k = 0; k < from->trusted_proxy_count; k++) trusted[k] = from->trusted_proxies[k].net;
         all[i].addr = from->address.addr;
         all[i].entry = (struct h1_entry){.proxy_accept = accept[from->proxy_protocol],
@@ -304,35 +315,48 @@ static void add_listeners(struct plan_memory *m)
     }
     m->plan.listeners = all;
     m->plan.listener_count = c->listener_count;
+    return true;
 }
 
-static void add_cors(struct plan_memory *m)
+static bool add_cors(struct plan_memory *m)
 {
     const struct config *c = m->config;
     size_t n = sizeof CORS_HEADERS;
     for (uint32_t i = 0; i < c->cors_header_count; i++) n += strlen(c->cors_headers[i]) + 1;
+    char *headers = take(m, n);
+    struct span *origins = take(m, c->cors_origin_count * sizeof *origins + 1);
+    if (!headers || !origins) return false;
     struct fmt f;
-    fmt_init(&f, take(m, n), (uint32_t)n);
+    fmt_init(&f, headers, (uint32_t)n);
     fmt_str(&f, CORS_HEADERS);
     for (uint32_t i = 0; i < c->cors_header_count; i++) {
         fmt_char(&f, ',');
         fmt_str(&f, c->cors_headers[i]);
     }
     m->plan.cors_headers = fmt_text(&f);
-    struct span *origins = take(m, c->cors_origin_count * sizeof *origins + 1);
     for (uint32_t i = 0; i < c->cors_origin_count; i++) {
         origins[i] = span_str(c->cors_origins[i]);
         if (span_eq(origins[i], SPAN("*"))) m->plan.cors_origin = SPAN("*");
     }
     m->plan.cors_origins = origins;
     m->plan.cors_origin_count = c->cors_origin_count;
+    return true;
+}
+
+// What plan_seal() fills, and what the workers keep with the plan.
+static bool add_seats(struct plan_memory *m)
+{
+    m->origins = take(m, m->world->origin_count * sizeof *m->origins + 1);
+    m->plan.seats = take(m, m->world->workers * sizeof *m->plan.seats);
+    return m->origins && m->plan.seats;
 }
 
 struct plan *plan_build(struct plan_world *w, struct config *config, const char *extra_key, char *ret_why,
                         uint32_t cap)
 {
+    snprintf(ret_why, cap, "out of memory"); // unless another reason is given
     struct plan_memory *m = calloc(1, sizeof *m);
-    MUST(m);
+    if (!m) return NULL;
     m->world = w;
     m->config = config;
     atomic_store(&m->holders, (int32_t)w->workers);
@@ -343,9 +367,9 @@ struct plan *plan_build(struct plan_world *w, struct config *config, const char 
     p->service_name = span_str(config->service_name);
     p->version = SPAN(RW_VERSION);
     p->base_path = span_str(config->base_path);
-    struct plan_key *keys = add_keys(m, extra_key);
-    add_listeners(m);
-    add_cors(m);
+    map_init(&p->key_by_digest, w->map_seed, KEYS_IN_FILE_MAX + 1);
+    map_init(&p->provider_by_name, w->map_seed, PROVIDERS_MAX);
+    map_init(&p->model_by_name, w->map_seed, MODELS_MAX);
     uint32_t connections = config->limits.connections;
     if (w->connections_fit && connections > w->connections_fit) connections = w->connections_fit;
     const uint32_t per_worker = (connections + w->workers - 1) / w->workers;
@@ -359,21 +383,21 @@ struct plan *plan_build(struct plan_world *w, struct config *config, const char 
     p->response_model_requested = config->response_model == CONFIG_MODEL_REQUESTED;
     p->ready_needs_target = config->ready_needs_target;
     p->access_log = config->access != CONFIG_ACCESS_OFF;
-    if (!add_providers(m, ret_why, cap)) {
-        plan_drop(p);
-        return NULL;
-    }
-    struct plan_model *models = add_models(m);
-    plan_ready(p, models, keys, &(struct plan_room){.take = take_more, .ctx = m});
-    return p;
+    struct plan_model *models = NULL;
+    struct plan_key *keys = add_keys(m, extra_key);
+    if (keys && add_listeners(m) && add_cors(m) && add_providers(m, ret_why, cap) &&
+        (models = add_models(m)) && add_seats(m) &&
+        !plan_ready(p, models, keys, &(struct plan_room){.take = take_more, .ctx = m}))
+        return p;
+    plan_drop(p);
+    return NULL;
 }
 
 void plan_seal(struct plan *plan)
 {
     struct plan_memory *m = plan->memory;
     const struct plan_world *w = m->world;
-    struct plan_origin *origins = take(m, w->origin_count * sizeof *origins + 1);
-    memcpy(origins, w->origins, w->origin_count * sizeof *origins);
-    plan->origins = origins;
+    memcpy(m->origins, w->origins, w->origin_count * sizeof *m->origins);
+    plan->origins = m->origins;
     plan->origin_count = w->origin_count;
 }

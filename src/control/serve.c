@@ -134,6 +134,7 @@ static void *thread_main(void *arg)
     pthread_setname_np(pthread_self(), name);
     crash_thread();
     int err = 0;
+    t->err_listener = WORKER_NO_LISTENER;
     // In this thread: a ring has one issuer, the thread that made it.
     struct io_driver *driver = driver_open(s, RING_ENTRIES, &err);
     t->err = driver ? worker_open(&t->worker, driver, &t->cfg, &t->err_listener) : (enum rw_err)err;
@@ -145,6 +146,12 @@ static void *thread_main(void *arg)
     t->ended.open = mail_ended;
     io_loop_post(&s->loop, &t->ended);
     return NULL;
+}
+
+static bool no_memory(void)
+{
+    log_msg(LOG_ERROR, "out of memory");
+    return false;
 }
 
 static bool thread_prepare(struct serve *s, uint32_t i, int64_t memory_bytes, uint16_t epoch)
@@ -183,10 +190,14 @@ static bool workers_start(struct serve *s)
     const int64_t memory = s->config->memory_bytes ? (int64_t)s->config->memory_bytes : io_memory_auto(NULL);
     s->start_waiting = s->worker_count;
     for (uint32_t i = 0; i < s->worker_count; i++) {
-        if (!thread_prepare(s, i, memory / s->worker_count, epoch)) return false;
+        if (!thread_prepare(s, i, memory / s->worker_count, epoch)) return no_memory();
     }
     for (uint32_t i = 0; i < s->worker_count; i++) {
-        if (pthread_create(&s->threads[i].id, NULL, thread_main, &s->threads[i])) return false;
+        const int err = pthread_create(&s->threads[i].id, NULL, thread_main, &s->threads[i]);
+        if (err) {
+            log_msg(LOG_ERROR, "worker %u cannot be started: %s", i, rw_err_name((enum rw_err) - err));
+            return false;
+        }
         s->threads[i].started = true;
         s->running++;
     }
@@ -198,13 +209,11 @@ static bool workers_start(struct serve *s)
         const struct thread *t = &s->threads[i];
         if (t->open) continue;
         s->running--;
-        const char *where = t->err_listener < s->config->listener_count
-            ? s->config->listeners[t->err_listener].address.text
-            : "?";
-        if (all)
+        if (all && t->err_listener < s->config->listener_count)
             log_msg(LOG_ERROR,
                     "cannot listen on %s: %s. Is another server there? See listen in the configuration.",
-                    where, rw_err_name(t->err));
+                    s->config->listeners[t->err_listener].address.text, rw_err_name(t->err));
+        else if (all) log_msg(LOG_ERROR, "worker %u cannot be started: %s", i, rw_err_name(t->err));
         all = false;
     }
     return all;
@@ -226,7 +235,10 @@ static void addrs_changed(void *ctx, const struct plan_origin *origin, uint32_t 
 {
     struct serve *s = ctx;
     for (uint32_t i = 0; i < s->worker_count; i++)
-        if (s->threads[i].open) worker_addrs(&s->threads[i].worker, index, origin->addr, origin->addr_count);
+        if (s->threads[i].open &&
+            worker_addrs(&s->threads[i].worker, index, origin->addr, origin->addr_count))
+            log_msg(LOG_WARNING, "out of memory: worker %u goes on with the old addresses of %.*s", i,
+                    SPAN_ARG(origin->name));
 }
 
 // --- Reload.
@@ -266,8 +278,9 @@ static struct log_cfg log_cfg_of(const struct config *c)
     return (struct log_cfg){.access = access[c->access], .path = c->access_path, .service = c->service_name};
 }
 
-static void say_errors(const struct config_errors *errors, const char *path)
+static void say_errors(const struct config_errors *errors, enum rw_err err, const char *path)
 {
+    if (err != RW_E_CONFIG) log_msg(LOG_ERROR, "%s: cannot be loaded: %s", path, rw_err_name(err));
     for (uint32_t i = 0; i < errors->count; i++) {
         const struct config_error *e = &errors->items[i];
         if (e->line) log_msg(LOG_ERROR, "%s:%u:%u: %s", path, e->line, e->column, e->text);
@@ -294,8 +307,9 @@ static void reload(struct serve *s)
     struct config *config = NULL;
     struct config_errors errors = {0};
     char why[512];
-    if (config_load(s->options.config_path, &config_env_process, &config, &errors)) {
-        say_errors(&errors, s->options.config_path);
+    const enum rw_err err = config_load(s->options.config_path, &config_env_process, &config, &errors);
+    if (err) {
+        say_errors(&errors, err, s->options.config_path);
         log_msg(LOG_ERROR, "the configuration was not loaded: the one before stays in force");
         config_errors_free(&errors);
         return;
@@ -463,7 +477,7 @@ static bool control_open(struct serve *s)
 static bool parts_open(struct serve *s, uint32_t fit)
 {
     s->labels = metric_labels_new();
-    MUST(s->labels);
+    if (!s->labels) return no_memory();
     s->worker_count = s->config->workers ? s->config->workers : io_workers_auto(NULL);
     if (s->worker_count > WORKERS_MAX) s->worker_count = WORKERS_MAX;
     const struct io_resolver_cfg dns = {0};
@@ -474,7 +488,7 @@ static bool parts_open(struct serve *s, uint32_t fit)
     plan_world_init(&s->world, &s->loop, s->resolver, s->labels, s->worker_count);
     s->world.connections_fit = fit;
     char why[512];
-    if (s->config->key_count == 0) s->first_key = first_key_make();
+    if (s->config->key_count == 0 && !(s->first_key = first_key_make())) return no_memory();
     s->plan = plan_build(&s->world, s->config, s->first_key, why, sizeof why);
     if (!s->plan) {
         log_msg(LOG_ERROR, "%s", why);
@@ -485,9 +499,14 @@ static bool parts_open(struct serve *s, uint32_t fit)
     while (s->world.unresolved > 0 && s->loop.now_ns < until) io_loop_turn(&s->loop, until);
     plan_seal(s->plan);
     const struct log_cfg cfg = log_cfg_of(s->config);
-    if (log_new(&cfg, &s->log) || log_start(s->log, clock_for_log)) return false;
+    enum rw_err err = log_new(&cfg, &s->log);
+    if (!err) err = log_start(s->log, clock_for_log);
+    if (err) {
+        log_msg(LOG_ERROR, "the log cannot be opened: %s", rw_err_name(err));
+        return false;
+    }
     s->threads = calloc(s->worker_count, sizeof *s->threads);
-    return s->threads != NULL;
+    return s->threads || no_memory();
 }
 
 static int run(struct serve *s, int signal_fd)
@@ -531,6 +550,9 @@ static void done(struct serve *s)
 {
     for (uint32_t i = 0; i < s->worker_count && s->threads; i++)
         if (s->threads[i].started) pthread_join(s->threads[i].id, NULL);
+    // Only now: until its thread had ended, each could post to the others, and control to all.
+    for (uint32_t i = 0; i < s->worker_count && s->threads; i++)
+        if (s->threads[i].open) worker_free(&s->threads[i].worker);
     if (s->log) {
         log_stop(s->log);
         log_free(s->log);
@@ -565,19 +587,27 @@ static void control_close(struct serve *s)
 
 int serve_run(const struct serve_options *options)
 {
+    log_msg_init(LOG_INFO, wall_clock, -1);
     struct serve *s = calloc(1, sizeof *s);
-    MUST(s);
+    if (!s) {
+        no_memory();
+        return 1;
+    }
     s->options = *options;
     pthread_mutex_init(&s->start_lock, NULL);
     pthread_cond_init(&s->start_cond, NULL);
     const int signal_fd = signals_open();
-    log_msg_init(LOG_INFO, wall_clock, -1);
+    if (signal_fd < 0) {
+        log_msg(LOG_ERROR, "signals cannot be received: %s", strerror(errno));
+        free(s);
+        return 1;
+    }
     struct config_errors errors = {0};
     const enum rw_err err = options->config_path
         ? config_load(options->config_path, &config_env_process, &s->config, &errors)
         : config_default_from_env(&config_env_process, &s->config, &errors);
     if (err) {
-        say_errors(&errors, options->config_path ? options->config_path : "(environment)");
+        say_errors(&errors, err, options->config_path ? options->config_path : "(environment)");
         config_errors_free(&errors);
         free(s);
         return 2;

@@ -94,7 +94,7 @@ enum stage exchange_fail_text(struct exchange *x, enum rw_end end, struct span a
                               struct span c)
 {
     char *text = arena_alloc(x->call->arena, a.n + b.n + c.n + 1);
-    if (!text) return exchange_fail(x, end, NULL);
+    if (!text) return exchange_fail(x, END_OVERLOADED, "memory");
     if (a.n) memcpy(text, a.p, a.n);
     if (b.n) memcpy(text + a.n, b.p, b.n);
     if (c.n) memcpy(text + a.n + b.n, c.p, c.n);

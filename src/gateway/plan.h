@@ -70,8 +70,16 @@ struct plan_listener {
     struct h1_entry entry;
 };
 
+// A worker's exchanges on a plan that is no longer the one in force. Made with the plan, so that a reload needs no memory later.
+struct plan_seat {
+    struct plan_seat *next;
+    const struct plan *plan;
+    uint32_t users;
+};
+
 struct plan {
     uint64_t generation;
+    struct plan_seat *seats; // one for each worker, by its index: that worker's to write
     const struct plan_listener *listeners;
     uint32_t listener_count;
     const struct plan_origin *origins;

@@ -2,7 +2,8 @@
 // parts of a log line that name model and key.
 //
 // Use      the last step of making a plan, when its models, keys, providers and CORS values stand.
-// Memory   from `take`, which does not fail; it lives as long as the plan.
+// Memory   from `take` (NULL: there is none); it lives as long as the plan.
+// Errors   -ENOMEM.
 // Thread   control's.
 #ifndef RINGWAY_GATEWAY_PLAN_READY_H
 #define RINGWAY_GATEWAY_PLAN_READY_H
@@ -15,7 +16,7 @@ struct plan_room {
 };
 
 // models and keys: those of the plan, which holds them as const.
-void plan_ready(struct plan *p, struct plan_model *models, struct plan_key *keys,
-                const struct plan_room *room);
+enum rw_err plan_ready(struct plan *p, struct plan_model *models, struct plan_key *keys,
+                       const struct plan_room *room) RW_WARN_UNUSED;
 
 #endif

@@ -12,12 +12,6 @@
 // While draining, how long handshakes that the kernel has begun may take to reach the accept queue.
 #define DRAIN_QUIET_NS (100 * CLOCK_MS)
 
-struct worker_old_plan {
-    struct worker_old_plan *next;
-    const struct plan *plan;
-    uint32_t users;
-};
-
 static void handle(struct call *call, void *ctx)
 {
     exchange_run(call, ctx);
@@ -42,12 +36,11 @@ void worker_plan_leave(struct worker *w, const struct plan *plan)
         w->plan_users--;
         return;
     }
-    for (struct worker_old_plan **at = &w->old_plans; *at; at = &(*at)->next) {
-        struct worker_old_plan *old = *at;
+    for (struct plan_seat **at = &w->old_plans; *at; at = &(*at)->next) {
+        struct plan_seat *old = *at;
         if (old->plan != plan) continue;
         if (--old->users > 0) return;
         *at = old->next;
-        free(old);
         plan_done(w, plan);
         return;
     }
@@ -74,9 +67,8 @@ static void plan_take(struct worker *w, const struct plan *plan)
         if (w->plan_users == 0) {
             plan_done(w, w->plan);
         } else {
-            struct worker_old_plan *old = malloc(sizeof *old);
-            MUST(old);
-            *old = (struct worker_old_plan){.next = w->old_plans, .plan = w->plan, .users = w->plan_users};
+            struct plan_seat *old = &w->plan->seats[w->cfg.index];
+            *old = (struct plan_seat){.next = w->old_plans, .plan = w->plan, .users = w->plan_users};
             w->old_plans = old;
         }
     }
@@ -93,7 +85,8 @@ static void mail_plan(struct io_loop *loop, struct io_mail *mail)
 {
     struct worker_mail *m = LIST_OWNER(mail, struct worker_mail, mail);
     (void)loop;
-    plan_take(m->worker, m->plan);
+    if (m->worker->closed) plan_done(m->worker, m->plan);
+    else plan_take(m->worker, m->plan);
     atomic_store_explicit(m->opened, true, memory_order_release);
 }
 
@@ -118,18 +111,21 @@ static void mail_addrs(struct io_loop *loop, struct io_mail *mail)
     struct addrs_mail *m = LIST_OWNER(mail, struct addrs_mail, mail);
     (void)loop;
     // An origin that this worker does not know yet comes with its plan.
-    if (m->origin < m->worker->origin_count) up_origin_addrs(&m->worker->origins[m->origin], m->addr, m->n);
+    if (!m->worker->closed && m->origin < m->worker->origin_count)
+        up_origin_addrs(&m->worker->origins[m->origin], m->addr, m->n);
     free(m);
 }
 
-void worker_addrs(struct worker *w, uint32_t origin, const struct io_addr *addrs, uint32_t n)
+enum rw_err worker_addrs(struct worker *w, uint32_t origin, const struct io_addr *addrs, uint32_t n)
 {
+    MUST(n <= UP_ADDRS_MAX);
     struct addrs_mail *m = malloc(sizeof *m);
-    MUST(m && n <= UP_ADDRS_MAX);
+    if (!m) return (enum rw_err) - ENOMEM;
     *m = (struct addrs_mail){.worker = w, .origin = origin, .n = n};
     memcpy(m->addr, addrs, n * sizeof *addrs);
     m->mail.open = mail_addrs;
     io_loop_post(&w->loop, &m->mail);
+    return RW_OK;
 }
 
 // --- Accepting.
@@ -152,9 +148,12 @@ static void mail_client(struct io_loop *loop, struct io_mail *mail)
 {
     struct worker_mail *m = LIST_OWNER(mail, struct worker_mail, mail);
     struct worker *w = m->worker;
-    (void)loop;
-    MUST(m->listener < w->listener_count);
-    client_open(w, m->fd, &w->listeners[m->listener]);
+    if (w->closed) {
+        loop->driver->ops->fd_close(loop->driver, m->fd);
+    } else {
+        MUST(m->listener < w->listener_count);
+        client_open(w, m->fd, &w->listeners[m->listener]);
+    }
     free(m);
 }
 
@@ -326,7 +325,7 @@ static void mail_drain(struct io_loop *loop, struct io_mail *mail)
     struct worker_mail *m = LIST_OWNER(mail, struct worker_mail, mail);
     struct worker *w = m->worker;
     (void)loop;
-    if (!w->draining) {
+    if (!w->draining && !w->closed) {
         const int64_t now = w->loop.now_ns;
         w->draining = true;
         w->ready = false;
@@ -367,7 +366,7 @@ enum rw_err worker_open(struct worker *w, struct io_driver *driver, const struct
                         uint32_t *ret_listener)
 {
     *w = (struct worker){.cfg = *cfg, .budget = {.limit = cfg->memory_bytes}};
-    *ret_listener = 0;
+    *ret_listener = WORKER_NO_LISTENER;
     const struct io_loop_cfg loop_cfg = {
         .budget = &w->budget, .fibers_max = cfg->fibers_max, .buffers = cfg->buffers};
     RW_TRY(io_loop_open(&w->loop, driver, &loop_cfg));
@@ -378,7 +377,10 @@ enum rw_err worker_open(struct worker *w, struct io_driver *driver, const struct
     io_timer_init(&w->drain_end, drain_end);
     io_timer_init(&w->drain_quiet, drain_quiet);
     w->origins = calloc(PROVIDERS_MAX, sizeof *w->origins);
-    MUST(w->origins);
+    if (!w->origins) {
+        w->closed = true;
+        return (enum rw_err) - ENOMEM;
+    }
     h1_server_open(&w->http, &w->loop, &cfg->plan->http, handle, w);
     w->http.on_closed = client_closed;
     plan_take(w, cfg->plan);
@@ -419,5 +421,14 @@ void worker_close(struct worker *w)
     plan_done(w, w->plan);
     free(w->listeners);
     free(w->origins);
+    w->closed = true;
+}
+
+void worker_free(struct worker *w)
+{
+    // The loop could not be made.
+    if (!w->loop.driver) return;
+    MUST(w->closed);
+    io_loop_mail(&w->loop);
     io_loop_close(&w->loop);
 }

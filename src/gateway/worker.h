@@ -18,6 +18,7 @@
 #include "net/upstream.h"
 
 #define WORKER_CLOSED UINT32_MAX
+#define WORKER_NO_LISTENER UINT32_MAX
 #define REQUEST_ID_BYTES 26
 
 // A key that a client sent and whom it stands for: a client sends it with every request, and its HMAC costs a tenth of one.
@@ -71,7 +72,7 @@ struct worker {
     uint32_t origin_count;
     const struct plan *plan;
     uint32_t plan_users; // exchanges on the present plan
-    struct worker_old_plan *old_plans;
+    struct plan_seat *old_plans;
     struct access_log access;
     struct prng prng;
     uint64_t sequence; // of request ids
@@ -86,16 +87,21 @@ struct worker {
     bool accepting;
     bool draining;
     bool ready;
+    bool closed; // only letters may still come
 };
 
-// Takes the driver over. What listening refused is returned, with the listener's index in *ret_listener.
+// Takes the driver over. What listening refused is returned, with the listener's index in *ret_listener; WORKER_NO_LISTENER
+// when something else failed.
 enum rw_err worker_open(struct worker *w, struct io_driver *driver, const struct worker_cfg *cfg,
                         uint32_t *ret_listener) RW_WARN_UNUSED;
 void worker_turn(struct worker *w, int64_t deadline_ns);
 // Drained: no connection, no fiber, no operation is left.
 bool worker_is_done(const struct worker *w);
-// After worker_is_done().
+// After worker_is_done(), in the worker's thread: listeners, connections and plans are given up.
 void worker_close(struct worker *w);
+// The loop itself, once nobody can post to the worker any more (the threads that could were joined). Letters that came too
+// late are dropped: a plan among them is let go, a client's connection closed. Also after a worker_open() that failed.
+void worker_free(struct worker *w);
 
 // --- From any thread. The mail is the caller's until it is opened; *opened is then set.
 struct worker_mail {
@@ -108,8 +114,9 @@ struct worker_mail {
     _Atomic bool *opened;
 };
 void worker_plan(struct worker *w, struct worker_mail *m, const struct plan *plan);
-// New addresses of an origin; the letter is made and freed inside.
-void worker_addrs(struct worker *w, uint32_t origin, const struct io_addr *addrs, uint32_t n);
+// New addresses of an origin; the letter is made and freed inside. -ENOMEM: the worker goes on with those it has.
+enum rw_err worker_addrs(struct worker *w, uint32_t origin, const struct io_addr *addrs,
+                         uint32_t n) RW_WARN_UNUSED;
 void worker_drain(struct worker *w, struct worker_mail *m, int64_t idle_ns, int64_t timeout_ns);
 
 // --- For exchanges.

@@ -93,6 +93,7 @@ static struct plan *plan_make(struct sim_gateway *g, uint64_t generation)
     struct plan *p = sim_keep(sizeof *p);
     memset(p, 0, sizeof *p);
     p->generation = generation;
+    p->seats = sim_keep(SIM_WORKERS_MAX * sizeof *p->seats);
     map_init(&p->model_by_name, 1, 64);
     map_init(&p->provider_by_name, 1, 64);
     map_init(&p->key_by_digest, 1, 64);
@@ -122,7 +123,8 @@ static struct plan *plan_make(struct sim_gateway *g, uint64_t generation)
     p->upload_bytes_max = MIB(4);
     p->body_timeout_ns = 30 * CLOCK_SEC;
     p->access_log = true;
-    plan_ready(p, models, key, &(struct plan_room){.take = room});
+    const enum rw_err ready = plan_ready(p, models, key, &(struct plan_room){.take = room});
+    MUST(ready == RW_OK);
     return p;
 }
 
@@ -286,6 +288,7 @@ static void workers_reap(struct sim_gateway *g)
         if (g->worker_closed[i] || !worker_is_done(&g->worker[i])) continue;
         check_worker(g, i);
         worker_close(&g->worker[i]);
+        worker_free(&g->worker[i]);
         SIM_MUST(w, g->worker[i].budget.used == 0, "worker %u: %ld bytes of the budget are left", i,
                  (long)g->worker[i].budget.used);
         logring_done(&g->access[i]);
