@@ -50,9 +50,9 @@ void answer_tables(void)
     json_fields_make(&first_table, paths, FIRST_FIELDS);
 }
 
-void meter_init(struct meter *m)
+void meter_init(struct meter *m, struct json_scan *scan, struct json_twin *twin)
 {
-    m->first_token = m->finished = m->done = false;
+    *m = (struct meter){.scan = scan, .twin = twin};
 }
 
 static void read_count(const uint8_t *base, const struct json_value *v, int64_t *ret)
@@ -63,7 +63,7 @@ static void read_count(const uint8_t *base, const struct json_value *v, int64_t 
 
 static void read_usage(const struct meter *m, const uint8_t *base, struct usage *usage)
 {
-    const struct json_value *v = m->scan.value;
+    const struct json_value *v = m->scan->value;
     if (v[USAGE].type != JSON_OBJECT) return;
     read_count(base, &v[INPUT], &usage->input_tokens);
     read_count(base, &v[OUTPUT], &usage->output_tokens);
@@ -80,7 +80,7 @@ static bool says(const struct json_value *v)
 // Some servers send "" as the reason of every event.
 static void read_finish(struct meter *m)
 {
-    if (says(&m->scan.value[FINISH])) m->finished = true;
+    if (says(&m->scan->value[FINISH])) m->finished = true;
 }
 
 static bool is_error(const struct json_value *v)
@@ -94,9 +94,11 @@ enum meter_event meter_event(struct meter *m, struct span data, struct usage *us
         m->done = true;
         return METER_DONE;
     }
+    struct json_twin *twin = m->first_token ? m->twin : NULL;
+    if (twin && json_twin_is(twin, data)) return METER_PLAIN;
     const struct json_fields *fields = m->first_token ? &table : &first_table;
-    if (json_scan(&m->scan, fields, JSON_TOP_OBJECT, data) < 0) return METER_BAD;
-    const struct json_value *v = m->scan.value;
+    if (json_scan(m->scan, fields, JSON_TOP_OBJECT, data) < 0) return METER_BAD;
+    const struct json_value *v = m->scan->value;
     if (is_error(&v[ERROR])) return METER_ERROR;
     read_usage(m, data.p, usage);
     read_finish(m);
@@ -104,20 +106,22 @@ enum meter_event meter_event(struct meter *m, struct span data, struct usage *us
         m->first_token = says(&v[CONTENT]) || says(&v[REASONING_TEXT]) || says(&v[TEXT]) ||
             v[TOOL_CALLS].type == JSON_ARRAY;
     const bool no_choices = v[CHOICES].type == JSON_ARRAY && v[CHOICES].count == 0;
-    return no_choices && v[USAGE].type == JSON_OBJECT ? METER_USAGE_ONLY : METER_PLAIN;
+    if (no_choices && v[USAGE].type == JSON_OBJECT) return METER_USAGE_ONLY;
+    if (twin) json_twin_learn(twin, m->scan, data);
+    return METER_PLAIN;
 }
 
 int meter_whole(struct meter *m, struct span body, struct usage *usage)
 {
-    json_scan_init(&m->scan, &table, JSON_TOP_OBJECT);
+    json_scan_init(m->scan, &table, JSON_TOP_OBJECT);
     int r = JSON_NEED_MORE;
     for (uint32_t n = 0; r == JSON_NEED_MORE;) {
         n = body.n - n > IO_BYTES_PER_SLICE ? n + IO_BYTES_PER_SLICE : body.n;
-        r = json_scan_feed(&m->scan, body.p, n, n == body.n);
+        r = json_scan_feed(m->scan, body.p, n, n == body.n);
         if (r == JSON_NEED_MORE && fiber_yield() < 0) return -ECANCELED;
     }
     if (r < 0) return r;
-    if (is_error(&m->scan.value[ERROR])) return 0;
+    if (is_error(&m->scan->value[ERROR])) return 0;
     read_usage(m, body.p, usage);
     return 1;
 }

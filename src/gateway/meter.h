@@ -6,9 +6,13 @@
 #define RINGWAY_GATEWAY_METER_H
 
 #include "gateway/exchange.h"
+#include "wire/json_twin.h"
 
 struct meter {
-    struct json_scan scan; // of the event looked at last; model is value[METER_MODEL]
+    struct json_scan *scan; // of the event looked at last; model is value[METER_MODEL]
+    // Knows events that say nothing new, once the first token was seen; such a one leaves scan as it was. NULL: every event is
+    // scanned, for who needs to know where the model stands.
+    struct json_twin *twin;
     bool first_token; // content was seen
     bool finished; // a finish reason was seen
     bool done; // [DONE]
@@ -24,7 +28,8 @@ enum meter_event {
     METER_BAD, // not JSON
 };
 
-void meter_init(struct meter *m);
+// scan and twin (all zero, or NULL) are the caller's and live as long as the meter.
+void meter_init(struct meter *m, struct json_scan *scan, struct json_twin *twin);
 enum meter_event meter_event(struct meter *m, struct span data, struct usage *usage);
 // A whole answer, scanned in slices. 1: valid; 0: it is an error object; negative: an enum json_bad, or -ECANCELED.
 int meter_whole(struct meter *m, struct span body, struct usage *usage);

@@ -10,6 +10,9 @@
 // A partial event is completed in steps of this size, so that little is copied twice.
 #define CARRY_STEP_BYTES 1024u
 #define CARRY_FIRST_BYTES KIB(4)
+// Events that lie one behind the other are one entry.
+#define RELAY_IOV_MAX 12
+static_assert(RELAY_IOV_MAX <= CALL_IOV_MAX, "one write takes them all");
 
 struct relay {
     struct exchange *x;
@@ -17,7 +20,7 @@ struct relay {
     struct sse sse;
     struct io_buf *carry; // the beginning of an event that is not whole yet
     struct span model; // to put in the place of the provider's, as JSON; n 0: it stays
-    struct iovec iov[CALL_IOV_MAX];
+    struct iovec iov[RELAY_IOV_MAX];
     uint32_t iov_n;
     bool first_seen; // an event
     bool error; // the provider's own was seen
@@ -76,14 +79,14 @@ static void put(struct relay *r, const uint8_t *p, size_t n)
             return;
         }
     }
-    MUST(r->iov_n < CALL_IOV_MAX);
+    MUST(r->iov_n < RELAY_IOV_MAX);
     r->iov[r->iov_n++] = (struct iovec){.iov_base = (void *)(uintptr_t)p, .iov_len = n};
 }
 
 // The event with the model's name in it replaced.
 static void put_renamed(struct relay *r, const struct sse_event *e)
 {
-    const struct json_value *v = &r->meter.scan.value[METER_MODEL];
+    const struct json_value *v = &r->meter.scan->value[METER_MODEL];
     if (!r->model.n || v->type != JSON_STRING || e->data_lines != 1) {
         put(r, e->raw.p, e->raw.n);
         return;
@@ -174,7 +177,7 @@ static enum stage events(struct relay *r, const uint8_t *p, uint32_t n, uint32_t
     uint32_t used = 0, count = 0;
     enum stage s = STAGE_GO;
     while (s == STAGE_GO && count < limit && sse_next(&r->sse, p + used, n - used, &e) > 0) {
-        if (r->iov_n + 3 > CALL_IOV_MAX) s = flush(r, false);
+        if (r->iov_n + 3 > RELAY_IOV_MAX) s = flush(r, false);
         if (s == STAGE_GO) s = one_event(r, &e);
         used += e.raw.n;
         count++;
@@ -312,11 +315,18 @@ static enum stage relay_stream(struct exchange *x)
     if (!r) return exchange_fail(x, END_OVERLOADED, "memory");
     memset(r, 0, sizeof *r);
     r->x = x;
-    meter_init(&r->meter);
+    struct json_twin *twin = NULL;
     if (x->plan->response_model_requested && !span_eq(x->model_asked, x->upstream_model)) {
         r->model = model_json(x);
         if (!r->model.n) return exchange_fail(x, END_OVERLOADED, "memory");
+    } else {
+        twin = arena_alloc(x->call->arena, sizeof *twin);
+        if (!twin) return exchange_fail(x, END_OVERLOADED, "memory");
+        twin->n = twin->holes = 0;
+        twin->misses = 0;
     }
+    // The scan of the request has done its work.
+    meter_init(&r->meter, x->scan, twin);
     const enum stage s = stream(r);
     carry_drop(r);
     return s;
@@ -329,9 +339,8 @@ static enum stage relay_json(struct exchange *x)
     struct span body;
     int r = ask_whole(&x->ask, x->plan->body_bytes_max, &body);
     if (r < 0) return exchange_fail_ask(x, r);
-    struct meter *m = arena_alloc(x->call->arena, sizeof *m);
-    if (!m) return exchange_fail(x, END_OVERLOADED, "memory");
-    meter_init(m);
+    struct meter meter, *const m = &meter;
+    meter_init(m, x->scan, NULL);
     if (body.n == 0) return exchange_fail(x, END_UPSTREAM_BROKEN, "it is empty");
     r = meter_whole(m, body, &x->usage);
     if (r == -ECANCELED && fiber_cancelled() != END_OK) return exchange_fail_client(x, r);
@@ -340,7 +349,7 @@ static enum stage relay_json(struct exchange *x)
     struct iovec iov[3] = {{.iov_base = (void *)(uintptr_t)body.p, .iov_len = body.n}};
     uint32_t n = 1;
     uint64_t length = body.n;
-    const struct json_value *v = &m->scan.value[METER_MODEL];
+    const struct json_value *v = &m->scan->value[METER_MODEL];
     if (x->plan->response_model_requested && v->type == JSON_STRING) {
         const struct span name = model_json(x);
         if (!name.n) return exchange_fail(x, END_OVERLOADED, "memory");
