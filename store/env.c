@@ -64,29 +64,13 @@ static enum rw_err make_dir(const char *path, char *why)
     return say(why, rw_errno(), "cannot make the folder", path);
 }
 
-static enum rw_err ofd_lock(int fd, short type, bool wait)
-{
-    struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
-    while (fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &lock) != 0)
-        if (errno != EINTR) return rw_errno();
-    return RW_OK;
-}
-
-// Gives a file real blocks up to a size; what lies in it stays.
-static enum rw_err fill_file(int fd, off_t bytes)
-{
-    const int err = posix_fallocate(fd, 0, bytes);
-    if (err != EOPNOTSUPP && err != EINVAL) return (enum rw_err) - err;
-    return ftruncate(fd, bytes) == 0 ? RW_OK : rw_errno();
-}
-
 static enum rw_err open_lock(struct store *s, char *why)
 {
     char path[STORE_PATH_BYTES_MAX + 32];
     (void)snprintf(path, sizeof path, "%s/lock", s->dir);
     s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (s->lock_fd < 0) return say(why, rw_errno(), "cannot open", path);
-    const enum rw_err err = ofd_lock(s->lock_fd, F_RDLCK, false);
+    const enum rw_err err = store_file_lock(s->lock_fd, F_RDLCK, false);
     return err ? say(why, err, "a restore holds", path) : RW_OK;
 }
 
@@ -96,8 +80,8 @@ static enum rw_err open_version(struct store *s, char *why)
     (void)snprintf(path, sizeof path, "%s/accounts.version", s->dir);
     s->version_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (s->version_fd < 0) return say(why, rw_errno(), "cannot open", path);
-    RW_TRY(ofd_lock(s->version_fd, F_WRLCK, true));
-    const enum rw_err err = fill_file(s->version_fd, VERSION_PAGE_BYTES);
+    RW_TRY(store_file_lock(s->version_fd, F_WRLCK, true));
+    const enum rw_err err = store_file_fill(s->version_fd, VERSION_PAGE_BYTES);
     if (err) return say(why, err, "cannot make", path);
     void *page = mmap(NULL, VERSION_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, s->version_fd, 0);
     if (page == MAP_FAILED) return say(why, rw_errno(), "cannot map", path);
@@ -106,7 +90,7 @@ static enum rw_err open_version(struct store *s, char *why)
         s->version->magic = MAGIC;
         atomic_store(&s->version->version, 2);
     }
-    return ofd_lock(s->version_fd, F_UNLCK, true);
+    return store_file_lock(s->version_fd, F_UNLCK, true);
 }
 
 // Before LMDB opens it: a descriptor of ours closed later would drop LMDB's POSIX locks on the file. LMDB takes
@@ -119,7 +103,7 @@ static enum rw_err fill_lock_file(const char *folder)
     if (fd < 0) return rw_errno();
     struct stat st;
     enum rw_err err = fstat(fd, &st) == 0 ? RW_OK : rw_errno();
-    if (!err) err = fill_file(fd, st.st_size ? st.st_size : LOCK_FILE_BYTES);
+    if (!err) err = store_file_fill(fd, st.st_size ? st.st_size : LOCK_FILE_BYTES);
     (void)close(fd);
     return err;
 }
@@ -230,9 +214,9 @@ void store_accounts_repair(struct store *s)
 {
     if ((store_accounts_version(s) & 1) == 0) return;
     pthread_mutex_lock(&s->commit_lock);
-    if (ofd_lock(s->version_fd, F_WRLCK, false) == RW_OK) {
+    if (store_file_lock(s->version_fd, F_WRLCK, false) == RW_OK) {
         if (store_accounts_version(s) & 1) version_settle(s);
-        (void)ofd_lock(s->version_fd, F_UNLCK, true);
+        (void)!store_file_lock(s->version_fd, F_UNLCK, true);
     }
     pthread_mutex_unlock(&s->commit_lock);
 }
@@ -254,11 +238,11 @@ enum rw_err store_commit(struct store *s, enum store_env env, store_write_fn *fn
 {
     if (env != STORE_ACCOUNTS) return commit(s, env, fn, ctx);
     pthread_mutex_lock(&s->commit_lock);
-    enum rw_err err = ofd_lock(s->version_fd, F_WRLCK, true);
+    enum rw_err err = store_file_lock(s->version_fd, F_WRLCK, true);
     if (!err) {
         err = commit(s, env, fn, ctx);
         if (!err || (store_accounts_version(s) & 1)) version_settle(s);
-        (void)ofd_lock(s->version_fd, F_UNLCK, true);
+        (void)!store_file_lock(s->version_fd, F_UNLCK, true);
     }
     pthread_mutex_unlock(&s->commit_lock);
     return err;

@@ -56,6 +56,11 @@ struct store_reader {
     enum store_env env;
 };
 
+// Files that processes share (files.c). Their locks belong to the open file, not to the process, and end with it.
+RW_WARN_UNUSED enum rw_err store_file_lock(int fd, short type, bool wait);
+// Gives a file real blocks up to a size; what lies in it stays.
+RW_WARN_UNUSED enum rw_err store_file_fill(int fd, int64_t bytes);
+
 // LMDB's codes in ours.
 RW_WARN_UNUSED enum rw_err store_err(int rc);
 

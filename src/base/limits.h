@@ -126,11 +126,30 @@
 // The path of data_dir.
 #define STORE_PATH_BYTES_MAX 384
 
+// A text of a usage record: model, provider, user, "k=v" of a tag. Longer ones are cut by who records.
+#define STORE_TEXT_BYTES_MAX 128
+#define STORE_TAGS_MAX 8
+// Cells that one exchange holds something in: key, team, tenant, model, global, end user, and two to spare.
+#define STORE_HELD_MAX 8
+// A worker's journal: every exchange under way (FIBERS_MAX) and what was not committed yet, 256 bytes each:
+// 16 MiB a worker, touched only as far as it was ever used.
+#define STORE_JOURNAL_SLOTS 65536
+#define STORE_JOURNAL_SLOTS_MAX (1 << 20)
+// Records in one commit. A larger transaction makes others wait longer and gains nothing.
+#define STORE_BATCH_RECORDS 4096
+// Sums that a commit collects before it writes them.
+#define STORE_BATCH_SUMS 16384
+// Models, providers and tags that sums are kept for, ever; what comes after is summed as "other".
+#define STORE_TEXTS_MAX 1000000
+// Records that one step of the retention sweep removes.
+#define STORE_SWEEP_RECORDS 2000
+
 static_assert(HTTP_HEAD_BYTES <= HTTP_HEAD_BYTES_MAX, "the default is within the ceiling");
 static_assert(HTTP_TARGET_BYTES_MAX < HTTP_HEAD_BYTES, "a target must fit its head");
 static_assert((IO_BUFFERS_PER_GROUP & (IO_BUFFERS_PER_GROUP - 1)) == 0, "the kernel wants a power of two");
 static_assert(IO_UPSTREAM_BUFFER_BYTES >= 16384 + 325, "a TLS record must fit");
 static_assert(EXCHANGE_COPY_BYTES_MAX <= ARENA_BLOCK_BYTES, "the copy is one arena block at most");
+static_assert(STORE_JOURNAL_SLOTS >= 2 * FIBERS_MAX, "as many records wait for a commit as are under way");
 static_assert((LOGRING_BYTES & (LOGRING_BYTES - 1)) == 0 && LOGRING_BYTES >= 2 * LOG_LINE_BYTES_MAX,
               "a ring is a power of two and holds two lines");
 

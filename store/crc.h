@@ -1,0 +1,15 @@
+// CRC-32C (Castagnoli, as in RFC 3720 appendix B.4), on the instructions of the machine where it has them. For
+// bytes that a power cut may have torn; no defence against anybody.
+//
+// Thread   any. Never suspends.
+#ifndef RINGWAY_STORE_CRC_H
+#define RINGWAY_STORE_CRC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+uint32_t store_crc32c(const void *data, size_t n);
+// The twin without instructions, that the other is tested against.
+uint32_t store_crc32c_portable(const void *data, size_t n);
+
+#endif
