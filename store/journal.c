@@ -331,6 +331,7 @@ enum rw_err store_slot_read(const struct journal_map *m, uint32_t slot, uint8_t 
 {
     const struct journal_slot *s = &m->slot[slot];
     const uint32_t state = atomic_load_explicit(&s->state, memory_order_acquire);
+    if (state != SLOT_OPEN && state != SLOT_FINAL) return RW_E_CORRUPT;
     if (s->open_crc != store_slot_open_crc(s)) return RW_E_CORRUPT;
     struct store_record r = {.part = s->open.part,
                              .dialect = s->open.dialect,

@@ -96,7 +96,7 @@ static void take_adopted(struct store_writer *w)
     if (!w->adopted_open) return;
     for (uint32_t i = w->adopted_next; i < w->adopted.slots && w->adopted_taken < STORE_BATCH_RECORDS; i++) {
         const uint32_t state = atomic_load_explicit(&w->adopted.slot[i].state, memory_order_acquire);
-        if (state == SLOT_OPEN || state == SLOT_FINAL) w->adopted_slot[w->adopted_taken++] = i;
+        if (state != SLOT_FREE && state != SLOT_TEXT) w->adopted_slot[w->adopted_taken++] = i;
     }
 }
 
