@@ -84,11 +84,18 @@ static int piece(struct h1_call *c, uint64_t max, int64_t deadline_ns)
         c->call.body_in += out;
         c->body_read += out;
         if (c->body_read > max) {
+            // Its bytes go with it: what is left lying would be read as the next request.
+            io_stream_consume(s, used);
             c->body_broken = !c->call.body_done;
             return RW_E_TOO_LARGE;
         }
         struct io_buf *b = io_stream_take_bytes(s, used);
-        if (!b) return RW_E_BUDGET;
+        if (!b) {
+            // They stay, perhaps without their framing: nothing behind them can be read.
+            c->call.body_done = false;
+            c->body_broken = true;
+            return RW_E_BUDGET;
+        }
         b->len = out;
         c->body = b;
         if (out > 0) return 1;
