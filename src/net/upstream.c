@@ -93,22 +93,28 @@ void up_origin_close(struct up_origin *o)
     while (!list_empty(&o->idle)) conn_close(LIST_OWNER(o->idle.next, struct up_conn, in_idle));
 }
 
+// The address worked: the next connection begins with it, wherever the resolver has put it by now.
+static void prefer(struct up_origin *o, const struct io_addr *addr)
+{
+    for (uint32_t i = 0; i < o->addr_count; i++)
+        if (io_addr_eq(&o->addr[i], addr)) o->addr_next = i;
+}
+
 static int connect_any(struct up_origin *o, struct up_conn *c, int64_t deadline_ns)
 {
     int r = -EHOSTUNREACH;
-    // Where it began is kept: others that connect at the same time move addr_next, and one address would be tried twice.
-    const uint32_t first = o->addr_next;
-    for (uint32_t i = 0; i < o->addr_count; i++) {
-        const uint32_t at = (first + i) % o->addr_count;
+    // A copy: the resolver may replace or turn the list while this fiber waits, and others that connect at the same time move
+    // addr_next; one address would be tried twice and another never.
+    struct io_addr addr[UP_ADDRS_MAX];
+    const uint32_t n = o->addr_count, first = o->addr_next;
+    for (uint32_t i = 0; i < n; i++) addr[i] = o->addr[(first + i) % n];
+    for (uint32_t i = 0; i < n; i++) {
         // The rest of the time is shared by the addresses that are left.
-        const int64_t left =
-            deadline_ns == CLOCK_NEVER ? 0 : (deadline_ns - o->loop->now_ns) / (o->addr_count - i);
+        const int64_t left = deadline_ns == CLOCK_NEVER ? 0 : (deadline_ns - o->loop->now_ns) / (n - i);
         const int64_t until = left > 0 ? o->loop->now_ns + left : deadline_ns;
-        // A copy: the resolver may replace the list while this fiber waits.
-        const struct io_addr peer = o->addr[at];
-        r = io_stream_connect(&c->s, o->loop, &peer, o->bind_to.n ? &o->bind_to : NULL, IO_STREAM_ONCE,
+        r = io_stream_connect(&c->s, o->loop, &addr[i], o->bind_to.n ? &o->bind_to : NULL, IO_STREAM_ONCE,
                               IO_GROUP_UPSTREAM, until);
-        if (r == 0) o->addr_next = at < o->addr_count ? at : 0;
+        if (r == 0) prefer(o, &addr[i]);
         if (r == 0 || r == -ECANCELED) break;
     }
     return r;
