@@ -87,7 +87,9 @@ static void put(struct relay *r, const uint8_t *p, size_t n)
 static void put_renamed(struct relay *r, const struct sse_event *e)
 {
     const struct json_value *v = &r->meter.scan->value[METER_MODEL];
-    if (!r->model.n || v->type != JSON_STRING || e->data_lines != 1) {
+    const bool other = r->model.n && v->type == JSON_STRING && e->data_lines == 1 &&
+        !span_eq(r->model, (struct span){e->data.p + v->off, v->len});
+    if (!other) {
         put(r, e->raw.p, e->raw.n);
         return;
     }
@@ -316,7 +318,8 @@ static enum stage relay_stream(struct exchange *x)
     memset(r, 0, sizeof *r);
     r->x = x;
     struct json_twin *twin = NULL;
-    if (x->plan->response_model_requested && !span_eq(x->model_asked, x->upstream_model)) {
+    // Providers answer with names of their own ("…-2024-08-06"), also when they are asked for the same one.
+    if (x->plan->response_model_requested) {
         r->model = model_json(x);
         if (!r->model.n) return exchange_fail(x, END_OVERLOADED, "memory");
     } else {
