@@ -12,6 +12,8 @@ enum flaw {
     FLAW_STATUS,
     FLAW_STATUS_TEXT,
     FLAW_REDIRECT,
+    FLAW_OTHER_STATUS,
+    FLAW_SWITCHED,
     FLAW_GZIP,
     FLAW_HTML,
     FLAW_EMPTY,
@@ -43,6 +45,7 @@ struct making {
     enum flaw flaw;
     int status;
     bool events;
+    bool renames; // the gateway says the model's name as it was asked for
     bool asks_usage; // the request that came has include_usage
     uint32_t head_n;
 };
@@ -54,13 +57,28 @@ static const char *reason_of(int status)
 
 // --- Events.
 
+// What the client must get of it: the model's name may be the one that it asked for.
+static void put_expected(struct making *k, struct span s)
+{
+    static const char theirs[] = "\"model\":\"up\"";
+    const uint8_t *at = k->renames && s.n ? memmem(s.p, s.n, theirs, sizeof theirs - 1) : NULL;
+    if (!at) {
+        sim_text_put(&k->expected, s);
+        return;
+    }
+    const uint32_t before = (uint32_t)(at - s.p) + (uint32_t)sizeof theirs - 4;
+    sim_text_put(&k->expected, (struct span){s.p, before});
+    sim_text_put(&k->expected, k->r->model);
+    sim_text_put(&k->expected, span_from(s, before + 2));
+}
+
 static void put_event(struct making *k, const char *text, uint32_t n, bool forwarded)
 {
     const char *end = k->r->crlf ? "\r\n\r\n" : "\n\n";
     const uint32_t from = k->body.n;
     sim_text_put(&k->body, span_of(text, n));
     sim_text_str(&k->body, end);
-    if (forwarded) sim_text_put(&k->expected, span_of(k->body.p + from, k->body.n - from));
+    if (forwarded) put_expected(k, span_of(k->body.p + from, k->body.n - from));
     if (k->cut_n == sizeof k->cuts / sizeof *k->cuts) return;
     k->cuts_expected[k->cut_n] = k->expected.n;
     k->cuts[k->cut_n++] = k->body.n;
@@ -109,10 +127,26 @@ static void put_long_event(struct making *k)
     free(t.p);
 }
 
+// One event whose data stands on two lines: it is looked at, and goes on as it is.
+static void put_two_lines(struct making *k)
+{
+    const bool renames = k->renames;
+    const char *text = k->r->crlf ? "data: {\"model\":\"up\",\r\ndata: \"choices\":[]}"
+                                  : "data: {\"model\":\"up\",\ndata: \"choices\":[]}";
+    k->renames = false;
+    k->data_seen = true;
+    put_event(k, text, span_str(text).n, true);
+    k->renames = renames;
+}
+
 static void put_oddities(struct making *k)
 {
     struct sim_world *w = k->g->w;
     if (sim_chance(w, 5)) put_event(k, ": keep-alive", 12, true);
+    const bool chat = k->r->kind == ASK_CHAT;
+    if (chat && sim_chance(w, 2)) put_chunk(k, "\"reasoning_content\":\"hm\"", "\"\"");
+    if (chat && sim_chance(w, 2)) put_chunk(k, "\"tool_calls\":[{\"index\":0}]", "null");
+    if (sim_chance(w, 2)) put_two_lines(k);
     if (sim_chance(w, 2) && !k->g->calm) put_event(k, "data: not json", 14, false);
     if (sim_below(w, 2000) == 0 && k->g->size_max > 100000) put_long_event(k);
 }
@@ -158,7 +192,12 @@ static void put_json(struct making *k)
         k->r->id);
     const uint32_t way = sim_below(w, 100), max = way < 85 ? 500 : way < 98 ? 20000 : 300000;
     sim_text_words(w, &k->body, sim_below(w, max < k->g->size_max ? max : k->g->size_max));
-    sim_text_str(&k->body, "\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}");
+    static const char *const usages[] = {"\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}",
+                                         "\"usage\":null", "\"usage\":{\"prompt_tokens\":-1}",
+                                         "\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":8,\"prompt_"
+                                         "tokens_details\":{\"cached_tokens\":7},"
+                                         "\"completion_tokens_details\":{\"reasoning_tokens\":6}}"};
+    sim_text_format(&k->body, "\"}],%s}", usages[sim_below(w, 4)]);
     if (sim_chance(w, 20)) sim_text_str(&k->body, "\n");
 }
 
@@ -202,6 +241,7 @@ static void put_head(struct making *k)
     if (sim_chance(w, 20))
         sim_text_str(t, "Set-Cookie: secret=1\r\nServer: sim\r\nx-ratelimit-remaining: 5\r\n");
     if (k->flaw == FLAW_REDIRECT) sim_text_str(t, "Location: http://evil.example/\r\n");
+    if (k->flaw != FLAW_GZIP && sim_chance(w, 5)) sim_text_str(t, "Content-Encoding: identity\r\n");
     if (k->flaw == FLAW_GZIP) sim_text_str(t, "Content-Encoding: gzip\r\n");
     if (k->flaw == FLAW_TWO_LENGTHS) sim_text_format(t, "Content-Length: %u\r\n", k->body.n + 1);
     if (k->framing == BY_LENGTH) sim_text_format(t, "Content-Length: %u\r\n", k->body.n);
@@ -318,6 +358,9 @@ static void judge(struct making *k)
     case FLAW_ERROR_EVENT: r->verdict = k->data_seen ? VERDICT_WHOLE : VERDICT_BAD; break;
     default: r->verdict = VERDICT_BAD;
     }
+    // What is read whole may be too large.
+    if (!k->events && k->status == 200 && r->kind != ASK_UPLOAD && k->body.n > k->g->shape.body_max)
+        r->verdict = VERDICT_BAD;
     if (k->flaw == FLAW_NONE && a->stop == STOP_KEEP && sim_below(k->g->w, 300) == 0 && !k->g->calm) {
         // Bytes behind the answer: they end the connection, the answer is good. If they come so late that another request is
         // on its way, they are taken for its answer, which nobody can help.
@@ -352,6 +395,7 @@ void sim_answer_compose(struct sim_gateway *g, struct sim_request *r, bool fresh
     k->events = r->stream;
     r->crlf = k->events && sim_chance(w, 10);
     k->asks_usage = r->stream;
+    k->renames = g->shape.renamed && r->kind != ASK_UPLOAD;
     k->flaw = some_flaw(k);
     // A connection that was used before may have been closed by then: the gateway asks once more.
     if (!g->calm && !fresh && sim_chance(w, 3)) k->flaw = FLAW_SILENT_CLOSE;
@@ -361,6 +405,8 @@ void sim_answer_compose(struct sim_gateway *g, struct sim_request *r, bool fresh
     static const int statuses[] = {400, 404, 408, 409, 413, 422, 429, 500, 502, 503, 529, 401, 403};
     k->status = k->flaw == FLAW_STATUS || k->flaw == FLAW_STATUS_TEXT ? statuses[sim_below(w, 11)]
         : k->flaw == FLAW_REDIRECT                                    ? 302
+        : k->flaw == FLAW_OTHER_STATUS                                ? 201 + (int)sim_below(w, 2)
+        : k->flaw == FLAW_SWITCHED                                    ? 101
                                                                       : 200;
     if (k->flaw == FLAW_STATUS && sim_chance(w, 10)) k->status = statuses[11 + sim_below(w, 2)];
     put_body(k);
@@ -368,7 +414,12 @@ void sim_answer_compose(struct sim_gateway *g, struct sim_request *r, bool fresh
     ret->wire = span_of(k->wire.p, k->wire.n);
     judge(k);
     ret->wire = sim_keep_span(ret->wire);
-    const bool plain = !k->events || k->status != 200 || k->flaw == FLAW_HTML || k->flaw == FLAW_EMPTY;
+    if (!k->events) {
+        k->expected.n = 0;
+        put_expected(k, span_of(k->body.p, k->body.n));
+    }
+    const bool plain =
+        (!k->events && !k->expected.n) || k->status != 200 || k->flaw == FLAW_HTML || k->flaw == FLAW_EMPTY;
     r->expected =
         sim_keep_span(plain ? span_of(k->body.p, k->body.n) : span_of(k->expected.p, k->expected.n));
     r->answer_status = k->status;

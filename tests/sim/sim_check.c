@@ -16,7 +16,7 @@
 bool sim_excused(const struct sim_gateway *g, const struct sim_request *r)
 {
     return g->tight || r->slow || r->troubled_start || g->w->troubles != r->troubles ||
-        (g->drained_ns != CLOCK_NEVER && r->begun_ns >= g->drained_ns);
+        (g->drained_ns != CLOCK_NEVER && r->begun_ns >= g->drained_ns) || g->w->now_ns >= g->killed_ns;
 }
 
 static void count(struct sim_gateway *g, enum sim_outcome o)
@@ -99,22 +99,24 @@ static void check_refusal(struct sim_gateway *g, struct sim_request *r, int stat
     SIM_MUST(g->w, is_error(body) || r->kind == ASK_LOCAL,
              "request %u: an error without the shape of one: %.*s", r->id, SPAN_ARG(body));
     SIM_MUST(g->w, expected || (known && (sim_excused(g, r) || r->shaky)),
-             "request %u got status %d without a reason: %.*s", r->id, status, SPAN_ARG(body));
+             "request %u got status %d without a reason: %.*s\nit was: %.*s", r->id, status, SPAN_ARG(body),
+             r->head.n < 1000 ? (int)r->head.n : 1000, (const char *)r->head.p);
     count(g, OUTCOME_REFUSED);
 }
 
 static void check_local(struct sim_gateway *g, struct sim_request *r, int status, struct span body)
 {
-    if (r->silent) {
-        SIM_MUST(g->w,
-                 body.n == 0 &&
-                     (status == 200 || status == 204 || (status == 503 && g->drained_ns != CLOCK_NEVER)),
-                 "request %u: status %d, %u bytes", r->id, status, body.n);
+    if (r->silent && (status == 200 || status == 204)) {
+        SIM_MUST(g->w, body.n == 0, "request %u: %u bytes that nobody wants", r->id, body.n);
         count(g, OUTCOME_WHOLE);
         return;
     }
+    SIM_MUST(g->w, !r->head_only || body.n == 0 || status == 408, "request %u: a body behind HEAD", r->id);
     if (status != 200) {
-        check_refusal(g, r, status, body, status == 503 && g->drained_ns != CLOCK_NEVER);
+        // Not ready: it drains, or no provider could be reached when it was last tried.
+        const bool no_target = contains(body, SPAN("\"no_target\"")) && g->shape.ready_needs_target &&
+            !g->shape.echo && g->w->troubles > 0;
+        check_refusal(g, r, status, body, status == 503 && (no_target || g->drained_ns != CLOCK_NEVER));
         return;
     }
     SIM_MUST(g->w,
@@ -225,7 +227,10 @@ void sim_check_broken(struct sim_gateway *g, struct sim_request *r, const struct
         if (r->stream && span_starts(want, (struct span){got.p, (uint32_t)(event - got.p)}) &&
             !span_starts(want, (struct span){got.p, (uint32_t)(event - got.p) + 20}))
             return;
-    sim_fail(g->w, "request %u got bytes that its provider never sent", r->id);
+    uint32_t at = 0;
+    while (at < got.n && at < want.n && got.p[at] == want.p[at]) at++;
+    sim_fail(g->w, "request %u got bytes that its provider never sent, from byte %u: ...%.*s", r->id, at,
+             SPAN_ARG(span_from(got, at > 100 ? at - 100 : 0)));
 }
 
 // --- Requests at the provider's.

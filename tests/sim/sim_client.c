@@ -46,6 +46,33 @@ static void message_begin(struct sim_client *c)
     sim_message_begin(&c->msg, true, c->answer_at < c->count && request_at(c, c->answer_at)->head_only);
 }
 
+// What a load balancer says in front of the first request; or somebody who is none, and must get no answer.
+static void choose_entry(struct sim_client *c)
+{
+    static const struct span entries[] = {
+        SPAN_INIT("PROXY TCP4 203.0.113.9 10.0.0.1 4000 8080\r\n"),
+        SPAN_INIT("PROXY TCP6 2001:db8::9 2001:db8::1 4000 8080\r\n"),
+        SPAN_INIT("PROXY UNKNOWN\r\n"),
+        SPAN_INIT("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"),
+        SPAN_INIT("\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x09\x0a\0\0\x01\x0f\xa0\x1f\x90"),
+        SPAN_INIT("\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x09"
+                  "\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x0f\xa0\x1f\x90"),
+    };
+    static const struct span bad[] = {
+        SPAN_INIT("GET /health HTTP/1.1\r\nHost: g\r\n\r\n"),
+        SPAN_INIT("PROXY TCP4 203.0.113.9 10.0.0.1 4000\r\nGET /health HTTP/1.1\r\nHost: g\r\n\r\n"),
+        SPAN_INIT("\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0c"),
+    };
+    struct sim_world *w = c->g->w;
+    c->intruder = !c->g->calm && sim_chance(w, 5);
+    c->entry = c->intruder ? bad[sim_below(w, 3)] : entries[sim_below(w, 6)];
+    if (c->intruder) {
+        // It stays to be thrown out.
+        c->leave_ns = CLOCK_NEVER;
+        c->leave_bytes = UINT64_MAX;
+    }
+}
+
 static void connect_again(struct sim_client *c)
 {
     struct sim_gateway *g = c->g;
@@ -77,6 +104,9 @@ static void connect_again(struct sim_client *c)
             c->leave_ns = w->now_ns + sim_between(w, 0, sim_chance(w, 70) ? 10 * CLOCK_MS : CLOCK_SEC);
         else c->leave_bytes = sim_below(w, 3000);
     }
+    c->entry = (struct span){NULL, 0};
+    c->intruder = false;
+    if (g->shape.proxied) choose_entry(c);
     message_begin(c);
     run_in(c, CONNECT_PATIENCE_NS);
 }
@@ -91,6 +121,7 @@ static void settle(struct sim_client *c, bool left)
         const bool nothing = !first || sim_message_empty(&c->msg);
         if (left) {
             r->left = true;
+            r->piped = c->depth > 1;
             r->left_ns = g->w->now_ns;
             outcome(c, OUTCOME_LEFT);
         } else if (nothing && r->asked == 0 && (c->answers_here > 0 || !first) && !sim_excused(g, r)) {
@@ -152,7 +183,8 @@ static void half_closed(struct sim_client *c)
         disconnected(c);
         return;
     }
-    const bool excused = g->tight || c->left_troubles != w->troubles || w->trouble_until_ns > c->progress_ns;
+    const bool excused =
+        g->tight || c->depth > 1 || c->left_troubles != w->troubles || w->trouble_until_ns > c->progress_ns;
     SIM_MUST(w, w->now_ns < c->progress_ns + HALF_CLOSED_NS || excused,
              "client %u has left and is still served", c->id);
     SIM_MUST(w, w->now_ns < c->progress_ns + SIM_PATIENCE_NS, "client %u has left and was forgotten", c->id);
@@ -172,7 +204,8 @@ static void answered(struct sim_client *c)
         message_begin(c);
         return;
     }
-    SIM_MUST(g->w, r->begun, "an answer came before its request");
+    SIM_MUST(g->w, r->begun, "client %u got an answer before its request: %.*s%.*s", c->id,
+             (int)c->msg.head_n, (const char *)c->msg.head, (int)c->msg.body_n, (const char *)c->msg.body);
     sim_check_answer(g, r, &c->msg);
     finish(c, r);
     c->answer_at++;
@@ -274,9 +307,27 @@ static bool send_request(struct sim_client *c, struct sim_request *r)
     return true;
 }
 
+// What stands in front of the first request, in pieces. True: all of it is out.
+static bool send_entry(struct sim_client *c)
+{
+    struct sim_world *w = c->g->w;
+    while (c->entry.n > 0) {
+        uint32_t n = sim_chance(w, 80) ? c->entry.n : sim_piece(w, c->entry.n);
+        n = sim_write(c->end, c->entry.p, n);
+        c->entry = span_from(c->entry, n);
+        if (n == 0) return false;
+        c->progress_ns = w->now_ns;
+        if (c->entry.n == 0) break;
+        run_in(c, sim_between(w, 0, 20 * CLOCK_MS));
+        return false;
+    }
+    return true;
+}
+
 static void write_some(struct sim_client *c)
 {
     struct sim_world *w = c->g->w;
+    if (!send_entry(c) || c->intruder) return;
     while (!c->last_here && c->send_at < c->count && c->send_at < c->answer_at + c->depth) {
         if (c->pause_until_ns > w->now_ns) {
             run_in(c, c->pause_until_ns - w->now_ns);
@@ -286,6 +337,8 @@ static void write_some(struct sim_client *c)
         // An answer may come before all of the request went out; the rest is owed all the same.
         if (!r->begun) begin(c, r);
         if (!send_request(c, r)) return;
+        // Behind what has no end the next one would become a part of it.
+        if (r->hangs) return;
         c->send_at++;
         c->sent = 0;
         c->wait_100_until_ns = 0;
@@ -341,6 +394,7 @@ static void run(struct sim_event *event)
         return;
     }
     read_some(c);
+    SIM_MUST(w, !c->intruder || c->read_here == 0, "client %u has no PROXY header and was answered", c->id);
     if (c->leave_bytes <= c->read_here) {
         leave(c);
         return;

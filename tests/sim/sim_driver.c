@@ -103,7 +103,7 @@ static void mark(struct sim_sock *s)
 
 struct sim_process *sim_process_new(struct sim_net *net)
 {
-    struct sim_process *p = calloc(1, sizeof *p);
+    struct sim_process *p = sim_calloc(1, sizeof *p);
     MUST(p);
     p->net = net;
     return p;
@@ -141,7 +141,7 @@ static struct sim_sock *sock_new(struct sim_driver *d, enum sock_kind kind)
     SIM_MUST(d->world, fd < FDS_MAX, "%s: out of descriptors", d->actor.name);
     struct sim_sock *s = p->sock[fd];
     if (!s) {
-        s = p->sock[fd] = calloc(1, sizeof *s);
+        s = p->sock[fd] = sim_calloc(1, sizeof *s);
         MUST(s);
     } else if (s->driver != d) {
         sock_move(s, d);
@@ -247,9 +247,13 @@ static uint64_t send_hash(const struct io_op *op, uint64_t *ret_bytes)
     return h;
 }
 
+static bool look_at_sockets(struct sim_driver *d);
+
 static void sim_submit(struct io_driver *driver, struct io_op *op)
 {
     struct sim_driver *d = driver_of(driver);
+    // A full queue is submitted first: the kernel works on what it holds while the handler still runs.
+    if (sim_fault(d->world, SIM_SQ_FULL)) look_at_sockets(d);
     struct sim_sock *s = sock_at(d, op->fd, "submit");
     const int dir = op->kind == IO_OP_SEND || op->kind == IO_OP_CONNECT ? TX
         : op->kind == IO_OP_POLL                                        ? POLLING
@@ -306,7 +310,7 @@ static void complete(struct sim_driver *d, struct kernel_op *k, int32_t res, uin
     struct sim_world *w = d->world;
     if (d->queue_n == d->queue_cap) {
         d->queue_cap = d->queue_cap ? d->queue_cap * 2 : 256;
-        d->queue = realloc(d->queue, d->queue_cap * sizeof *d->queue);
+        d->queue = sim_realloc(d->queue, d->queue_cap * sizeof *d->queue);
         MUST(d->queue);
     }
     int64_t ready_ns = w->now_ns;
@@ -713,7 +717,7 @@ static const struct io_driver_ops ops = {
 struct io_driver *sim_driver_open(struct sim_process *process, const char *name, const struct io_addr *host,
                                   void (*turn)(void *ctx), void *ctx)
 {
-    struct sim_driver *d = calloc(1, sizeof *d);
+    struct sim_driver *d = sim_calloc(1, sizeof *d);
     MUST(d);
     struct sim_net *net = process->net;
     d->driver.ops = &ops;

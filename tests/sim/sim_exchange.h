@@ -1,6 +1,7 @@
 // The exchange scenario: the gateway's own workers between simulated clients and providers. What is shared by its parts:
 //
 //   sim_gateway.c   builds plan and workers, runs the world, checks that everything was given back
+//   sim_plan.c      the plans: what a configuration may say
 //   sim_request.c   composes what clients ask, and what a provider must get of it
 //   sim_odd.c       what never reaches a provider
 //   sim_client.c    the clients: send in any way, read, leave; check every answer
@@ -17,6 +18,7 @@
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_driver.h"
 #include "tests/sim/sim_http.h"
+#include "wire/proxy_protocol.h"
 
 #define SIM_WORKERS_MAX 3
 #define SIM_CLIENTS_MAX 16
@@ -43,10 +45,18 @@ struct sim_request {
     bool stream, usage_asked, http10, expects, closes;
     bool head_only; // HEAD
     bool silent; // answered without a body
+    bool hangs; // it has no end
     bool odd; // one of those in sim_odd.c
     bool crlf; // the events of the answer end in CRLF
     int refused_with; // the status that the gateway must refuse it with; 0: none
+    bool limited; // its key may not use every model
     uint32_t provider;
+    struct span model; // its name, as it is asked for
+    bool model_same; // and upstream
+    bool unnamed; // by default
+    bool chat; // by messages; else by a prompt
+    bool parts; // the message has several
+    bool key_in_query;
     struct span head, body; // as the client sends them
     struct span body_up; // what the provider must get, decoded
     struct span said; // to the echo model
@@ -60,6 +70,7 @@ struct sim_request {
     int64_t begun_ns, left_ns, ended_ns;
     uint32_t troubles; // of the world when it began
     bool troubled_start;
+    bool piped; // when its client left it had sent others behind: the end is not seen before those are read
     bool slow; // the client made long pauses
     bool begun, left, ended;
 };
@@ -87,6 +98,8 @@ struct sim_client {
     uint32_t left_troubles; // of the world when it left
     uint8_t leave_how;
     bool last_here; // the answer said close
+    bool intruder; // what it said instead of a PROXY header must not be answered
+    struct span entry; // what stands in front of the first request of a connection
     bool half_closed; // it has left by a FIN and still holds the connection
     bool done;
 };
@@ -121,6 +134,22 @@ struct sim_provider_conn {
     bool used;
 };
 
+// What the configuration of a run says.
+struct sim_shape {
+    bool base; // paths begin with /base
+    bool origins_listed; // of browsers; else any
+    bool renamed; // answers carry the model's name as it was asked for
+    bool proxied; // a PROXY header comes first
+    bool trusting; // X-Forwarded-For is believed
+    bool defaults; // a model and a provider for those who name none
+    bool ready_needs_target;
+    bool echo; // there is a built-in provider
+    bool metrics, access_log;
+    bool named; // the resolver tells the providers' addresses
+    bool killed; // a drain has little patience
+    uint32_t body_max;
+};
+
 struct sim_gateway {
     struct sim_world *w;
     struct sim_net net;
@@ -138,6 +167,8 @@ struct sim_gateway {
     struct up_shared shared[SIM_PROVIDERS_MAX];
     struct worker_mail mail[SIM_WORKERS_MAX];
     _Atomic bool mail_opened[SIM_WORKERS_MAX];
+    struct worker_mail plan_mail[SIM_WORKERS_MAX];
+    _Atomic bool plan_opened[SIM_WORKERS_MAX];
     struct io_addr listen;
     struct io_addr provider_addr[SIM_PROVIDERS_MAX][2];
     uint32_t provider_addrs[SIM_PROVIDERS_MAX];
@@ -150,14 +181,20 @@ struct sim_gateway {
     struct sim_request request[SIM_REQUESTS_MAX];
     uint32_t requests;
     uint32_t size_max; // of bodies in this run
+    int64_t memory_bytes; // of each worker
     struct sim_event reload, drain;
     int64_t drained_ns; // when draining began; CLOCK_NEVER: not yet
     bool calm; // clients and providers behave
     bool tight; // so little memory, fibers or connections that refusals are in order
-    bool renamed; // answers carry the model's name as it was asked for
+    struct sim_shape shape;
+    struct sim_event resolve, shortage;
+    bool resolved; // the names, once
+    int64_t killed_ns; // when a drain loses its patience; CLOCK_NEVER: not yet known
 };
 
 #define SIM_KEY "sk-good-key"
+#define SIM_KEY_LIMITED "sk-limited-key"
+#define SIM_KEY_DISABLED "sk-disabled-key"
 #define SIM_UP_KEY "up-secret-key"
 
 // Memory that lives until the end of the run.
@@ -174,6 +211,11 @@ void sim_text_put(struct sim_text *t, struct span s);
 void sim_text_str(struct sim_text *t, const char *text);
 void sim_text_format(struct sim_text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sim_text_words(struct sim_world *w, struct sim_text *t, uint32_t n);
+
+// --- sim_plan.c
+void sim_shape_choose(struct sim_gateway *g);
+struct plan *sim_plan_make(struct sim_gateway *g, uint64_t generation);
+void sim_plan_free(struct plan *p);
 
 // --- sim_request.c
 void sim_request_compose(struct sim_gateway *g, struct sim_request *r);

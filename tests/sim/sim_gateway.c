@@ -4,129 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "gateway/plan_ready.h"
 #include "tests/sim/sim_exchange.h"
 
 #define ACCESS_RING_BYTES (64u << 10)
 #define RUN_NS_MAX (200000 * CLOCK_SEC)
-
-// --- The plan.
-
-static struct span text_of(const char *format, uint32_t i)
-{
-    char text[256];
-    const int n = snprintf(text, sizeof text, format, i);
-    return sim_keep_span(span_of(text, (size_t)n));
-}
-
-static struct plan_timeouts timeouts(struct sim_gateway *g)
-{
-    struct sim_world *w = g->w;
-    return (struct plan_timeouts){.connect_ns = 5 * CLOCK_SEC,
-                                  .first_byte_ns = sim_chance(w, 50) ? 0 : 30 * CLOCK_SEC,
-                                  .first_token_ns = sim_chance(w, 50) ? 0 : 60 * CLOCK_SEC,
-                                  .idle_ns = 20 * CLOCK_SEC,
-                                  .total_ns = 600 * CLOCK_SEC};
-}
-
-static void *room(void *ctx, size_t n)
-{
-    (void)ctx;
-    return sim_keep((uint32_t)n);
-}
-
-static void plan_providers(struct sim_gateway *g, struct plan *p)
-{
-    struct plan_provider *providers = sim_keep((g->providers + 1) * sizeof *providers);
-    struct plan_origin *origins = sim_keep(g->providers * sizeof *origins);
-    memset(providers, 0, (g->providers + 1) * sizeof *providers);
-    memset(origins, 0, g->providers * sizeof *origins);
-    for (uint32_t i = 0; i <= g->providers; i++) {
-        struct plan_provider *to = &providers[i];
-        to->timeouts = timeouts(g);
-        to->kind = i == g->providers ? PLAN_ECHO : PLAN_HTTP;
-        to->name = i == g->providers ? SPAN("echo") : text_of("p%u", i);
-        const enum rw_err err = map_put(&p->provider_by_name, to->name, to, NULL);
-        MUST(err == RW_OK);
-        if (to->kind == PLAN_ECHO) continue;
-        to->origin = i;
-        to->path_prefix = SPAN("/v1");
-        to->head_fields = text_of(
-            "host: provider\r\nauthorization: Bearer " SIM_UP_KEY "-%u\r\naccept-encoding: identity\r\n", i);
-        origins[i].name = to->name;
-        origins[i].addr_count = g->provider_addrs[i];
-        memcpy(origins[i].addr, g->provider_addr[i], sizeof g->provider_addr[i]);
-        origins[i].shared = &g->shared[i];
-    }
-    p->providers = providers;
-    p->provider_count = g->providers + 1;
-    p->origins = origins;
-    p->origin_count = g->providers;
-    p->default_provider = -1;
-}
-
-static struct plan_model *plan_models(struct sim_gateway *g, struct plan *p)
-{
-    const uint32_t n = 2 * g->providers + 1;
-    struct plan_model *models = sim_keep(n * sizeof *models);
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t provider = i / 2;
-        const bool same = i & 1;
-        models[i] = (struct plan_model){
-            .provider = provider, .target_row = METRIC_ROW_NONE, .model_row = METRIC_ROW_NONE};
-        models[i].timeouts = p->providers[provider].timeouts;
-        models[i].name =
-            provider == g->providers ? SPAN("echo") : text_of(same ? "same-%u" : "alias-%u", provider);
-        models[i].upstream_model =
-            same || provider == g->providers ? models[i].name : text_of("up-%u", provider);
-        const enum rw_err err = map_put(&p->model_by_name, models[i].name, &models[i], NULL);
-        MUST(err == RW_OK);
-    }
-    p->models = models;
-    p->model_count = n;
-    p->default_model = -1;
-    return models;
-}
-
-static struct plan *plan_make(struct sim_gateway *g, uint64_t generation)
-{
-    struct plan *p = sim_keep(sizeof *p);
-    memset(p, 0, sizeof *p);
-    p->generation = generation;
-    p->seats = sim_keep(SIM_WORKERS_MAX * sizeof *p->seats);
-    map_init(&p->model_by_name, 1, 64);
-    map_init(&p->provider_by_name, 1, 64);
-    map_init(&p->key_by_digest, 1, 64);
-    struct plan_listener *l = sim_keep(sizeof *l);
-    *l = (struct plan_listener){.addr = g->listen};
-    p->listeners = l;
-    p->listener_count = 1;
-    plan_providers(g, p);
-    struct plan_model *models = plan_models(g, p);
-    struct plan_key *key = sim_keep(sizeof *key);
-    *key = (struct plan_key){.name = SPAN("k"), .team = SPAN("t")};
-    crypto_hmac_key_init(&p->key_hmac, "secret", 6);
-    crypto_hmac(&p->key_hmac, SIM_KEY, sizeof SIM_KEY - 1, key->digest);
-    const enum rw_err err = map_put(&p->key_by_digest, span_of(key->digest, sizeof key->digest), key, NULL);
-    MUST(err == RW_OK);
-    p->keys = key;
-    p->key_count = 1;
-    p->service_name = SPAN("sim");
-    p->version = SPAN("0");
-    p->cors_origin = SPAN("*");
-    p->cors_headers = SPAN("authorization");
-    p->http = (struct h1_cfg){.head_bytes_max = HTTP_HEAD_BYTES,
-                              .connections_max = g->tight && sim_chance(g->w, 30) ? 2 : 1000,
-                              .head_timeout_ns = 10 * CLOCK_SEC,
-                              .idle_timeout_ns = sim_between(g->w, 5, 75) * CLOCK_SEC};
-    p->body_bytes_max = MIB(4);
-    p->upload_bytes_max = MIB(4);
-    p->body_timeout_ns = 30 * CLOCK_SEC;
-    p->access_log = true;
-    const enum rw_err ready = plan_ready(p, models, key, &(struct plan_room){.take = room});
-    MUST(ready == RW_OK);
-    return p;
-}
 
 static void plan_released(void *ctx, const struct plan *plan)
 {
@@ -134,13 +15,6 @@ static void plan_released(void *ctx, const struct plan *plan)
     struct plan *p = g->plan[plan == g->plan[1]];
     MUST(p == plan);
     g->plans_released++;
-}
-
-static void plan_free(struct plan *p)
-{
-    map_done(&p->model_by_name);
-    map_done(&p->provider_by_name);
-    map_done(&p->key_by_digest);
 }
 
 // --- The access log: one line for each exchange.
@@ -154,6 +28,9 @@ static void log_line(struct sim_gateway *g, uint32_t i, struct span line)
     const struct span name = {from.p, span_find(from, '"')};
     for (int e = 0; e < RW_END_COUNT; e++)
         if (span_eq(name, span_str(end_info((enum rw_end)e)->name))) g->totals->ends[e]++;
+    SIM_MUST(g->w,
+             !memmem(line.p, line.n, SIM_KEY, sizeof SIM_KEY - 1) && !memmem(line.p, line.n, "up-secret", 9),
+             "a key in the log: %.*s", SPAN_ARG(line));
     SIM_MUST(g->w, !span_eq(name, SPAN("internal")), "an internal error: %.*s", SPAN_ARG(line));
     g->log_lines[i]++;
 }
@@ -178,15 +55,22 @@ static void turn_worker(void *ctx)
 {
     struct worker *w = ctx;
     struct sim_gateway *g = w->cfg.ctx;
+    // A new plan is the control plane's, which has memory for it.
+    const uint32_t i = w->cfg.index;
+    sim_memory_arm(g->plan[1] && !atomic_load(&g->plan_opened[i]) ? NULL : g->w);
     worker_turn(w, CLOCK_NEVER);
+    sim_memory_arm(NULL);
     log_read(g, w->cfg.index);
 }
 
 static void workers_open(struct sim_gateway *g)
 {
     static const uint16_t counts[] = {2, 4, 16, 128};
+    static struct metrics
+        *metrics[SIM_WORKERS_MAX]; // go on from run to run; nothing in a run depends on them
     struct sim_world *w = g->w;
     g->process = sim_process_new(&g->net);
+    for (uint32_t i = 0; i < SIM_WORKERS_MAX && !metrics[i]; i++) metrics[i] = metric_new();
     for (uint32_t i = 0; i < g->workers; i++) g->peers[i] = &g->worker[i];
     for (uint32_t i = 0; i < g->workers; i++) {
         char name[SIM_NAME_BYTES];
@@ -198,10 +82,11 @@ static void workers_open(struct sim_gateway *g)
                                        .workers = g->workers,
                                        .fibers_max = g->tight && sim_chance(w, 30) ? 3 : 256,
                                        .buffers = counts[sim_below(w, 4)],
-                                       .memory_bytes = g->tight ? KIB(200) + sim_below(w, MIB(1)) : MIB(512),
+                                       .memory_bytes = g->memory_bytes,
                                        .seed = prng_next(&w->prng),
                                        .plan = g->plan[0],
                                        .access = &g->access[i],
+                                       .metrics = g->shape.metrics ? metrics[i] : NULL,
                                        .open_by_worker = g->open_by_worker,
                                        .peers = g->peers,
                                        .plan_released = plan_released,
@@ -217,15 +102,59 @@ static void reload(struct sim_event *event)
 {
     struct sim_gateway *g = LIST_OWNER(event, struct sim_gateway, reload);
     sim_note(g->w, "reload", 0, 0);
-    g->plan[1] = plan_make(g, 2);
+    g->plan[1] = sim_plan_make(g, 2);
     for (uint32_t i = 0; i < g->workers; i++) {
-        static struct worker_mail mail[SIM_WORKERS_MAX];
-        static _Atomic bool opened[SIM_WORKERS_MAX];
         if (g->worker_closed[i]) continue;
-        mail[i].opened = &opened[i];
+        g->plan_mail[i].opened = &g->plan_opened[i];
         g->plans_given++;
-        worker_plan(&g->worker[i], &mail[i], g->plan[1]);
+        worker_plan(&g->worker[i], &g->plan_mail[i], g->plan[1]);
     }
+}
+
+// The resolver: answers late, or fails and asks again. Later answers say the same in another order.
+static void resolve(struct sim_event *event)
+{
+    struct sim_gateway *g = LIST_OWNER(event, struct sim_gateway, resolve);
+    struct sim_world *w = g->w;
+    if (g->drained_ns != CLOCK_NEVER) return;
+    if (sim_fault(w, SIM_DNS_FAILURE)) {
+        const int64_t again_ns = sim_between(w, CLOCK_MS, 300 * CLOCK_MS);
+        // While no answer is there nobody can be reached, and a little longer, until the letters are opened.
+        if (!g->resolved) sim_trouble(w, w->now_ns + again_ns + 50 * CLOCK_MS);
+        sim_event_in(w, &g->resolve, again_ns);
+        return;
+    }
+    g->resolved = true;
+    for (uint32_t o = 0; o < g->providers; o++) {
+        struct io_addr addr[2];
+        const uint32_t n = g->provider_addrs[o], first = sim_below(w, n);
+        for (uint32_t i = 0; i < n; i++) addr[i] = g->provider_addr[o][(first + i) % n];
+        for (uint32_t i = 0; i < g->workers; i++) {
+            if (g->worker_closed[i]) continue;
+            const enum rw_err err = worker_addrs(&g->worker[i], o, addr, n);
+            MUST(err == RW_OK);
+        }
+    }
+    sim_event_in(w, &g->resolve, sim_between(w, 100 * CLOCK_MS, 5 * CLOCK_SEC));
+}
+
+// For a while no byte of a worker's budget is left, or few.
+static void shortage(struct sim_event *event)
+{
+    struct sim_gateway *g = LIST_OWNER(event, struct sim_gateway, shortage);
+    struct sim_world *w = g->w;
+    bool short_now = false;
+    for (uint32_t i = 0; i < g->workers; i++) {
+        struct budget *b = &g->worker[i].budget;
+        b->limit = g->memory_bytes;
+        if (short_now || g->worker_closed[i] || !sim_chance(w, 50) || !sim_fault(w, SIM_SHORTAGE)) continue;
+        b->limit = b->used + (sim_chance(w, 50) ? 0 : sim_below(w, 60000));
+        short_now = true;
+    }
+    if (g->drained_ns != CLOCK_NEVER && !short_now) return;
+    const int64_t lasts_ns = short_now ? sim_between(w, 0, 20 * CLOCK_MS) : sim_between(w, 0, CLOCK_SEC);
+    if (short_now) sim_trouble(w, w->now_ns + lasts_ns);
+    sim_event_in(w, &g->shortage, lasts_ns);
 }
 
 static void drain(struct sim_event *event)
@@ -233,9 +162,12 @@ static void drain(struct sim_event *event)
     struct sim_gateway *g = LIST_OWNER(event, struct sim_gateway, drain);
     sim_note(g->w, "drain", 0, 0);
     g->drained_ns = g->w->now_ns;
+    // From then on requests are broken off.
+    if (g->shape.killed) g->killed_ns = g->drained_ns + 2 * CLOCK_SEC;
     for (uint32_t i = 0; i < g->workers; i++) {
         g->mail[i].opened = &g->mail_opened[i];
-        worker_drain(&g->worker[i], &g->mail[i], CLOCK_SEC, 1000 * CLOCK_SEC);
+        worker_drain(&g->worker[i], &g->mail[i], CLOCK_SEC,
+                     g->shape.killed ? 2 * CLOCK_SEC : 1000 * CLOCK_SEC);
     }
 }
 
@@ -247,9 +179,11 @@ static void surroundings(struct sim_gateway *g)
     g->calm = sim_chance(w, 15);
     sim_world_faults(w, sim_chance(w, 20));
     sim_net_open(&g->net, w);
-    g->drained_ns = CLOCK_NEVER;
+    g->drained_ns = g->killed_ns = CLOCK_NEVER;
+    sim_shape_choose(g);
     g->tight = sim_chance(w, 8);
     g->size_max = g->net.latency_max_ns > CLOCK_MS ? 16000 : 300000;
+    g->memory_bytes = g->tight ? KIB(200) + sim_below(w, MIB(1)) : MIB(512);
     g->workers = 1 + sim_below(w, SIM_WORKERS_MAX);
     g->providers = 1 + sim_below(w, SIM_PROVIDERS_MAX);
     g->listen = io_addr_of_ip((const uint8_t[]){10, 0, 0, 1}, 4, 8080);
@@ -262,7 +196,7 @@ static void surroundings(struct sim_gateway *g)
             (struct up_shared){.open_max = g->tight ? 3 : 10000, .idle_max = sim_chance(w, 50) ? 1024 : 1};
         sim_provider_open(g, i);
     }
-    g->plan[0] = plan_make(g, 1);
+    g->plan[0] = sim_plan_make(g, 1);
 }
 
 static void clients_open(struct sim_gateway *g)
@@ -348,7 +282,13 @@ static void check_worker(struct sim_gateway *g, uint32_t i)
                  "worker %u: group %d has lost buffers: held %u, ring %u, spare %u of %u", i, b, group->held,
                  group->in_ring, group->spare_n, group->made);
     }
-    SIM_MUST(w, g->log_lines[i] + logring_dropped(&g->access[i]) == k->http.requests_total,
+    // A request for which there was no memory at all has no line.
+    const uint64_t lines = g->log_lines[i] + logring_dropped(&g->access[i]);
+    SIM_MUST(w, g->shape.access_log ? lines <= k->http.requests_total : lines == 0,
+             "worker %u: too many lines", i);
+    SIM_MUST(w,
+             !g->shape.access_log || g->tight ||
+                 lines + w->fired[SIM_NO_MEMORY] + w->fired[SIM_SHORTAGE] >= k->http.requests_total,
              "worker %u: %lu lines in the log for %lu requests", i, (unsigned long)g->log_lines[i],
              (unsigned long)k->http.requests_total);
     SIM_MUST(w, g->open_by_worker[i] == 0 || g->open_by_worker[i] == WORKER_CLOSED,
@@ -360,12 +300,15 @@ static void gateway_close(struct sim_gateway *g)
     struct sim_world *w = g->w;
     sim_event_drop(w, &g->reload);
     sim_event_drop(w, &g->drain);
+    sim_event_drop(w, &g->resolve);
     if (g->drained_ns == CLOCK_NEVER) drain(&g->drain);
     step_until(g, workers_done, "the workers drain");
+    sim_event_drop(w, &g->shortage);
+    sim_watch_waits(NULL);
     const uint32_t plans = g->plan[1] ? 2 : 1;
     SIM_MUST(w, g->plans_released == g->workers + g->plans_given, "%u plans were released of %u",
              g->plans_released, g->workers + g->plans_given);
-    for (uint32_t i = 0; i < plans; i++) plan_free(g->plan[i]);
+    for (uint32_t i = 0; i < plans; i++) sim_plan_free(g->plan[i]);
     for (uint32_t i = 0; i < g->providers; i++)
         SIM_MUST(w, g->shared[i].open == 0 && g->shared[i].idle == 0,
                  "provider %u: %d connections, %d idle are counted", i, g->shared[i].open, g->shared[i].idle);
@@ -397,6 +340,15 @@ void sim_exchange(struct sim_world *w, uint64_t seed, struct sim_totals *totals)
     clients_open(g);
     g->reload.fire = reload;
     g->drain.fire = drain;
+    g->resolve.fire = resolve;
+    g->shortage.fire = shortage;
+    if (g->shape.named) {
+        const int64_t first_ns = sim_between(w, 0, 100 * CLOCK_MS);
+        sim_trouble(w, w->now_ns + first_ns + 50 * CLOCK_MS);
+        sim_event_in(w, &g->resolve, first_ns);
+    }
+    if (w->rate[SIM_SHORTAGE]) sim_event_in(w, &g->shortage, sim_between(w, 0, 100 * CLOCK_MS));
+    sim_watch_waits(w);
     if (sim_chance(w, 20)) sim_event_in(w, &g->reload, sim_between(w, 0, 2 * CLOCK_SEC));
     if (sim_chance(w, 15)) sim_event_in(w, &g->drain, sim_between(w, 0, 2 * CLOCK_SEC));
     step_until(g, run_over, "clients have requests");

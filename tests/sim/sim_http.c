@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "tests/sim/sim_world.h"
 
 #define HEAD_BYTES_MAX 65536u
 #define BODY_BYTES_MAX (64u << 20)
@@ -42,7 +43,7 @@ static void append(uint8_t **bytes, uint32_t *n, uint32_t *cap, const uint8_t *p
 {
     if (*n + more > *cap) {
         *cap = (*n + more) * 2 + 512;
-        *bytes = realloc(*bytes, *cap);
+        *bytes = sim_realloc(*bytes, *cap);
         MUST(*bytes);
     }
     memcpy(*bytes + *n, p, more);
@@ -129,8 +130,8 @@ static void head_done(struct sim_message *m)
         else frame(m, name, value);
     }
     if (m->state == SIM_HTTP_BAD) return;
-    const bool none =
-        m->bodyless || (m->response && (m->status < 200 || m->status == 204 || m->status == 304));
+    const bool none = (m->bodyless && m->status != 408) ||
+        (m->response && (m->status < 200 || m->status == 204 || m->status == 304));
     if (none) m->state = SIM_HTTP_DONE;
     else if (m->chunked) m->state = SIM_HTTP_CHUNK_SIZE;
     else if (m->has_length) m->state = m->left ? SIM_HTTP_LENGTH : SIM_HTTP_DONE;

@@ -23,7 +23,7 @@ enum sim_http_state {
 
 struct sim_message {
     bool response;
-    bool bodyless; // a response to HEAD
+    bool bodyless; // a response to HEAD; a 408 does not know yet what it answers
     uint8_t state;
     bool chunked, has_length;
     int status; // of a response

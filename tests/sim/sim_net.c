@@ -64,7 +64,7 @@ static void pipe_open(struct sim_net *net, struct sim_pipe *p, struct sim_end *t
     p->arrival.fire = fire;
     p->ring = net->spare[size_class];
     if (p->ring) memcpy(&net->spare[size_class], p->ring, sizeof p->ring);
-    else p->ring = malloc(p->cap);
+    else p->ring = sim_malloc(p->cap);
     MUST(p->ring);
 }
 
@@ -161,7 +161,7 @@ static void segment_add(struct sim_end *e, uint64_t upto, enum sim_mark mark, in
 struct sim_listener *sim_listen(struct sim_net *net, const struct io_addr *addr,
                                 void (*on_queue)(struct sim_listener *l), void *owner)
 {
-    struct sim_listener *l = calloc(1, sizeof *l);
+    struct sim_listener *l = sim_calloc(1, sizeof *l);
     MUST(l);
     *l = (struct sim_listener){.net = net, .addr = *addr, .on_queue = on_queue, .owner = owner};
     list_init(&l->queue);
@@ -228,7 +228,7 @@ struct sim_end *sim_connect(struct sim_net *net, const struct io_addr *to, const
 {
     struct sim_world *w = net->world;
     struct list *node = list_pop_front(&net->free);
-    struct sim_conn *c = node ? LIST_OWNER(node, struct sim_conn, node) : malloc(sizeof *c);
+    struct sim_conn *c = node ? LIST_OWNER(node, struct sim_conn, node) : sim_malloc(sizeof *c);
     MUST(c);
     memset(c, 0, sizeof *c);
     c->net = net;

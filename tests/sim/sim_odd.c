@@ -11,6 +11,10 @@
 // What must become of it.
 #define CLOSES 8u
 #define BODYLESS 16u // an answer to HEAD
+// Where it may be asked.
+#define NO_DEFAULTS 32u
+#define ECHO 64u // there is the built-in provider
+#define SEVERAL 128u // providers
 
 struct odd {
     const char *head;
@@ -53,6 +57,9 @@ static const struct odd odds[] = {
     // Nothing of the kind.
     {AT("GET /v1/models/none"), "", 404, KEY},
     {AT("GET /nowhere"), "", 404, KEY},
+    {AT("GET /base"), "", 404, KEY},
+    {AT("GET /baseless/v1/models"), "", 404, KEY},
+    {AT("GET /v1/models") "x-api-key: " SIM_KEY "\r\nx-api-key: " SIM_KEY "\r\n", "", 401, 0},
     {AT("POST /v1/nowhere"), "hello", 404, LENGTH},
     {AT("OPTIONS /nowhere"), "", 404, 0},
     {AT("GET /v1/chat/completions"), "", 405, KEY},
@@ -100,9 +107,9 @@ static const struct odd odds[] = {
     // JSON that is none, or says nothing that can be used.
     JSON("", 400),
     JSON("[]", 400),
-    JSON("{}", 400),
+    {CHAT, "{}", 400, KEY | LENGTH | NO_DEFAULTS},
     JSON("{\"model\": 5}", 400),
-    JSON("{\"model\": null}", 400),
+    {CHAT, "{\"model\": null}", 400, KEY | LENGTH | NO_DEFAULTS},
     JSON("{\"model\":\"a\",\"mod\\u0065l\":\"b\"}", 400),
     JSON("{\"model\":\"alias-0\",\"stream\":\"maybe\"}", 400),
     JSON("{\"model\":\"alias-0\",\"n\": 0.5}", 400),
@@ -116,18 +123,33 @@ static const struct odd odds[] = {
     JSON("{\"model\":\"p0/\"}", 404),
     JSON("{\"model\":\"nobody/model\"}", 404),
     JSON("{\"model\":\"" X64 X64 X64 X64 X64 X64 X64 X64 X64 "\"}", 400),
-    {AT("POST /v1/embeddings"), "{\"model\":\"echo\",\"input\":\"x\"}", 400, KEY | LENGTH},
+    {AT("POST /v1/embeddings"), "{\"model\":\"echo\",\"input\":\"x\"}", 400, KEY | LENGTH | ECHO},
     {FILES "x-ringway-provider: nobody\r\n", "{}", 400, KEY | LENGTH},
     {FILES "x-ringway-provider: echo\r\n", "{}", 400, KEY | LENGTH},
+    {FILES, "{}", 400, KEY | LENGTH | NO_DEFAULTS | SEVERAL},
+    {FILES "x-ringway-provider: p0\r\n", "", 411, KEY},
+    // What never comes to its end.
+    {"GET /heal", "", 408, OPEN | CLOSES},
+    {AT("GET /health") "X-Slow: ", "", 408, OPEN | CLOSES},
+    {CHAT "Content-Length: 20\r\n", "{\"model\":\"al", 408, KEY | CLOSES},
+    {CHAT "Transfer-Encoding: chunked\r\n", "5\r\n{\"mod", 408, KEY | CLOSES},
 };
 
 // A head that says LENGTH of what is behind it, and is otherwise as it stands.
-static struct span head_of(struct sim_world *w, const struct odd *o)
+static struct span head_of(struct sim_gateway *g, const struct odd *o)
 {
+    struct sim_world *w = g->w;
     struct sim_text t = {0};
     struct span head = span_str(o->head);
     const bool filled = head.n > 4 && memcmp(head.p + head.n - 4, "FILL", 4) == 0;
     if (filled) head.n -= 4;
+    const char *path = strstr(o->head, " /v1/");
+    if (path && g->shape.base) {
+        const uint32_t method = (uint32_t)(path - o->head) + 1;
+        sim_text_put(&t, (struct span){head.p, method});
+        sim_text_str(&t, "/base");
+        head = span_from(head, method);
+    }
     sim_text_put(&t, head);
     for (uint32_t i = 0; filled && i < 100; i++) {
         sim_text_format(&t, "x-%u: ", i);
@@ -146,12 +168,16 @@ void sim_odd_compose(struct sim_gateway *g, struct sim_request *r)
 {
     const uint32_t kinds = sizeof odds / sizeof *odds;
     const struct odd *o = &odds[sim_below(g->w, g->calm ? GOOD : kinds)];
+    if ((o->flags & NO_DEFAULTS && g->shape.defaults) || (o->flags & ECHO && !g->shape.echo) ||
+        (o->flags & SEVERAL && g->providers == 1))
+        o = &odds[0];
     r->kind = ASK_LOCAL;
     r->odd = true;
     r->refused_with = o->status >= 400 ? o->status : 0;
     r->head_only = o->flags & BODYLESS;
     r->silent = r->head_only || o->status == 204;
     r->closes = o->flags & CLOSES;
-    r->head = head_of(g->w, o);
+    r->hangs = o->flags & OPEN || o->status == 408;
+    r->head = head_of(g, o);
     r->body = span_str(o->body);
 }

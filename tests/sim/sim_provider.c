@@ -141,7 +141,7 @@ static bool send_some(struct sim_provider_conn *c)
         if (!a->at_once) n = sim_piece(w, n < 4000 ? n : 4000);
         n = sim_write(c->end, a->wire.p + c->sent, n);
         if (n == 0) return false;
-        SIM_MUST(w, !r->left || w->now_ns < r->left_ns + LEFT_PATIENCE_NS || sim_excused(c->g, r),
+        SIM_MUST(w, !r->left || r->piped || w->now_ns < r->left_ns + LEFT_PATIENCE_NS || sim_excused(c->g, r),
                  "the provider of request %u still sends, although the client has left", r->id);
         c->sent += n;
         r->answer_sent = c->sent;

@@ -24,10 +24,10 @@ void *sim_keep(uint32_t n)
         if (kept_at) kept_at->used = 0;
     }
     if (!kept_at) {
-        struct kept *k = malloc(sizeof *k);
+        struct kept *k = sim_malloc(sizeof *k);
         MUST(k);
         *k = (struct kept){.next = NULL, .cap = n > KEPT_BLOCK_BYTES ? n : KEPT_BLOCK_BYTES};
-        k->p = malloc(k->cap);
+        k->p = sim_malloc(k->cap);
         MUST(k->p);
         struct kept **at = &kept_first;
         while (*at) at = &(*at)->next;
@@ -56,7 +56,7 @@ static void text_room(struct sim_text *t, uint32_t n)
 {
     if (t->n + n <= t->cap) return;
     t->cap = (t->n + n) * 2 + 1024;
-    t->p = realloc(t->p, t->cap);
+    t->p = sim_realloc(t->p, t->cap);
     MUST(t->p);
 }
 
@@ -198,35 +198,56 @@ static void shuffle(struct sim_world *w, uint8_t *order, uint32_t n)
     }
 }
 
+// The model in one of the ways in which it can be named. False: not at all.
+static bool model_member(struct sim_gateway *g, struct sim_request *r, struct member *m)
+{
+    const uint32_t p = r->provider;
+    char asked[32];
+    const char *key = "model", *up = asked;
+    char up_name[32];
+    snprintf(asked, sizeof asked, "alias-%u", p);
+    snprintf(up_name, sizeof up_name, "up-%u", p);
+    if (r->kind == ASK_ECHO) {
+        snprintf(asked, sizeof asked, "echo");
+    } else if (r->refused_with == 404) {
+        snprintf(asked, sizeof asked, r->limited && p > 0 ? "alias-%u" : "nobody-knows-%u", p);
+    } else {
+        // A name of ours, one that is the same upstream, provider/model, or with an escape in the key.
+        switch (sim_below(g->w, r->limited ? 3 : 5)) {
+        case 0: snprintf(asked, sizeof asked, "same-%u", p); break;
+        case 1:
+            key = "mod\\u0065l";
+            up = up_name;
+            break;
+        case 3:
+            snprintf(asked, sizeof asked, "p%u/any/model", p);
+            snprintf(up_name, sizeof up_name, "any/model");
+            up = up_name;
+            break;
+        default: up = up_name;
+        }
+    }
+    r->model = sim_keep_span(span_str(asked));
+    r->model_same = strcmp(asked, up) == 0;
+    // Who names none means the default, which the provider is told.
+    if (g->shape.defaults && r->kind != ASK_ECHO && !r->refused_with && sim_chance(g->w, 20) && p == 0) {
+        r->model = SPAN("alias-0");
+        r->model_same = false;
+        r->unnamed = true;
+        return false;
+    }
+    const char *gap = sim_chance(g->w, 80) ? ":" : " : ";
+    both(m, "\"%s\"%s\"%s\"", key, gap, asked);
+    snprintf(m->up, sizeof m->up, "\"%s\"%s\"%s\"", key, gap, up);
+    return true;
+}
+
 // The members of a body without the braces, twice. Returns their number.
 static uint32_t members(struct sim_gateway *g, struct sim_request *r, struct member *m, bool *ret_insert)
 {
     struct sim_world *w = g->w;
     uint32_t n = 0;
-    const char *named = r->kind == ASK_ECHO ? "echo" : NULL;
-    if (named) {
-        both(&m[n++], "\"model\":\"%s\"", named);
-    } else if (r->refused_with == 404) {
-        both(&m[n++], "\"model\":\"nobody-knows-it\"");
-    } else {
-        const uint32_t p = r->provider;
-        // An alias, an alias of the same name upstream, provider/model, or an alias with an escape in it.
-        switch (sim_below(w, 4)) {
-        case 0: both(&m[n], "\"model\":\"same-%u\"", p); break;
-        case 1:
-            both(&m[n], "\"model\" : \"p%u/any/model\"", p);
-            snprintf(m[n].up, sizeof m->up, "\"model\" : \"any/model\"");
-            break;
-        case 2:
-            both(&m[n], "\"mod\\u0065l\": \"alias-%u\"", p);
-            snprintf(m[n].up, sizeof m->up, "\"mod\\u0065l\": \"up-%u\"", p);
-            break;
-        default:
-            both(&m[n], "\"model\":\"alias-%u\"", p);
-            snprintf(m[n].up, sizeof m->up, "\"model\":\"up-%u\"", p);
-        }
-        n++;
-    }
+    if (model_member(g, r, &m[n])) n++;
     both(&m[n++], "\"user\":\"rq%u\"", r->id);
     if (r->stream) both(&m[n++], "\"stream\": true");
     else if (sim_chance(w, 30)) both(&m[n++], sim_chance(w, 50) ? "\"stream\":false" : "\"stream\":null");
@@ -236,10 +257,11 @@ static uint32_t members(struct sim_gateway *g, struct sim_request *r, struct mem
     if (sim_chance(w, 20)) both(&m[n++], "\"metadata\":{\"model\":\"x\",\"stream\":1,\"n\":[{\"n\":0}]}");
     if (sim_chance(w, 20)) both(&m[n++], "\"unknown\":\"\\ud83d\\ude00 \\/\\\"\"");
     if (sim_chance(w, 20)) both(&m[n++], "\"n\":1");
-    const char *texts = r->kind == ASK_CHAT || r->kind == ASK_ECHO
-        ? "\"messages\":[{\"role\":\"user\",\"content\":\""
-        : r->kind == ASK_TEXT ? "\"prompt\":\""
-                              : "\"input\":\"";
+    const char *texts = r->kind == ASK_EMBED ? "\"input\":\""
+        : !r->chat                           ? "\"prompt\":\""
+        : r->parts ? "\"messages\":[{\"role\":\"system\",\"content\":\"be kind\"},{\"content\":[{\"type\":"
+                     "\"image_url\"},{\"type\":\"text\",\"text\":\""
+                   : "\"messages\":[{\"role\":\"user\",\"content\":\"";
     both(&m[n], "%s", texts);
     m[n++].filled = true;
     return n;
@@ -256,7 +278,9 @@ static void json_body(struct sim_gateway *g, struct sim_request *r, struct sim_t
     const char *gap = gaps[sim_below(w, 4)];
     shuffle(w, order, n);
     sim_text_str(a, "{");
-    sim_text_str(b, insert ? "{\"stream_options\":{\"include_usage\":true}," : "{");
+    sim_text_str(b, "{");
+    if (r->unnamed) sim_text_str(b, "\"model\":\"up-0\",");
+    if (insert) sim_text_str(b, "\"stream_options\":{\"include_usage\":true},");
     for (uint32_t i = 0; i < n; i++) {
         const struct member *m = &all[order[i]];
         if (i > 0) {
@@ -273,7 +297,7 @@ static void json_body(struct sim_gateway *g, struct sim_request *r, struct sim_t
         } else {
             put_words(w, a, b, body_bytes(g));
         }
-        const char *end = r->kind == ASK_CHAT || r->kind == ASK_ECHO ? "\"}]" : "\"";
+        const char *end = !r->chat ? "\"" : r->parts ? "\"}],\"role\":\"user\"}]" : "\"}]";
         sim_text_str(a, end);
         sim_text_str(b, end);
         if (r->kind == ASK_ECHO) r->said.p = sim_keep_span(span_of(a->p + from, r->said.n)).p;
@@ -289,8 +313,8 @@ static const char *path_of(struct sim_gateway *g, struct sim_request *r)
     static const char *const local[] = {"/health", "/v1/models", "/health/ready", "/healthz"};
     switch ((enum sim_ask_kind)r->kind) {
     case ASK_CHAT:
-    case ASK_ECHO: return "/v1/chat/completions";
-    case ASK_TEXT: return "/v1/completions";
+    case ASK_TEXT:
+    case ASK_ECHO: return r->chat ? "/v1/chat/completions" : "/v1/completions";
     case ASK_EMBED: return "/v1/embeddings";
     case ASK_UPLOAD: return sim_chance(g->w, 50) ? "/v1/files" : "/v1/audio/transcriptions";
     case ASK_LOCAL: return local[sim_below(g->w, 4)];
@@ -322,7 +346,13 @@ static void put_decoys(struct sim_world *w, struct sim_text *t)
 {
     if (sim_chance(w, 20)) sim_text_str(t, "Cookie: session=secret\r\n");
     if (sim_chance(w, 20)) sim_text_str(t, "X-Stainless-Lang: python\r\n");
-    if (sim_chance(w, 10)) sim_text_str(t, "X-Forwarded-For: 1.2.3.4\r\n");
+    static const char *const behind[] = {
+        "1.2.3.4",          "9.9.9.9, 10.1.0.7", "2001:db8::1, 10.1.1.1,192.0.2.7",
+        "unknown",          "[2001:db8::5]:80",  "10.1.0.1, 10.1.0.2",
+        "1.2.3.4, 5.6.7.8", " , 10.1.0.9"};
+    if (sim_chance(w, 20)) sim_text_format(t, "X-Forwarded-For: %s\r\n", behind[sim_below(w, 8)]);
+    if (sim_chance(w, 10)) sim_text_format(t, "Origin: http://%c\r\n", 'a' + (char)sim_below(w, 3));
+    if (sim_chance(w, 10)) sim_text_str(t, "X-Request-Id: theirs\r\n");
     if (sim_chance(w, 10))
         sim_text_str(t, "Connection: keep-alive, traceparent\r\ntraceparent: 00-1-2-01\r\n");
     else if (sim_chance(w, 10)) sim_text_str(t, "traceparent: 00-11-22-01\r\n");
@@ -331,13 +361,20 @@ static void put_decoys(struct sim_world *w, struct sim_text *t)
 
 static void put_key(struct sim_world *w, struct sim_request *r, struct sim_text *t)
 {
+    static const char *const bad[] = {"Bearer sk-wrong", "Basic c2s6Z29vZA==", "Bearer " SIM_KEY_DISABLED};
+    static const char *const fields[] = {"Authorization: bearer ",
+                                         "x-api-key: ", "api-key: ", "x-goog-api-key: "};
+    const char *key = r->limited ? SIM_KEY_LIMITED : SIM_KEY;
     if (r->refused_with == 401) {
-        if (sim_chance(w, 50)) sim_text_str(t, "Authorization: Bearer sk-wrong\r\n");
+        if (sim_chance(w, 60)) sim_text_format(t, "Authorization: %s\r\n", bad[sim_below(w, 3)]);
         return;
     }
-    const uint32_t way = sim_below(w, 3);
-    if (way != 1) sim_text_str(t, "Authorization: Bearer " SIM_KEY "\r\n");
-    if (way != 0) sim_text_str(t, "x-api-key: " SIM_KEY "\r\n");
+    bool some = r->key_in_query;
+    for (int i = 0; i < 4; i++) {
+        if (!sim_chance(w, i == 0 ? 80 : 10) && (some || i < 3)) continue;
+        sim_text_format(t, "%s%s\r\n", fields[i], key);
+        some = true;
+    }
 }
 
 static void compose_head(struct sim_gateway *g, struct sim_request *r)
@@ -345,12 +382,19 @@ static void compose_head(struct sim_gateway *g, struct sim_request *r)
     struct sim_world *w = g->w;
     struct sim_text t = {0};
     const bool get = r->kind == ASK_LOCAL;
-    sim_text_format(&t, "%s %s%s HTTP/1.%d\r\nHost: gateway\r\n", get ? "GET" : "POST", path_of(g, r),
-                    sim_chance(w, 5) ? "?x=1" : "", r->http10 ? 0 : 1);
+    r->key_in_query = r->refused_with != 401 && sim_chance(w, 5);
+    const char *query = !r->key_in_query ? sim_chance(w, 5) ? "?x=1" : ""
+        : r->limited                     ? "?a=b&key=" SIM_KEY_LIMITED
+                                         : "?key=" SIM_KEY "&x";
+    sim_text_format(&t, "%s %s%s%s HTTP/1.%d\r\nHost: gateway\r\n", get ? "GET" : "POST",
+                    g->shape.base ? "/base" : "", path_of(g, r), query, r->http10 ? 0 : 1);
     put_key(w, r, &t);
     sim_text_format(&t, "Idempotency-Key: rq%u\r\n", r->id);
     put_decoys(w, &t);
-    if (r->kind == ASK_UPLOAD) sim_text_format(&t, "x-ringway-provider: p%u\r\n", r->provider);
+    // The only provider need not be named, nor the default one.
+    const bool only = g->providers == 1 || (g->shape.defaults && r->provider == 0);
+    if (r->kind == ASK_UPLOAD && !(only && sim_chance(w, 50)))
+        sim_text_format(&t, "x-ringway-provider: p%u\r\n", r->provider);
     if (!get) {
         sim_text_str(&t,
                      r->kind == ASK_UPLOAD ? "Content-Type: multipart/form-data; boundary=b\r\n"
@@ -385,6 +429,9 @@ void sim_request_compose(struct sim_gateway *g, struct sim_request *r)
 {
     struct sim_world *w = g->w;
     *r = (struct sim_request){.id = (uint32_t)(r - g->request), .kind = kind_of(w)};
+    if (r->kind == ASK_ECHO && !g->shape.echo) r->kind = ASK_TEXT;
+    r->chat = r->kind == ASK_CHAT || (r->kind == ASK_ECHO && sim_chance(w, 70));
+    r->parts = r->kind == ASK_ECHO && r->chat && sim_chance(w, 30);
     if (sim_chance(w, 6)) {
         sim_odd_compose(g, r);
         return;
@@ -398,6 +445,10 @@ void sim_request_compose(struct sim_gateway *g, struct sim_request *r)
     if (!g->calm && sim_chance(w, 6))
         r->refused_with = sim_chance(w, 50) ? 401 : json && r->kind != ASK_ECHO ? 404 : 0;
     if (r->kind == ASK_LOCAL) r->refused_with = 0;
+    // A key that may ask for some models of the first provider only.
+    r->limited = sim_chance(w, 8);
+    if (!r->refused_with && r->limited && json && r->kind != ASK_ECHO && r->provider > 0)
+        r->refused_with = 404;
     struct sim_text a = {0}, b = {0};
     if (json) {
         json_body(g, r, &a, &b);
@@ -405,6 +456,7 @@ void sim_request_compose(struct sim_gateway *g, struct sim_request *r)
             a.n--; // the last brace
             r->refused_with = 400;
         }
+        if (a.n > g->shape.body_max) r->refused_with = 413;
     } else if (r->kind == ASK_UPLOAD) {
         sim_text_format(&a, "--b rq%u ", r->id);
         sim_text_format(&b, "--b rq%u ", r->id);

@@ -46,8 +46,11 @@ void sim_world_faults(struct sim_world *w, bool calm)
     for (int i = 0; i < SIM_FAULT_KINDS; i++) {
         const bool on = sim_chance(w, 50);
         uint32_t rate = rates[sim_below(w, 3)];
-        if (i == SIM_RESET || i == SIM_STALL || i == SIM_CLOCK_STEP) rate /= 8;
-        if (i == SIM_CLOCK_JUMP) rate = 8;
+        if (i == SIM_RESET || i == SIM_STALL || i == SIM_CLOCK_STEP || i == SIM_NO_MEMORY) rate /= 8;
+        if (i == SIM_CLOCK_JUMP) rate = 20;
+        // There is little occasion for these.
+        if (i == SIM_CANCEL_RACE || i == SIM_CANCEL_LATE) rate *= 8;
+        if (i == SIM_DNS_FAILURE || i == SIM_SHORTAGE) rate = 30000;
         if (i == SIM_LOOP_STALL) rate /= 30;
         w->rate[i] = on && !calm ? rate : 0;
     }
@@ -110,7 +113,7 @@ void sim_event_at(struct sim_world *w, struct sim_event *e, int64_t at_ns)
     e->tie = prng_next(&w->prng);
     if (++w->heap_n >= w->heap_cap) {
         w->heap_cap = w->heap_cap ? w->heap_cap * 2 : 256;
-        w->heap = realloc(w->heap, w->heap_cap * sizeof(struct sim_event *));
+        w->heap = sim_realloc(w->heap, w->heap_cap * sizeof(struct sim_event *));
         MUST(w->heap);
     }
     rise(w, e, w->heap_n);

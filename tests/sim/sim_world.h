@@ -25,6 +25,7 @@
     X(SIM_STALL, "stall in transit") \
     X(SIM_RESET, "reset in transit") \
     X(SIM_ENOBUFS, "no buffer (ENOBUFS)") \
+    X(SIM_SQ_FULL, "submission queue full") \
     X(SIM_LATE, "late completion") \
     X(SIM_REORDER, "reordered completions") \
     X(SIM_CANCEL_RACE, "completed although cancelled") \
@@ -33,6 +34,9 @@
     X(SIM_CONNECT_REFUSED, "connect refused") \
     X(SIM_CONNECT_STALL, "connect unanswered") \
     X(SIM_SLOW_PEER, "slow peer") \
+    X(SIM_DNS_FAILURE, "name not resolved") \
+    X(SIM_NO_MEMORY, "allocation failed") \
+    X(SIM_SHORTAGE, "budget used up") \
     X(SIM_CLOCK_STEP, "wall clock step") \
     X(SIM_CLOCK_JUMP, "clock jump (suspend)") \
     X(SIM_LOOP_STALL, "loop not scheduled")
@@ -144,6 +148,15 @@ _Noreturn void sim_fail(struct sim_world *w, const char *format, ...) __attribut
     } while (0)
 // The last events and the line that replays the run: for a crash.
 void sim_last_words(struct sim_world *w);
+
+// --- Memory. The simulator's own never runs out; that of the code under test may, while it is armed (sim_wrap.c).
+void *sim_malloc(size_t n);
+void *sim_calloc(size_t n, size_t size);
+void *sim_realloc(void *p, size_t n);
+void sim_memory_arm(struct sim_world *w); // NULL: every allocation succeeds
+
+// From now on a fiber that waits without a deadline fails the run; NULL: no more.
+void sim_watch_waits(struct sim_world *w);
 
 // A fast hash of memory: for traces, and to see that memory did not change.
 uint64_t sim_hash(uint64_t h, const void *p, size_t n);
