@@ -154,6 +154,9 @@ static int read_head(struct h1_conn *c, struct h1_call *call, int64_t deadline_n
                                      .fields_max = HTTP_FIELDS_MAX};
     uint32_t seen = 0;
     http_head_init(head);
+    // What an answer looks at, also that to a first line which is not whole or not good.
+    head->method = HTTP_METHOD_OTHER;
+    head->minor = 1;
     for (;;) {
         int r = io_stream_fill(s, seen, deadline_ns);
         if (r == -ETIME && seen > 0) {
