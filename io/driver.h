@@ -109,6 +109,8 @@ struct io_driver_ops {
     void (*accepted)(struct io_driver *d, int fd,
                      struct io_addr *ret_peer); // options of a new client, and its address
     void (*shutdown)(struct io_driver *d, int fd, int how);
+    // Last words before the descriptor goes: what the socket takes at once, the rest is lost. No send is in flight.
+    void (*send_now)(struct io_driver *d, int fd, const void *p, uint32_t n);
     void (*fd_close)(struct io_driver *d, int fd);
 };
 

@@ -587,6 +587,12 @@ static void sock_shutdown(struct io_driver *d, int fd, int how)
     io_sock_shutdown(fd, how);
 }
 
+static void sock_send_now(struct io_driver *d, int fd, const void *p, uint32_t n)
+{
+    (void)d;
+    io_sock_send_now(fd, p, n);
+}
+
 static void sock_close(struct io_driver *d, int fd)
 {
     struct epoll *p = epoll_of(d);
@@ -628,6 +634,7 @@ static const struct io_driver_ops ops = {
     .socket = sock_open,
     .accepted = sock_accepted,
     .shutdown = sock_shutdown,
+    .send_now = sock_send_now,
     .fd_close = sock_close,
 };
 

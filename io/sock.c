@@ -97,6 +97,12 @@ void io_sock_shutdown(int fd, int how)
     if (shutdown(fd, how) != 0) MUST(errno == ENOTCONN || errno == EINVAL);
 }
 
+void io_sock_send_now(int fd, const void *p, uint32_t n)
+{
+    // Nobody is there any more to be told that it failed.
+    (void)!send(fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 void io_sock_close(int fd)
 {
     // Linux releases the descriptor whatever close() returns; only a wrong one is our error.

@@ -27,6 +27,7 @@ int io_sock_open(const struct io_addr *peer, const struct io_addr *bind_to);
 void io_sock_accepted(int fd, struct io_addr *ret_peer);
 
 void io_sock_shutdown(int fd, int how); // SHUT_RD, SHUT_WR, SHUT_RDWR; harmless if the peer is gone
+void io_sock_send_now(int fd, const void *p, uint32_t n); // as much as the socket takes at once
 void io_sock_close(int fd);
 
 #endif

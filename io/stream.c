@@ -10,7 +10,7 @@ static void finish_close(struct io_stream *s);
 
 // --- The queue.
 
-static void push(struct io_stream *s, struct io_buf *b)
+void io_stream_push(struct io_stream *s, struct io_buf *b)
 {
     b->next = NULL;
     if (s->last) s->last->next = b;
@@ -103,7 +103,8 @@ enum rw_err io_stream_join(struct io_stream *s, uint32_t need)
     // The rest is received into place; small rests are not worth stopping a multishot receive for.
     if (b->len < need && need - b->len > IO_CLIENT_BUFFER_BYTES) {
         s->region_need = need;
-        if (s->rx.submitted) io_cancel(s->loop, &s->rx);
+        // Through a filter it is moved into place as it comes.
+        if (s->rx.submitted && !s->filter) io_cancel(s->loop, &s->rx);
     }
     return RW_OK;
 }
@@ -114,7 +115,7 @@ enum rw_err io_stream_join(struct io_stream *s, uint32_t need)
 static void receive(struct io_stream *s, bool demanded)
 {
     if (s->rx.submitted || s->eof || s->rx_err || s->closing || !list_empty(&s->rx_starved)) return;
-    if (s->region_need > 0) {
+    if (s->region_need > 0 && !s->filter) {
         struct io_buf *b = s->first;
         MUST(b && s->last == b && b->len < s->region_need);
         s->rx.kind = IO_OP_RECV_INTO;
@@ -151,8 +152,9 @@ static void rx_done(struct io_op *op, int32_t res, uint32_t flags)
         received_into(s, res);
     } else if (flags & IO_BUFFER) {
         struct io_buf *b = io_group_taken(g, io_completion_buffer(flags), res > 0 ? (uint32_t)res : 0);
-        if (res > 0 && !s->closing) push(s, b);
-        else io_buf_free(s->loop, b);
+        if (res <= 0 || s->closing) io_buf_free(s->loop, b);
+        else if (s->filter) s->filter->received(s, b);
+        else io_stream_push(s, b);
     }
     if (s->closing) {
         finish_close(s);
@@ -169,6 +171,7 @@ static void rx_done(struct io_op *op, int32_t res, uint32_t flags)
         }
         if (s->mode == IO_STREAM_MANY && s->unread > IO_UNREAD_BYTES_MAX) io_cancel(s->loop, op);
     } else if (res == 0) {
+        if (s->filter && !s->eof) s->filter->ended(s);
         s->eof = true;
     } else if (res == -ENOBUFS) {
         g->starved_n++;
@@ -177,10 +180,30 @@ static void rx_done(struct io_op *op, int32_t res, uint32_t flags)
     } else if (res != -ECANCELED || !op->cancelling) {
         s->rx_err = res;
     }
+    // The filter may have found the end behind which nothing is wanted.
+    if (op->submitted && (s->eof || s->rx_err)) io_cancel(s->loop, op);
     if (!op->submitted && !s->eof && !s->rx_err && (s->mode == IO_STREAM_MANY || s->region_need > 0))
         io_stream_want(s);
     fiber_event_set(&s->readable);
     if (s->on_rx) s->on_rx(s);
+}
+
+void io_stream_filter(struct io_stream *s, const struct io_filter *filter, void *ctx)
+{
+    MUST(!s->filter && s->region_need == 0 && !s->tx.submitted);
+    s->filter = filter;
+    s->filter_ctx = ctx;
+    struct io_buf *b, *all = NULL, **end = &all;
+    while ((b = pop(s))) {
+        *end = b;
+        end = &b->next;
+    }
+    while ((b = all)) {
+        all = b->next;
+        b->next = NULL;
+        filter->received(s, b);
+    }
+    if (s->eof) filter->ended(s);
 }
 
 void io_stream_rearm_starved(struct list *starved)
@@ -211,6 +234,24 @@ int io_stream_fill(struct io_stream *s, uint32_t have, int64_t deadline_ns)
 
 // --- Sending.
 
+// The next piece that the filter makes of a send. False: there is none, the send is over.
+static bool send_next(struct io_stream *s)
+{
+    const int r = s->filter->next(s, &s->filtered);
+    if (r < 0) s->tx_err = r;
+    if (r <= 0) return false;
+    s->tx.kind = IO_OP_SEND;
+    s->tx.send = (struct msghdr){.msg_iov = &s->filtered, .msg_iovlen = 1};
+    io_submit(s->loop, &s->tx);
+    return true;
+}
+
+static void filtered_sent(struct io_stream *s)
+{
+    const bool all = s->filter->sent(s);
+    if (!all && s->tx_err == 0) s->tx_err = s->tx_res = -ECANCELED;
+}
+
 static void tx_done(struct io_op *op, int32_t res, uint32_t flags)
 {
     (void)flags;
@@ -218,6 +259,10 @@ static void tx_done(struct io_op *op, int32_t res, uint32_t flags)
     s->tx_res = res;
     if (res < 0) s->tx_err = res;
     else if (op->kind == IO_OP_SEND) s->bytes_out += (uint32_t)res;
+    if (s->filter && op->kind == IO_OP_SEND) {
+        if (res >= 0 && !s->closing && !op->cancelling && send_next(s)) return;
+        filtered_sent(s);
+    }
     fiber_event_set(&s->sent);
     if (s->closing) finish_close(s);
 }
@@ -227,6 +272,12 @@ void io_stream_send_start(struct io_stream *s, struct iovec *iov, uint32_t n)
     MUST(!s->tx.submitted);
     if (s->tx_err || s->closing) {
         if (!s->tx_err) s->tx_err = -EPIPE;
+        return;
+    }
+    if (s->filter) {
+        s->filter->send(s, iov, n);
+        if (send_next(s)) fiber_event_clear(&s->sent);
+        else filtered_sent(s);
         return;
     }
     s->tx.kind = IO_OP_SEND;
@@ -259,9 +310,24 @@ int io_stream_send_join(struct io_stream *s, int64_t deadline_ns)
     return s->tx_err;
 }
 
+void io_stream_send_now(struct io_stream *s, const void *p, uint32_t n)
+{
+    MUST(!s->tx.submitted);
+    s->loop->driver->ops->send_now(s->loop->driver, s->fd, p, n);
+}
+
+// Not behind half of a send, and not twice.
+static void say_goodbye(struct io_stream *s)
+{
+    if (!s->filter || s->tx.submitted || s->tx_err) return;
+    uint8_t words[IO_GOODBYE_BYTES_MAX];
+    io_stream_send_now(s, words, s->filter->goodbye(s, words));
+}
+
 void io_stream_shutdown_write(struct io_stream *s)
 {
     MUST(!s->tx.submitted);
+    say_goodbye(s);
     s->tx_err = -EPIPE;
     s->loop->driver->ops->shutdown(s->loop->driver, s->fd, SHUT_WR);
 }
@@ -318,6 +384,8 @@ static void finish_close(struct io_stream *s)
     s->region_need = 0;
     struct io_buf *b;
     while ((b = pop(s))) io_buf_free(loop, b);
+    if (s->filter) s->filter->release(s);
+    s->filter = NULL;
     list_remove(&s->rx_starved);
     io_op_close(loop, &s->rx);
     io_op_close(loop, &s->tx);
@@ -329,6 +397,7 @@ static void finish_close(struct io_stream *s)
 void io_stream_close(struct io_stream *s)
 {
     if (s->closing || s->fd < 0) return;
+    say_goodbye(s);
     s->closing = true;
     if (s->rx.submitted || s->tx.submitted) {
         // A receive does not end by close(), and no FIN would be sent while it holds the file.

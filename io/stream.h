@@ -7,6 +7,8 @@
 //            back-pressure reaches the peer.
 // Sending    One send at a time, gathered; the memory must stay untouched until it is done. io_stream_send() sees to that
 //            itself, also when it is cancelled or late (the stream is then broken for sending).
+// Filter     What goes over the socket may be another form of what is read and written (TLS, in net/): a filter stands between
+//            the socket and the queue, and between a send and the socket. All the rest of this page holds with one, too.
 // Ending     io_stream_close() never blocks: terminate, join (the last completions), release, then on_closed().
 //
 // Owner    whoever embeds it. Nothing may be freed between open and on_closed().
@@ -17,10 +19,34 @@
 
 #include "io/loop.h"
 
+struct io_stream;
+
 enum io_stream_mode { IO_STREAM_ONCE, IO_STREAM_MANY };
+
+// None of these may suspend or close the stream.
+struct io_filter {
+    // A buffer that was received, given up by the stream: what is to be read goes to io_stream_push(). Sets eof or rx_err when
+    // its contents say so.
+    void (*received)(struct io_stream *s, struct io_buf *b);
+    // The socket's end came. Sets `cut` if it was not the end that the peer should have said.
+    void (*ended)(struct io_stream *s);
+    // A send begins: next() is asked for pieces until it returns 0 (or a negative errno), each good until the next call; then,
+    // or when it broke off, sent() releases what that took and returns whether all of it was handed out.
+    void (*send)(struct io_stream *s, const struct iovec *iov, uint32_t n);
+    int (*next)(struct io_stream *s, struct iovec *ret);
+    bool (*sent)(struct io_stream *s);
+    // Last words, at most IO_GOODBYE_BYTES_MAX; returns their number.
+    uint32_t (*goodbye)(struct io_stream *s, uint8_t *out);
+    void (*release)(struct io_stream *s);
+};
+
+#define IO_GOODBYE_BYTES_MAX 64
 
 struct io_stream {
     struct io_loop *loop;
+    const struct io_filter *filter; // NULL: none
+    void *filter_ctx;
+    struct iovec filtered; // the piece being sent
     int fd; // -1: not open
     int rx_err; // negative errno that ended receiving
     int tx_err; // negative errno that broke sending
@@ -28,6 +54,7 @@ struct io_stream {
     uint8_t group;
     uint8_t mode;
     bool eof; // the peer ended its side
+    bool cut; // and the filter knows that it was not the real end
     bool closing;
     uint32_t unread; // bytes in the queue
     uint32_t region_need; // bytes to receive into the first buffer, which is a region; 0: none
@@ -88,8 +115,15 @@ static inline int RW_WARN_UNUSED io_stream_send(struct io_stream *s, struct iove
     io_stream_send_start(s, iov, n);
     return io_stream_send_join(s, deadline_ns);
 }
+// Bytes past the filter, as many as the socket takes at once: last words before a close. No send is in flight.
+void io_stream_send_now(struct io_stream *s, const void *p, uint32_t n);
 // Says FIN to the peer; no send may follow.
 void io_stream_shutdown_write(struct io_stream *s);
+
+// From now on everything goes through the filter, what is in the queue included.
+void io_stream_filter(struct io_stream *s, const struct io_filter *filter, void *ctx);
+// For filters: a buffer with bytes to be read.
+void io_stream_push(struct io_stream *s, struct io_buf *b);
 
 // For buf.c.
 void io_stream_rearm_starved(struct list *starved);

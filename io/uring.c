@@ -281,6 +281,12 @@ static void sock_shutdown(struct io_driver *d, int fd, int how)
     io_sock_shutdown(fd, how);
 }
 
+static void sock_send_now(struct io_driver *d, int fd, const void *p, uint32_t n)
+{
+    (void)d;
+    io_sock_send_now(fd, p, n);
+}
+
 // What is queued for this descriptor must reach the kernel before the number is free for others.
 static void sock_close(struct io_driver *d, int fd)
 {
@@ -315,6 +321,7 @@ static const struct io_driver_ops ops = {
     .socket = sock_open,
     .accepted = sock_accepted,
     .shutdown = sock_shutdown,
+    .send_now = sock_send_now,
     .fd_close = sock_close,
 };
 

@@ -17,6 +17,7 @@ const char *rw_err_name(int err)
     case RW_E_FULL: return "FULL";
     case RW_E_CORRUPT: return "CORRUPT";
     case RW_E_VERSION: return "VERSION";
+    case RW_E_TLS: return "TLS";
     default: break;
     }
     const char *name = err < 0 && err > -4096 ? strerrorname_np(-err) : NULL;

@@ -27,6 +27,11 @@
 // A provider's error body that is read to word our error; the rest is dropped with the connection.
 #define UPSTREAM_ERROR_BYTES_MAX KIB(64)
 
+// --- TLS.
+#define TLS_HOST_BYTES_MAX 253
+// A trust store as PEM text. Debian's has 220 KB.
+#define TLS_STORE_BYTES_MAX MIB(4)
+
 // --- JSON.
 #define JSON_DEPTH_MAX 256
 // Two keys of one object that the gateway reads are compared after unescaping into a buffer of this size.

@@ -2,12 +2,32 @@
 #include "control/cli.h"
 #include "control/config.h"
 #include "control/doctor.h"
+#include "control/plan_tls.h"
 #include "control/serve.h"
 
 static int run_serve(const struct cli *c)
 {
     const struct serve_options options = {.config_path = c->config, .program = c->program};
     return serve_run(&options);
+}
+
+// What a configuration names is there and fits together.
+static bool check_tls(const struct config *config)
+{
+    struct plan_tls tls = {0};
+    bool good = true;
+    for (uint32_t i = 0; i < config->provider_count; i++) {
+        struct plan_tls_made made = {0};
+        char why[1024];
+        if (!config->providers[i].base_url.tls) continue;
+        if (!plan_tls_client(&tls, &config->providers[i], &made, why, sizeof why)) {
+            fprintf(stderr, "%s\n", why);
+            good = false;
+        }
+        tls_client_let_go(made.client);
+    }
+    plan_tls_done(&tls);
+    return good;
 }
 
 static int run_check(const struct cli *c)
@@ -29,6 +49,10 @@ static int run_check(const struct cli *c)
     }
     for (uint32_t i = 0; i < config->warning_count; i++)
         fprintf(stderr, "warning: %s\n", config->warnings[i]);
+    if (!check_tls(config)) {
+        config_free(config);
+        return 2;
+    }
     if (cli_value(c, "--explain")) config_explain(config, stdout);
     else
         printf("%s: good (%u listeners, %u providers, %u models, %u keys)\n", name, config->listener_count,

@@ -10,7 +10,7 @@
 #include "control/config_priv.h"
 #include "tls/crypto.h"
 
-// Variables by which providers are usually given, whose providers speak https.
+// Variables by which providers are usually given.
 static const char *const provider_variables[] = {
     "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY",    "MISTRAL_API_KEY",
     "COHERE_API_KEY", "GROQ_API_KEY",      "AWS_ACCESS_KEY_ID",

@@ -53,6 +53,7 @@ struct config_listener {
 // the top level.
 struct config_timeouts {
     int64_t connect_ns;
+    int64_t tls_ns; // for the handshake, when there is one
     int64_t first_byte_ns; // streams only; 0: off
     int64_t first_token_ns; // streams only; 0: off
     int64_t idle_ns;
@@ -72,13 +73,14 @@ struct config_header {
     const char *value; // a secret
 };
 
-// An http:// origin and path, taken apart.
+// An origin, http:// or https://, and its path, taken apart.
 struct config_url {
     const char *text;
     const char *host; // without the brackets of an IPv6 literal
-    const char *authority; // for the Host field: brackets kept, ":80" left out
+    const char *authority; // for the Host field: brackets kept, the scheme's own port left out
     const char *path; // begins with '/' or is "", never ends with '/'
     uint16_t port;
+    bool tls; // https://
 };
 
 struct config_provider {
@@ -91,6 +93,10 @@ struct config_provider {
     struct config_timeouts timeouts;
     struct config_address connect_to; // instead of what base_url's host resolves to; port filled in
     struct config_address bind_address; // the local end; its port is 0
+    // Files, for https; NULL: not set.
+    const char *ca_file; // instead of the system's trust store
+    const char *client_certificate; // both or none
+    const char *client_key;
 };
 
 struct config_target {
@@ -171,8 +177,8 @@ struct config {
     enum config_response_model response_model;
     bool ready_needs_target;
 
-    // Names of provider variables that are set in the environment but lead nowhere, because their providers
-    // speak https, which is not built yet. Filled when there is no file.
+    // Names of provider variables that are set in the environment but lead nowhere, because a provider is named in a file
+    // only. Filled when there is no file.
     const char *const *skipped_env;
     uint32_t skipped_env_count;
     // Worth saying at start, not worth refusing: whole sentences, with file and line where there is one.

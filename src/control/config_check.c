@@ -9,6 +9,7 @@ static const char built_in[] = "built in, as no provider is named";
 
 static const char *default_url(enum config_provider_type type)
 {
+    if (type == CONFIG_PROVIDER_OPENAI) return "https://api.openai.com/v1";
     if (type == CONFIG_PROVIDER_OLLAMA) return "http://127.0.0.1:11434/v1";
     if (type == CONFIG_PROVIDER_VLLM) return "http://127.0.0.1:8000/v1";
     return NULL; // llama.cpp's own port, 8080, is ours
@@ -19,12 +20,7 @@ static void fill_in_url(struct config_loader *l, const struct config_node *at, s
     static const struct config_option url = {.key = "base_url", .kind = CONFIG_K_URL};
     const char *text = default_url(p->type);
     if (!text) {
-        config_complain(
-            l, at, "\"base_url\" is missing%s",
-            p->type == CONFIG_PROVIDER_OPENAI
-                ? "; OpenAI's own is https, which is not built yet: name an http:// server that speaks "
-                  "its dialect"
-                : "");
+        config_complain(l, at, "\"base_url\" is missing");
         return;
     }
     const struct config_node node = {
@@ -40,12 +36,28 @@ static void fill_in_url(struct config_loader *l, const struct config_node *at, s
 static void check_echo(struct config_loader *l, const struct config_node *at, const struct config_provider *p)
 {
     const char *what = NULL;
+    if (p->client_key) what = "client_key";
+    if (p->client_certificate) what = "client_certificate";
+    if (p->ca_file) what = "ca_file";
     if (p->bind_address.addr.n) what = "bind_address";
     if (p->connect_to.addr.n) what = "connect_to";
     if (p->header_count) what = "headers";
     if (p->api_key) what = "api_key";
     if (p->base_url.text) what = "base_url";
     if (what) config_complain(l, at, "type echo has no %s: it needs no network", what);
+}
+
+static void check_tls(struct config_loader *l, const struct config_node *at, const struct config_provider *p)
+{
+    if (!p->client_certificate != !p->client_key)
+        config_complain(l, at, "client_certificate and client_key belong together: \"%s\" is missing",
+                        p->client_key ? "client_certificate" : "client_key");
+    const char *what = p->client_key ? "client_key" : NULL;
+    if (p->client_certificate) what = "client_certificate";
+    if (p->ca_file) what = "ca_file";
+    if (what && !p->base_url.tls) config_complain(l, at, "%s is for an https:// base_url", what);
+    if (p->base_url.tls && strlen(p->base_url.host) > TLS_HOST_BYTES_MAX)
+        config_complain(l, at, "base_url: a host name has at most %d characters", TLS_HOST_BYTES_MAX);
 }
 
 void config_provider_finish(struct config_loader *l, const struct config_node *at, void *base)
@@ -59,6 +71,7 @@ void config_provider_finish(struct config_loader *l, const struct config_node *a
     if (!p->base_url.text) return;
     if (!*p->base_url.path)
         config_warn(l, at, "%s: base_url has no path; OpenAI's dialect usually lives under /v1", l->path);
+    check_tls(l, at, p);
     for (uint32_t i = 0; i < p->header_count; i++)
         if (p->api_key && !strcmp(p->headers[i].name, "authorization"))
             config_complain(l, at, "api_key and a header \"authorization\" contradict each other: leave one");
@@ -86,7 +99,7 @@ void config_after_providers(struct config_loader *l)
     if (!echo) return;
     echo->name = "echo";
     echo->type = CONFIG_PROVIDER_ECHO;
-    echo->timeouts = (struct config_timeouts){-1, -1, -1, -1, -1};
+    echo->timeouts = (struct config_timeouts){-1, -1, -1, -1, -1, -1};
     c->providers = echo;
     c->provider_count = 1;
     l->builtin_echo = true;
@@ -116,7 +129,7 @@ void config_after_models(struct config_loader *l)
     if (c->model_count) memcpy(models, c->models, c->model_count * sizeof *models);
     target->provider = 0;
     target->model = "echo";
-    target->timeouts = (struct config_timeouts){-1, -1, -1, -1, -1};
+    target->timeouts = (struct config_timeouts){-1, -1, -1, -1, -1, -1};
     models[c->model_count] = (struct config_model){
         .name = "echo", .targets = target, .target_count = 1, .timeouts = target->timeouts};
     c->models = models;
@@ -143,6 +156,7 @@ void config_key_finish(struct config_loader *l, const struct config_node *at, vo
 static void inherit(struct config_timeouts *t, const struct config_timeouts *from)
 {
     if (t->connect_ns < 0) t->connect_ns = from->connect_ns;
+    if (t->tls_ns < 0) t->tls_ns = from->tls_ns;
     if (t->first_byte_ns < 0) t->first_byte_ns = from->first_byte_ns;
     if (t->first_token_ns < 0) t->first_token_ns = from->first_token_ns;
     if (t->idle_ns < 0) t->idle_ns = from->idle_ns;

@@ -38,7 +38,7 @@ void config_explain(const struct config *config, FILE *out)
     }
     for (uint32_t i = 0; i < config->skipped_env_count; i++)
         fprintf(out, "%-*s  %-*s  %s\n", (int)path_width, config->skipped_env[i], (int)value_width, "skipped",
-                "environment; its provider is https, which is not built yet");
+                "environment; name its provider in a configuration file");
 }
 
 // --- The reference.

@@ -29,6 +29,7 @@ static_assert(sizeof(enum config_io) == sizeof(uint32_t), "a choice is stored as
 // model, where they have none.
 #define TIMEOUTS(X) \
     X("connect", connect_ns, "5s", MS(1), MIN(10), "To connect to the provider.") \
+    X("tls", tls_ns, "5s", MS(1), MIN(10), "For the TLS handshake behind it.") \
     X("first_byte", first_byte_ns, "off", 0, DAY(1), \
       "Streams only: from the request sent to the first byte of the answer, or off.") \
     X("first_token", first_token_ns, "off", 0, DAY(1), \
@@ -119,9 +120,9 @@ static const struct config_option provider_options[] = {
     {.key = "base_url",
      .kind = CONFIG_K_URL,
      AT(config_provider, base_url),
-     .doc =
-         "http:// origin and path, with /v1; a slash at the end does not matter. ollama and vllm have their "
-         "usual one as default."},
+     .doc = "http:// or https:// origin and path, with /v1; a slash at the end does not matter. openai, "
+            "ollama and "
+            "vllm have their usual one as default."},
     {.key = "api_key",
      .kind = CONFIG_K_SECRET,
      AT(config_provider, api_key),
@@ -150,6 +151,27 @@ static const struct config_option provider_options[] = {
      AT(config_provider, bind_address),
      .flags = CONFIG_F_NO_PORT,
      .doc = "The local IP address that connections to this provider leave from."},
+    {.key = "ca_file",
+     .kind = CONFIG_K_TEXT,
+     AT(config_provider, ca_file),
+     .min = 1,
+     .max = KIB(4),
+     .doc =
+         "For https: a PEM file with the CAs to trust, instead of the system's ($SSL_CERT_FILE, or where the "
+         "distribution keeps it)."},
+    {.key = "client_certificate",
+     .kind = CONFIG_K_TEXT,
+     AT(config_provider, client_certificate),
+     .min = 1,
+     .max = KIB(4),
+     .doc = "For https: a PEM file with the certificate to show to a provider that asks for one, and its "
+            "chain."},
+    {.key = "client_key",
+     .kind = CONFIG_K_TEXT,
+     AT(config_provider, client_key),
+     .min = 1,
+     .max = KIB(4),
+     .doc = "For https: a PEM file with its private key, RSA or EC, not encrypted."},
 };
 static const struct config_section provider_section = {.name = "providers.NAME",
                                                        .options = provider_options,

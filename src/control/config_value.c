@@ -365,12 +365,6 @@ static bool set_url(struct config_loader *l, const struct config_node *node, str
         config_complain(l, node, "not a URL that can be used: %s", why);
         return false;
     }
-    if (url.tls) {
-        config_complain(l, node,
-                        "https providers are not built yet; use http:// on a trusted network, or a "
-                        "TLS-terminating sidecar");
-        return false;
-    }
     if (url.has_query) {
         config_complain(l, node, "a base URL has no query: leave out '?' and what follows it");
         return false;
@@ -381,6 +375,7 @@ static bool set_url(struct config_loader *l, const struct config_node *node, str
         .authority = config_copy(l->memory, url.authority.p, url.authority.n),
         .path = config_copy(l->memory, url.path.p, url.path.n),
         .port = url.port,
+        .tls = url.tls,
     };
     if (!u.host || !u.authority || !u.path) return false;
     *slot = u;
@@ -478,7 +473,7 @@ static const char *kind_text(enum config_kind kind)
     case CONFIG_K_SECRET: return "secret";
     case CONFIG_K_BOOL: return "true or false";
     case CONFIG_K_CIDR: return "network";
-    case CONFIG_K_URL: return "http:// URL";
+    case CONFIG_K_URL: return "http:// or https:// URL";
     case CONFIG_K_BASE_PATH: return "path";
     case CONFIG_K_ORIGIN: return "origin";
     case CONFIG_K_TOKEN: return "header field";

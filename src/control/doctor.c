@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/fmt.h"
+#include "control/plan_tls.h"
 #include "io/probe.h"
 
 static void json_field(FILE *out, const char *before, const char *key, const char *value)
@@ -14,6 +15,29 @@ static void json_field(FILE *out, const char *before, const char *key, const cha
     fmt_init(&f, text, sizeof text);
     fmt_json_string(&f, span_str(value));
     fprintf(out, "%s\"%s\":%.*s", before, key, (int)f.n, f.p);
+}
+
+// The trust store for https providers.
+static void write_tls(bool json, FILE *out)
+{
+    struct plan_tls tls = {0};
+    char why[512] = "", value[512] = "";
+    uint32_t count = 0;
+    const char *path = plan_tls_system(&tls, &count, why, sizeof why);
+    if (path) snprintf(value, sizeof value, "%s, %u certificates", path, count);
+    const char *state = path ? "ok" : "warn";
+    if (json) {
+        json_field(out, ",{", "what", "trust store");
+        json_field(out, ",", "state", state);
+        json_field(out, ",", "value", value);
+        json_field(out, ",", "why", path ? "" : "https providers without ca_file cannot be reached");
+        json_field(out, ",", "mend", why);
+        fputs("}", out);
+    } else {
+        fprintf(out, "%-5s %-14s %s\n", state, "trust store", value);
+        if (!path) fprintf(out, "      %-14s mend: %s\n", "", why);
+    }
+    plan_tls_done(&tls);
 }
 
 static void write_json(const struct io_probe *p, FILE *out)
@@ -28,6 +52,7 @@ static void write_json(const struct io_probe *p, FILE *out)
         json_field(out, ",", "mend", r->mend);
         fputs("}", out);
     }
+    write_tls(true, out);
     fputs("]}\n", out);
 }
 
@@ -39,6 +64,7 @@ static void write_table(const struct io_probe *p, FILE *out)
         if (r->why[0]) fprintf(out, "      %-14s %s\n", "", r->why);
         if (r->mend[0]) fprintf(out, "      %-14s mend: %s\n", "", r->mend);
     }
+    write_tls(false, out);
     if (!io_probe_uring_ok(p))
         fputs("\nWithout io_uring `ringway serve` goes on with epoll (io: auto).\n", out);
 }

@@ -45,6 +45,7 @@ static void *take_more(void *ctx, size_t n)
 
 static void plan_free(struct plan_memory *m)
 {
+    for (uint32_t i = 0; i < m->plan.origin_count; i++) tls_client_let_go(m->plan.origins[i].tls);
     map_done(&m->plan.model_by_name);
     map_done(&m->plan.provider_by_name);
     map_done(&m->plan.key_by_digest);
@@ -96,7 +97,9 @@ void plan_world_done(struct plan_world *w)
         free(w->origins[i].shared);
         free(w->origin_name[i]);
         free(w->watches[i].host);
+        tls_client_let_go(w->tls_made[i].client);
     }
+    plan_tls_done(&w->tls);
     crypto_wipe(w, sizeof *w);
 }
 
@@ -135,40 +138,60 @@ static void watch(struct plan_world *w, uint32_t i, const struct config_provider
     if (err) resolved(at, NULL, (int)err);
 }
 
+// What makes an origin another one.
+static char *origin_name(const struct config_provider *p)
+{
+    char *name;
+    const int n =
+        asprintf(&name, "%s%s:%u via %s from %s ca %s as %s, %s", p->base_url.tls ? "https " : "",
+                 p->base_url.host, (unsigned)p->base_url.port, p->connect_to.text ? p->connect_to.text : "-",
+                 p->bind_address.text ? p->bind_address.text : "-", p->ca_file ? p->ca_file : "-",
+                 p->client_certificate ? p->client_certificate : "-", p->client_key ? p->client_key : "-");
+    return n > 0 ? name : NULL;
+}
+
 // Its index, the same for as long as the process lives; -1 with *ret_why.
 static int32_t origin_of(struct plan_world *w, const struct config_provider *p, char *ret_why, uint32_t cap)
 {
-    char name[512];
-    snprintf(name, sizeof name, "%s:%u via %s from %s", p->base_url.host, (unsigned)p->base_url.port,
-             p->connect_to.text ? p->connect_to.text : "-",
-             p->bind_address.text ? p->bind_address.text : "-");
+    char *name = origin_name(p);
+    if (!name) {
+        snprintf(ret_why, cap, "out of memory");
+        return -1;
+    }
     uint32_t i = 0;
     while (i < w->origin_count && strcmp(w->origin_name[i], name) != 0) i++;
     if (i == PROVIDERS_MAX) {
         snprintf(ret_why, cap,
                  "more than %d different provider addresses since the start: restart to forget the old ones.",
                  PROVIDERS_MAX);
+        free(name);
         return -1;
     }
     struct plan_origin *o = &w->origins[i];
     if (i == w->origin_count) {
         struct up_shared *shared = calloc(1, sizeof *shared);
-        char *copy = strdup(name), *host = strdup(p->base_url.host);
-        if (!shared || !copy || !host) {
+        char *host = strdup(p->base_url.host);
+        if (!shared || !host) {
             free(shared);
-            free(copy);
+            free(name);
             free(host);
             snprintf(ret_why, cap, "out of memory");
             return -1;
         }
         o->shared = shared;
-        w->origin_name[i] = copy;
+        w->origin_name[i] = name;
         o->shared->open_max = UPSTREAM_CONNECTIONS_MAX;
         o->shared->idle_max = UPSTREAM_IDLE_MAX;
         o->name = span_str(w->origin_name[i]);
         if (p->bind_address.addr.n) o->bind_to = p->bind_address.addr;
         w->origin_count++;
         watch(w, i, p, host);
+    } else {
+        free(name);
+    }
+    if (p->base_url.tls) {
+        if (!plan_tls_client(&w->tls, p, &w->tls_made[i], ret_why, cap)) return -1;
+        o->tls = w->tls_made[i].client;
     }
     return (int32_t)i;
 }
@@ -178,6 +201,7 @@ static int32_t origin_of(struct plan_world *w, const struct config_provider *p, 
 static struct plan_timeouts timeouts_of(const struct config_timeouts *t)
 {
     return (struct plan_timeouts){.connect_ns = t->connect_ns,
+                                  .tls_ns = t->tls_ns,
                                   .first_byte_ns = t->first_byte_ns,
                                   .first_token_ns = t->first_token_ns,
                                   .idle_ns = t->idle_ns,
@@ -212,6 +236,7 @@ static struct span head_fields(struct plan_memory *m, const struct config_provid
 static bool add_providers(struct plan_memory *m, char *ret_why, uint32_t cap)
 {
     const struct config *c = m->config;
+    plan_tls_refresh(&m->world->tls);
     struct plan_provider *all = take(m, c->provider_count * sizeof *all);
     if (!all) return false;
     for (uint32_t i = 0; i < c->provider_count; i++) {
@@ -398,6 +423,8 @@ void plan_seal(struct plan *plan)
     struct plan_memory *m = plan->memory;
     const struct plan_world *w = m->world;
     memcpy(m->origins, w->origins, w->origin_count * sizeof *m->origins);
+    for (uint32_t i = 0; i < w->origin_count; i++)
+        if (m->origins[i].tls) tls_client_hold(m->origins[i].tls);
     plan->origins = m->origins;
     plan->origin_count = w->origin_count;
 }

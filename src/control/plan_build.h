@@ -4,13 +4,14 @@
 //          workers; each calls plan_let_go() when its last exchange on it has ended; the last one's call posts it to the
 //          control loop, where it is wiped and freed.
 // World    what outlives plans: origins with their caps, indices and addresses (names are watched by the resolver), rows of
-//          metrics, the secret under which keys are hashed.
+//          metrics, the secret under which keys are hashed, TLS clients.
 // Thread   control, but for plan_let_go().
 #ifndef RINGWAY_CONTROL_PLAN_BUILD_H
 #define RINGWAY_CONTROL_PLAN_BUILD_H
 
 #include "base/metric.h"
 #include "control/config.h"
+#include "control/plan_tls.h"
 #include "gateway/plan.h"
 #include "io/resolve.h"
 
@@ -33,7 +34,9 @@ struct plan_world {
     // Every origin that any plan of this process had, in the order of their indices.
     struct plan_origin origins[PROVIDERS_MAX];
     char *origin_name[PROVIDERS_MAX];
+    struct plan_tls_made tls_made[PROVIDERS_MAX];
     struct plan_watch watches[PROVIDERS_MAX];
+    struct plan_tls tls;
     struct io_resolver *resolver;
     uint32_t unresolved; // names that were asked for and have neither addresses nor a failure yet
     // An origin has other addresses: the workers are to be told. NULL: nobody is there yet.

@@ -20,6 +20,7 @@
 #include "gateway/exchange.h"
 #include "gateway/worker.h"
 #include "io/clock.h"
+#include "io/offload.h"
 #include "io/probe.h"
 
 #define RING_ENTRIES 512
@@ -69,6 +70,7 @@ struct serve {
     struct thread *threads;
     struct worker *workers[WORKERS_MAX];
     struct metrics *metrics[WORKERS_MAX];
+    struct io_offload *offload;
     _Atomic uint32_t open_by_worker[WORKERS_MAX];
     uint32_t worker_count;
     uint32_t running;
@@ -176,6 +178,7 @@ static bool thread_prepare(struct serve *s, uint32_t i, int64_t memory_bytes, ui
                                  .plan = s->plan,
                                  .access = &t->ring,
                                  .metrics = s->metrics[i],
+                                 .offload = s->offload,
                                  .open_by_worker = s->open_by_worker,
                                  .peers = s->workers,
                                  .plan_released = plan_released,
@@ -453,7 +456,8 @@ static void greet(const struct serve *s)
                 c->listeners[i].address.text, s->use_uring ? "io_uring" : "epoll", s->worker_count);
     if (c->metrics_address.addr.n) log_msg(LOG_INFO, "metrics on http://%s/metrics", c->metrics_address.text);
     for (uint32_t i = 0; i < c->skipped_env_count; i++)
-        log_msg(LOG_WARNING, "%s is set, but https providers are not built yet: skipped", c->skipped_env[i]);
+        log_msg(LOG_WARNING, "%s is set, but there is no configuration file that names its provider",
+                c->skipped_env[i]);
     for (uint32_t i = 0; i < c->warning_count; i++) log_msg(LOG_WARNING, "%s", c->warnings[i]);
     if (s->first_key) first_key_show(s->first_key, c);
 }
@@ -505,6 +509,10 @@ static bool parts_open(struct serve *s, uint32_t fit)
         log_msg(LOG_ERROR, "the log cannot be opened: %s", rw_err_name(err));
         return false;
     }
+    if (io_offload_open(0, &s->offload)) {
+        log_msg(LOG_ERROR, "the threads for long computations cannot be made");
+        return false;
+    }
     s->threads = calloc(s->worker_count, sizeof *s->threads);
     return s->threads || no_memory();
 }
@@ -550,6 +558,8 @@ static void done(struct serve *s)
 {
     for (uint32_t i = 0; i < s->worker_count && s->threads; i++)
         if (s->threads[i].started) pthread_join(s->threads[i].id, NULL);
+    // Its threads may still be waking loops.
+    if (s->offload) io_offload_close(s->offload);
     // Only now: until its thread had ended, each could post to the others, and control to all.
     for (uint32_t i = 0; i < s->worker_count && s->threads; i++)
         if (s->threads[i].open) worker_free(&s->threads[i].worker);

@@ -47,6 +47,11 @@ static int fail_connect(struct ask *a, int err)
     case -ECONNREFUSED: return fail(a, err, END_UPSTREAM_CONNECT, "the connection was refused");
     case -EHOSTUNREACH:
         return fail(a, err, END_UPSTREAM_CONNECT, "its address is not known or not reachable");
+    case RW_E_TLS: {
+        const enum tls_why why = a->worker->origins[a->provider->origin].tls_why;
+        if (why == TLS_BUSY || why == TLS_NO_MEMORY) return fail(a, err, END_OVERLOADED, tls_why_text(why));
+        return fail(a, err, END_UPSTREAM_TLS, tls_why_text(why));
+    }
     case -EMFILE: return fail(a, err, END_OVERLOADED, "too many connections to this provider");
     case RW_E_BUDGET:
     case -ENOMEM: return fail(a, err, END_OVERLOADED, "memory");
@@ -147,7 +152,9 @@ static int attempt(struct ask *a, bool fresh, bool *ret_stale)
 {
     *ret_stale = false;
     struct up_origin *o = &a->worker->origins[a->provider->origin];
-    int r = up_take(o, fresh, until(a, a->timeouts->connect_ns), &a->up);
+    const struct up_patience patience = {
+        .connect_ns = a->timeouts->connect_ns, .tls_ns = a->timeouts->tls_ns, .until_ns = a->total_until_ns};
+    int r = up_take(o, fresh, &patience, &a->up);
     if (r < 0) return fail_connect(a, r);
     a->attempts++;
     r = send_request(a);

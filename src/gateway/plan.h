@@ -18,6 +18,7 @@
 
 struct plan_timeouts {
     int64_t connect_ns;
+    int64_t tls_ns;
     int64_t first_byte_ns;
     int64_t first_token_ns;
     int64_t idle_ns;
@@ -62,6 +63,7 @@ struct plan_origin {
     struct io_addr addr[UP_ADDRS_MAX];
     uint32_t addr_count;
     struct io_addr bind_to;
+    struct tls_client *tls; // NULL: plain HTTP. A plan holds it.
     struct up_shared *shared; // lives as long as the process
 };
 

@@ -58,6 +58,7 @@ static void origins_follow(struct worker *w, const struct plan *plan)
         } else {
             up_origin_addrs(&w->origins[i], p->addr, p->addr_count);
         }
+        up_origin_tls(&w->origins[i], p->tls, w->cfg.offload);
     }
 }
 

@@ -44,6 +44,7 @@ struct worker_cfg {
     const struct plan *plan;
     struct logring *access; // NULL: off
     struct metrics *metrics;
+    struct io_offload *offload; // for handshakes; NULL: they are made on the worker
     // Connections of each worker, for the balance at accept; NULL: none. WORKER_CLOSED until it is open and once it drains.
     _Atomic uint32_t *open_by_worker;
     struct worker **peers; // all workers, this one included; NULL: none

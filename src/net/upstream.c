@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "tls/crypto.h"
 
 #define IDLE_MAX_NS (60 * CLOCK_SEC)
 #define SWEEP_NS (5 * CLOCK_SEC)
@@ -20,6 +21,8 @@ static void conn_free(struct up_conn *c)
     list_remove(&c->in_all);
     o->open--;
     atomic_fetch_sub_explicit(&o->shared->open, 1, memory_order_relaxed);
+    if (c->tls) net_tls_done(c->tls);
+    free(c->tls);
     free(c);
 }
 
@@ -85,9 +88,19 @@ void up_origin_addrs(struct up_origin *o, const struct io_addr *addrs, uint32_t 
     for (uint32_t i = 0; i < o->addr_count; i++) o->addr[i] = addrs[i];
 }
 
+void up_origin_tls(struct up_origin *o, struct tls_client *tls, struct io_offload *offload)
+{
+    o->offload = offload;
+    if (o->tls == tls) return;
+    tls_client_let_go(o->tls);
+    o->tls = tls ? tls_client_hold(tls) : NULL;
+    crypto_wipe(&o->session, sizeof o->session);
+}
+
 void up_origin_close(struct up_origin *o)
 {
     o->closing = true;
+    up_origin_tls(o, NULL, o->offload);
     http_memo_forget(&o->heads);
     io_timer_cancel(&o->loop->timers, &o->sweep);
     while (!list_empty(&o->idle)) conn_close(LIST_OWNER(o->idle.next, struct up_conn, in_idle));
@@ -120,7 +133,26 @@ static int connect_any(struct up_origin *o, struct up_conn *c, int64_t deadline_
     return r;
 }
 
-static int take_fresh(struct up_origin *o, int64_t deadline_ns, struct up_conn **ret)
+// The connection is closed when this fails.
+static int secure(struct up_conn *c, const struct up_patience *patience)
+{
+    struct up_origin *o = c->origin;
+    c->tls = calloc(1, sizeof *c->tls);
+    // The origin may get another client while this one is in use.
+    struct tls_client *tls = tls_client_hold(o->tls);
+    const int64_t until =
+        clock_earlier(patience->until_ns, clock_deadline(o->loop->now_ns, patience->tls_ns));
+    struct tls_session session = o->session;
+    int r = -ENOMEM;
+    if (c->tls) r = net_tls_connect(c->tls, &c->s, o->offload, tls, &session, until, &o->tls_why);
+    if (tls == o->tls) o->session = session;
+    crypto_wipe(&session, sizeof session);
+    tls_client_let_go(tls);
+    if (r < 0) conn_close(c);
+    return r;
+}
+
+static int take_fresh(struct up_origin *o, const struct up_patience *patience, struct up_conn **ret)
 {
     if (atomic_fetch_add_explicit(&o->shared->open, 1, memory_order_relaxed) >= o->shared->open_max) {
         atomic_fetch_sub_explicit(&o->shared->open, 1, memory_order_relaxed);
@@ -137,17 +169,17 @@ static int take_fresh(struct up_origin *o, int64_t deadline_ns, struct up_conn *
     o->open++;
     c->s.on_rx = on_rx;
     c->s.on_closed = on_closed;
-    const int r = connect_any(o, c, deadline_ns);
+    const int64_t until =
+        clock_earlier(patience->until_ns, clock_deadline(o->loop->now_ns, patience->connect_ns));
+    int r = connect_any(o, c, until);
+    if (r < 0) conn_free(c);
+    else if (o->tls) r = secure(c, patience);
     if (r != -ECANCELED) o->failed = r < 0;
-    if (r < 0) {
-        conn_free(c);
-        return r;
-    }
-    *ret = c;
-    return 0;
+    if (r == 0) *ret = c;
+    return r;
 }
 
-int up_take(struct up_origin *o, bool fresh, int64_t deadline_ns, struct up_conn **ret)
+int up_take(struct up_origin *o, bool fresh, const struct up_patience *patience, struct up_conn **ret)
 {
     struct up_conn *c = NULL;
     if (!fresh && !list_empty(&o->idle)) {
@@ -155,7 +187,7 @@ int up_take(struct up_origin *o, bool fresh, int64_t deadline_ns, struct up_conn
         leave_pool(c);
         c->reused = true;
     } else {
-        const int r = take_fresh(o, deadline_ns, &c);
+        const int r = take_fresh(o, patience, &c);
         if (r < 0) return r;
     }
     c->answered = c->body_done = c->keep = c->sent_all = false;
@@ -200,7 +232,12 @@ int up_send(struct up_conn *c, struct iovec *iov, uint32_t n, int64_t deadline_n
     io_stream_send_start(s, iov, n);
     if (s->tx.submitted) {
         struct fiber_event *const either[] = {&s->sent, &s->readable};
-        const int r = fiber_wait_any(either, 2, deadline_ns);
+        int r;
+        // Half a record of TLS is nothing to be read yet.
+        while ((r = fiber_wait_any(either, 2, deadline_ns)) == 1 && s->unread == 0 && !s->eof && !s->rx_err) {
+            fiber_event_clear(&s->readable);
+            io_stream_want(s);
+        }
         if (r == 1 && s->unread > 0) {
             // The answer began while the request was still going out: stop sending, read it.
             const int stopped = io_stream_send_join(s, 0);
@@ -217,18 +254,25 @@ int up_send(struct up_conn *c, struct iovec *iov, uint32_t n, int64_t deadline_n
     return s->tx_err;
 }
 
-// Waits for more of the answer than `have` bytes. The end of the stream is an error here.
-static int fill(struct up_conn *c, uint32_t have, int64_t deadline_ns)
-{
-    const int r = io_stream_fill(&c->s, have, deadline_ns);
-    if (r == 1) c->answered = true;
-    return r == 0 ? (int)RW_E_EOF : r;
-}
-
 static int bad(struct up_conn *c, const char *reason)
 {
     c->bad_reason = reason;
     return RW_E_BAD;
+}
+
+// Waits for more than `have` unread bytes. A broken stream of TLS says how.
+static int fill_any(struct up_conn *c, uint32_t have, int64_t deadline_ns)
+{
+    const int r = io_stream_fill(&c->s, have, deadline_ns);
+    return r == RW_E_BAD ? bad(c, c->tls->why) : r;
+}
+
+// The same for the answer's head. The end of the stream is an error here.
+static int fill(struct up_conn *c, uint32_t have, int64_t deadline_ns)
+{
+    const int r = fill_any(c, have, deadline_ns);
+    if (r == 1) c->answered = true;
+    return r == 0 ? (int)RW_E_EOF : r;
 }
 
 static void body_begin(struct up_conn *c, const struct http_head *head)
@@ -312,11 +356,12 @@ int up_body(struct up_conn *c, int64_t deadline_ns, struct span *ret)
         if (c->piece) io_buf_free(c->s.loop, c->piece);
         c->piece = NULL;
         if (c->body_done) return 0;
-        const int r = io_stream_fill(&c->s, 0, deadline_ns);
+        const int r = fill_any(c, 0, deadline_ns);
         if (r < 0) return r;
         if (r == 0) {
             c->keep = false;
-            if (c->framing.kind != HTTP_BODY_UNTIL_CLOSE) return RW_E_EOF;
+            // An end that TLS did not announce may be anybody's.
+            if (c->framing.kind != HTTP_BODY_UNTIL_CLOSE || c->s.cut) return RW_E_EOF;
             c->body_done = true;
             return 0;
         }
@@ -335,7 +380,7 @@ static int whole_length(struct up_conn *c, uint64_t max, int64_t deadline_ns, st
     while (io_stream_front(&c->s).n < n) {
         if (c->s.region_need == 0) RW_TRY(io_stream_join(&c->s, n));
         if (io_stream_front(&c->s).n >= n) break;
-        const int r = io_stream_fill(&c->s, c->s.unread, deadline_ns);
+        const int r = fill_any(c, c->s.unread, deadline_ns);
         if (r <= 0) return r == 0 ? (int)RW_E_EOF : r;
     }
     if (n > 0) {

@@ -1,4 +1,4 @@
-// Connections to providers: a pool per worker and origin, and HTTP/1.1 over one of them.
+// Connections to providers: a pool per worker and origin, and HTTP/1.1 over one of them, with TLS or without.
 //
 // Use      up_take() a connection (from the pool, last in first out, or a new one); up_send() the request; up_head() the
 //          answer's head; up_body() piece by piece, or up_body_whole(); then up_give() it back. Whatever went wrong:
@@ -10,13 +10,14 @@
 // Owner    An origin belongs to a worker and outlives its connections. A connection belongs to whoever took it.
 // Thread   the loop's. Functions with a deadline suspend.
 // Errors   RW_E_BAD: the provider broke the protocol (conn->bad_reason); RW_E_EOF: the answer broke off; -ETIME; -ECANCELED;
-//          a negative errno of connect or receive; RW_E_TOO_LARGE; RW_E_BUDGET.
+//          a negative errno of connect or receive; RW_E_TLS; RW_E_TOO_LARGE; RW_E_BUDGET.
 #ifndef RINGWAY_NET_UPSTREAM_H
 #define RINGWAY_NET_UPSTREAM_H
 
 #include <stdatomic.h>
 
 #include "io/stream.h"
+#include "net/tls_stream.h"
 #include "wire/http.h"
 
 // Shared by the workers: an origin's caps hold for the whole process.
@@ -42,6 +43,10 @@ struct up_origin {
     uint32_t open, idle_count;
     struct io_timer sweep;
     struct http_memo heads; // answers of one origin are alike
+    struct io_offload *offload; // for handshakes; NULL: they are made here
+    struct tls_client *tls; // NULL: plain HTTP
+    struct tls_session session; // to be resumed by the next connection
+    enum tls_why tls_why; // of RW_E_TLS
     uint64_t stale_total;
     bool failed; // the last try to connect
     bool closing;
@@ -49,6 +54,7 @@ struct up_origin {
 
 struct up_conn {
     struct io_stream s;
+    struct net_tls *tls; // NULL: plain HTTP
     struct up_origin *origin;
     struct list in_all;
     struct list in_idle;
@@ -73,6 +79,8 @@ void up_origin_open(struct up_origin *o, struct io_loop *loop, struct up_shared 
                     const struct io_addr *addrs, uint32_t addr_count, const struct io_addr *bind_to);
 // New addresses from the resolver; connections that are open stay.
 void up_origin_addrs(struct up_origin *o, const struct io_addr *addrs, uint32_t addr_count);
+// From now on new connections use this client (NULL: plain HTTP); those that are open stay.
+void up_origin_tls(struct up_origin *o, struct tls_client *tls, struct io_offload *offload);
 // Closes all idle connections now, the others as they are given back. up_origin_closed() when none is left.
 void up_origin_close(struct up_origin *o);
 static inline bool up_origin_closed(const struct up_origin *o)
@@ -80,8 +88,16 @@ static inline bool up_origin_closed(const struct up_origin *o)
     return o->open == 0;
 }
 
-// fresh: never from the pool. -EMFILE: the cap of open connections is reached; -EHOSTUNREACH: no address is known.
-int up_take(struct up_origin *o, bool fresh, int64_t deadline_ns, struct up_conn **ret) RW_WARN_UNUSED;
+// How long a new connection may take: connect_ns to connect (0: no limit), then tls_ns for the handshake.
+struct up_patience {
+    int64_t connect_ns, tls_ns;
+    int64_t until_ns; // and all of it
+};
+
+// fresh: never from the pool. -EMFILE: the cap of open connections is reached; -EHOSTUNREACH: no address is known; RW_E_TLS: the
+// origin's tls_why says why, until the next call.
+int up_take(struct up_origin *o, bool fresh, const struct up_patience *patience,
+            struct up_conn **ret) RW_WARN_UNUSED;
 void up_give(struct up_conn *c);
 
 int up_send(struct up_conn *c, struct iovec *iov, uint32_t n, int64_t deadline_ns) RW_WARN_UNUSED;

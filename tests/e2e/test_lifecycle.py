@@ -448,7 +448,7 @@ def test_check(tmp_path):
 @pytest.mark.parametrize(
     "text, word",
     [
-        ("providers: { p: { type: openai, base_url: 'https://api.openai.com/v1' } }", "https"),
+        ("providers: { p: { type: openai, base_url: 'ftp://api.openai.com/v1' } }", "https://"),
         ("providers: { p: { type: anthropic } }", "anthropic"),
         ("models: [ { name: m, targets: [ { provider: nope, model: x } ] } ]", "nope"),
         ("keys: [ { name: k, key: '${RINGWAY_UNSET_VARIABLE}' } ]", "RINGWAY_UNSET_VARIABLE"),

@@ -216,6 +216,14 @@ static void sim_shutdown_fd(struct io_driver *driver, int fd, int how)
     mark(s);
 }
 
+static void sim_send_now(struct io_driver *driver, int fd, const void *p, uint32_t n)
+{
+    struct sim_driver *d = driver_of(driver);
+    struct sim_sock *s = sock_at(d, fd, "last words");
+    if (s->kind == SOCK_CONN) (void)sim_write(s->end, p, n);
+    mark(s);
+}
+
 static void sim_fd_close(struct io_driver *driver, int fd)
 {
     struct sim_driver *d = driver_of(driver);
@@ -711,6 +719,7 @@ static const struct io_driver_ops ops = {
     .socket = sim_socket,
     .accepted = sim_accepted,
     .shutdown = sim_shutdown_fd,
+    .send_now = sim_send_now,
     .fd_close = sim_fd_close,
 };
 

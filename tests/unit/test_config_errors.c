@@ -30,7 +30,7 @@ static void test_keys__unknown_with_a_suggestion(void **state)
          "r.yaml:1:1: unknown key \"cache\"\n"
          "r.yaml:2:1: unknown key \"teams\"\n"
          "r.yaml:3:1: unknown key \"admin\"\n"},
-        {"timeouts: { tls: 5s }\n", "r.yaml:1:13: timeouts: unknown key \"tls\"\n"},
+        {"timeouts: { proxy: 5s }\n", "r.yaml:1:13: timeouts: unknown key \"proxy\"\n"},
         {"providers: { a: { type: vllm, region: x } }\n",
          "r.yaml:1:31: providers.a: unknown key \"region\"\n"},
         {"models: [{ name: m, strategy: x, targets: [{ provider: echo, model: x, weight: 1 }] }]\n",
@@ -103,10 +103,6 @@ static void test_keys__missing(void **state)
         {"keys: [{}]\n",
          "r.yaml:1:8: keys[0]: \"name\" is missing\nr.yaml:1:8: keys[0]: \"key\" is missing\n"},
         {"providers: { a: { type: llamacpp } }\n", "r.yaml:1:14: providers.a: \"base_url\" is missing\n"},
-        {"providers: { a: { type: openai } }\n",
-         "r.yaml:1:14: providers.a: \"base_url\" is missing; OpenAI's own is https, which is not built yet: "
-         "name an "
-         "http:// server that speaks its dialect\n"},
     };
     REFUSE_ALL(mistakes);
 }
@@ -328,10 +324,16 @@ static void test_values__providers(void **state)
 {
     (void)state;
     static const struct mistake mistakes[] = {
-        {"providers: { a: { type: openai, base_url: \"https://api.openai.com/v1\" } }\n",
-         "r.yaml:1:43: providers.a.base_url: https providers are not built yet; use http:// on a trusted "
-         "network, "
-         "or a TLS-terminating sidecar\n"},
+        {"providers: { a: { type: openai, client_key: /k } }\n",
+         "r.yaml:1:14: providers.a: client_certificate and client_key belong together: "
+         "\"client_certificate\" is missing\n"},
+        {"providers: { a: { type: openai, client_certificate: /c } }\n",
+         "r.yaml:1:14: providers.a: client_certificate and client_key belong together: \"client_key\" is "
+         "missing\n"},
+        {"providers: { a: { type: vllm, ca_file: /c } }\n",
+         "r.yaml:1:14: providers.a: ca_file is for an https:// base_url\n"},
+        {"providers: { a: { type: echo, ca_file: /c } }\n",
+         "r.yaml:1:14: providers.a: type echo has no ca_file: it needs no network\n"},
         {"providers: { a: { type: vllm, base_url: \"http://h/v1?key=" SECRET "\" } }\n",
          "r.yaml:1:41: providers.a.base_url: a base URL has no query: leave out '?' and what follows it\n"},
         {"providers: { a: { type: echo, api_key: " SECRET " } }\n",

@@ -1,0 +1,39 @@
+// TLS clients of providers: from the files that a configuration names to what handshakes read.
+//
+// Use      plan_tls_client() for every https provider, at start, at each reload and in `ringway check`. It reads the files anew;
+//          if nothing in them has changed, the client from before is returned again, so that sessions can be resumed.
+// Trust    without ca_file the system's: $SSL_CERT_FILE, else the first bundle found where distributions keep one.
+// Owner    the caller holds what he gets once more; plan_tls_done() lets go of the rest.
+// Thread   control.
+#ifndef RINGWAY_CONTROL_PLAN_TLS_H
+#define RINGWAY_CONTROL_PLAN_TLS_H
+
+#include "control/config.h"
+#include "tls/crypto.h"
+#include "tls/tls.h"
+
+// The system's trust store is read once for all providers without ca_file. All zero: not read yet.
+struct plan_tls {
+    struct tls_trust *system;
+    uint8_t system_digest[CRYPTO_SHA256_BYTES];
+    const char *system_path;
+};
+
+// Before a new configuration is looked at: the system's store is to be read again.
+void plan_tls_refresh(struct plan_tls *t);
+void plan_tls_done(struct plan_tls *t);
+
+// What a client was made from; the same bytes make the same client.
+struct plan_tls_made {
+    struct tls_client *client; // NULL: none yet
+    uint8_t digest[CRYPTO_SHA256_BYTES];
+};
+
+// For an https provider: *made is replaced if its files have changed. False with *ret_why: made is as it was.
+bool plan_tls_client(struct plan_tls *t, const struct config_provider *p, struct plan_tls_made *made,
+                     char *ret_why, uint32_t cap);
+
+// The system's store, for doctor: NULL with *ret_why, else its path and the number of its certificates.
+const char *plan_tls_system(struct plan_tls *t, uint32_t *ret_count, char *ret_why, uint32_t cap);
+
+#endif

@@ -1,0 +1,82 @@
+// Inside tls/: what the files of TLS share. The only header that shows BearSSL's types.
+#ifndef RINGWAY_TLS_TLS_PRIV_H
+#define RINGWAY_TLS_TLS_PRIV_H
+
+#include <bearssl.h>
+#include <stdatomic.h>
+
+#include "tls/crypto.h"
+#include "tls/tls.h"
+
+// A certificate, or any other object of a PEM text.
+#define TLS_CERT_BYTES_MAX 12288
+#define TLS_CHAIN_MAX 16
+
+struct tls_trust {
+    _Atomic int32_t holders;
+    br_x509_trust_anchor *anchor;
+    uint32_t count;
+};
+
+struct tls_identity {
+    _Atomic int32_t holders;
+    br_x509_certificate chain[TLS_CHAIN_MAX];
+    uint32_t chain_n;
+    int key_type; // BR_KEYTYPE_RSA or BR_KEYTYPE_EC
+    int issuer_key_type;
+    union {
+        br_rsa_private_key rsa;
+        br_ec_private_key ec;
+    } key;
+    uint8_t key_bytes[5 * (4096 / 16 + 1)];
+};
+
+struct tls_client {
+    _Atomic int32_t holders;
+    struct tls_trust *trust;
+    struct tls_identity *identity;
+    uint8_t ip[16];
+    uint8_t ip_n; // 0: host is a name
+    char host[256];
+};
+
+// --- tls_pem.c: calls each(ctx, name of the object, DER) for every object; false from it ends the walk. RW_E_BAD: damaged.
+typedef bool (*tls_pem_each_fn)(void *ctx, const char *name, struct span der);
+enum rw_err tls_pem_each(struct span pem, tls_pem_each_fn each, void *ctx) RW_WARN_UNUSED;
+bool tls_pem_is_certificate(const char *name);
+
+// --- tls_cert.c: what BearSSL does not say of a certificate. Spans point into it.
+struct tls_cert {
+    struct span issuer, subject; // Names, whole
+    int64_t not_before_s, not_after_s; // Unix time
+    struct span san; // GeneralNames; empty: none
+    struct span usages; // of extended key usage; empty: none
+};
+bool tls_cert_read(struct span der, struct tls_cert *ret);
+bool tls_cert_has_ip(const struct tls_cert *cert, const uint8_t *ip, uint32_t ip_n);
+// No extended key usage, or one that names this use: 1 for servers, 2 for clients (RFC 5280, 4.2.1.12).
+bool tls_cert_may(const struct tls_cert *cert, uint8_t use);
+
+// --- tls_verify.c: BearSSL's chain validation, and the checks that it does not make.
+struct tls_verify {
+    const br_x509_class *vtable;
+    br_x509_minimal_context minimal;
+    int64_t now_s;
+    const uint8_t *ip;
+    uint32_t ip_n;
+    uint8_t use; // see tls_cert_may()
+    uint32_t certs; // seen
+    uint32_t n; // bytes of the present one
+    bool any_expired, any_early;
+    bool end_self_signed, end_ip_ok, end_use_ok, end_readable;
+    enum tls_why why;
+    uint8_t cert[TLS_CERT_BYTES_MAX];
+};
+void tls_verify_init(struct tls_verify *v, const struct tls_trust *trust, int64_t now_s, uint8_t use);
+
+// --- tls_profile.c: what we offer and accept.
+void tls_profile(br_ssl_engine_context *eng);
+const char *tls_suite_name(uint16_t suite);
+const char *tls_curve_name(int curve);
+
+#endif
