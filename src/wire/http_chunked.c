@@ -154,6 +154,18 @@ static int framing_byte(struct http_chunked *st, uint8_t c)
     }
 }
 
+// A size line as everybody writes it: one to eight digits, CRLF. Its bytes, or 0: something else, or not all of it is there.
+static uint32_t usual_size(struct http_chunked *st, const uint8_t *p, uint32_t n)
+{
+    uint64_t size = 0;
+    uint32_t i = 0;
+    while (i < n && i < 8 && http_is(p[i], HTTP_HEX)) size = size << 4 | hex_value(p[i++]);
+    if (i == 0 || n - i < 2 || p[i] != '\r' || p[i + 1] != '\n') return 0;
+    st->left = size;
+    st->state = size ? DATA : TRAILER_START;
+    return i + 2;
+}
+
 int http_chunked_next(struct http_chunked *st, const uint8_t *p, uint32_t n, uint32_t *ret_consumed,
                       struct span *ret_data)
 {
@@ -170,6 +182,16 @@ int http_chunked_next(struct http_chunked *st, const uint8_t *p, uint32_t n, uin
             st->body_bytes += run;
             if (st->left == 0) st->state = DATA_CR;
             break;
+        }
+        if (st->state == DATA_CR && n - i >= 2 && p[i] == '\r' && p[i + 1] == '\n') {
+            st->state = SIZE;
+            i += 2;
+            continue;
+        }
+        const uint32_t line = st->state == SIZE && st->digits == 0 ? usual_size(st, p + i, n - i) : 0;
+        if (line > 0) {
+            i += line;
+            continue;
         }
         bad = framing_byte(st, p[i]);
         if (bad < 0) break;

@@ -80,6 +80,12 @@ INLINE uint32_t special(const uint8_t *p, const struct marks *m)
     return vec_mask(_mm256_or_si256(low, _mm256_cmpeq_epi8(m->slash, vec_load(p))));
 }
 
+// The first special byte of 32, or 32.
+INLINE uint64_t special_at(const uint8_t *p, const struct marks *m)
+{
+    return first(special(p, m));
+}
+
 // The same without what is not ASCII: lanes that are not zero.
 INLINE vec vec_stop(vec v, const struct marks *m)
 {

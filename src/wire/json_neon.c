@@ -91,6 +91,18 @@ INLINE uint32_t special(const uint8_t *p, const struct marks *m)
     return both(vec_special(vec_load(p), m), vec_special(vec_load(p + 16), m));
 }
 
+// The first special byte of 32, or 32. Most keys and words end in the first half.
+INLINE uint64_t special_at(const uint8_t *p, const struct marks *m)
+{
+    for (uint64_t half = 0; half < 32; half += 16) {
+        // Four bits for each lane, in one narrowing shift.
+        const uint8x8_t lanes = vshrn_n_u16(vreinterpretq_u16_u8(vec_special(vec_load(p + half), m)), 4);
+        const uint64_t mask = vget_lane_u64(vreinterpret_u64_u8(lanes), 0);
+        if (mask) return half + (uint64_t)__builtin_ctzll(mask) / 4;
+    }
+    return 32;
+}
+
 INLINE vec vec_stop(vec v, const struct marks *m)
 {
     return vorrq_u8(vcltq_u8(veorq_u8(v, m->flip), m->low), vceqq_u8(v, m->slash));

@@ -111,6 +111,10 @@ bool json_i64(struct span value, int64_t *ret)
 {
     struct number number;
     uint64_t v;
+    if (span_u64(value, &v) && v <= INT64_MAX) {
+        *ret = (int64_t)v;
+        return true;
+    }
     if (!number_of(value, &number) || !integer_of(&number, &v)) return false;
     if (v > (uint64_t)INT64_MAX + number.negative) return false;
     *ret = number.negative ? (int64_t)(0 - v) : (int64_t)v;

@@ -84,6 +84,12 @@ INLINE uint32_t special(const uint8_t *p, const struct marks *m)
     return FOUR_WORDS(word_special, p);
 }
 
+// The first special byte of 32, or 32.
+INLINE uint64_t special_at(const uint8_t *p, const struct marks *m)
+{
+    return first(special(p, m));
+}
+
 INLINE uint32_t digits(const uint8_t *p)
 {
     return FOUR_WORDS(word_digits, p);

@@ -77,6 +77,12 @@ INLINE uint32_t special(const uint8_t *p, const struct marks *m)
     return both(vec_special(vec_load(p), m), vec_special(vec_load(p + 16), m));
 }
 
+// The first special byte of 32, or 32.
+INLINE uint64_t special_at(const uint8_t *p, const struct marks *m)
+{
+    return first(special(p, m));
+}
+
 INLINE vec vec_stop(vec v, const struct marks *m)
 {
     return _mm_or_si128(_mm_subs_epu8(m->low, _mm_xor_si128(v, m->flip)), _mm_cmpeq_epi8(v, m->slash));
