@@ -8,5 +8,13 @@
 #include "io/driver.h"
 
 void io_clock(struct io_time *ret);
+int64_t io_clock_now(void);
+
+// A clock that is read every turn: how far the wall's is ahead is asked for every 10 ms only. All zero at first.
+struct io_clock {
+    int64_t wall_ahead_ns;
+    int64_t good_until_ns;
+};
+void io_clock_read(struct io_clock *c, struct io_time *ret);
 
 #endif

@@ -67,6 +67,7 @@ struct group {
 
 struct epoll {
     struct io_driver driver;
+    struct io_clock clock;
     int fd;
     int wake_fd;
     struct entry *fds;
@@ -421,9 +422,8 @@ static int wait_for_events(struct epoll *p, int64_t deadline_ns)
 {
     if (deadline_ns == 0) return epoll_wait(p->fd, p->events, EVENTS_MAX, 0);
     if (deadline_ns == CLOCK_NEVER) return epoll_wait(p->fd, p->events, EVENTS_MAX, -1);
-    struct io_time now;
-    io_clock(&now);
-    const int64_t left = deadline_ns > now.now_ns ? deadline_ns - now.now_ns : 0;
+    const int64_t now_ns = io_clock_now();
+    const int64_t left = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
     if (!p->coarse) {
         const struct timespec ts = {.tv_sec = left / CLOCK_SEC, .tv_nsec = left % CLOCK_SEC};
         // By number: the C library has had it since 2.35 only.
@@ -528,8 +528,7 @@ static void wake(struct io_driver *d)
 
 static void clock_read(struct io_driver *d, struct io_time *ret)
 {
-    (void)d;
-    io_clock(ret);
+    io_clock_read(&epoll_of(d)->clock, ret);
 }
 
 static int group_open(struct io_driver *d, uint8_t group, uint16_t count, uint32_t bytes)

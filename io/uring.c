@@ -35,6 +35,7 @@ struct buffer_ring {
 struct uring {
     struct io_driver driver;
     struct io_uring ring;
+    struct io_clock clock;
     struct buffer_ring group[IO_GROUPS];
     struct io_op **by_slot;
     uint32_t *generation;
@@ -189,9 +190,8 @@ static void enter(struct uring *u, int64_t deadline_ns)
     struct io_uring_cqe *cqe;
     struct __kernel_timespec ts, *wait = NULL;
     if (deadline_ns != CLOCK_NEVER) {
-        struct io_time now;
-        io_clock(&now);
-        const int64_t left = deadline_ns > now.now_ns ? deadline_ns - now.now_ns : 0;
+        const int64_t now_ns = io_clock_now();
+        const int64_t left = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
         ts = (struct __kernel_timespec){.tv_sec = left / CLOCK_SEC, .tv_nsec = left % CLOCK_SEC};
         wait = &ts;
     }
@@ -222,8 +222,7 @@ static int turn(struct io_driver *d, int64_t deadline_ns, struct io_completion *
 
 static void clock_read(struct io_driver *d, struct io_time *ret)
 {
-    (void)d;
-    io_clock(ret);
+    io_clock_read(&uring_of(d)->clock, ret);
 }
 
 static int group_open(struct io_driver *d, uint8_t group, uint16_t count, uint32_t bytes)

@@ -7,7 +7,9 @@ static struct span bearer(struct span value)
 {
     static const char scheme[] = "bearer ";
     const uint32_t n = sizeof scheme - 1;
-    if (value.n < n || !span_ieq((struct span){value.p, n}, SPAN("bearer "))) return (struct span){NULL, 0};
+    if (value.n < n) return (struct span){NULL, 0};
+    if (memcmp(value.p, "Bearer ", n) != 0 && !span_ieq((struct span){value.p, n}, SPAN("bearer ")))
+        return (struct span){NULL, 0};
     return span_trim(span_from(value, n));
 }
 

@@ -41,18 +41,20 @@ static bool fields_up(struct exchange *x)
 {
     const struct http_head *head = &x->call->head;
     struct span value[UP_NAMES];
+    const bool connection = http_has(head, HTTP_N_CONNECTION);
     uint32_t cap = 2;
     for (size_t i = 0; i < UP_NAMES; i++) {
         value[i] = http_value(head, up_names[i]);
         // A field that Connection names belongs to this hop only (RFC 9110 7.6.1).
-        if (value[i].n && http_connection_lists(head, http_name_text(up_names[i]))) value[i].n = 0;
+        if (connection && value[i].n && http_connection_lists(head, http_name_text(up_names[i])))
+            value[i].n = 0;
         if (value[i].n) cap += http_name_text(up_names[i]).n + value[i].n + 4;
     }
     uint8_t *bytes = arena_alloc(x->call->arena, cap);
     if (!bytes) return false;
     struct http_writer w = http_writer(bytes, cap);
     for (size_t i = 0; i < UP_NAMES; i++)
-        if (value[i].n) http_write_field(&w, http_name_text(up_names[i]), value[i]);
+        if (value[i].n) http_write_value(&w, http_name_text(up_names[i]), value[i]);
     x->ask.fields = span_of(bytes, w.n);
     return true;
 }
