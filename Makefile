@@ -384,10 +384,11 @@ lint-selftest: ## each rule of the lint catches its breaker
 # --- The rest -----------------------------------------------------------------------------------------------------------
 
 .PHONY: ci clean help
-ci: ## what .ci/run runs: lint, test, demo, demo-llm
+ci: ## what .ci/run runs: lint, test, bench-instr-gate, demo, demo-llm
 	$(Q)$(DEPS) build test lint demo llm
 	$(Q)$(MAKE) lint
 	$(Q)$(MAKE) test
+	$(Q)$(MAKE) bench-instr-gate
 	$(Q)$(MAKE) demo
 	$(Q)TOY=1 $(MAKE) demo-llm
 

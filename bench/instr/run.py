@@ -33,7 +33,7 @@ CASES = {
     "answer-256k": (20, 10, "body=600", "mock:lean,bytes=262144"),
     "request-1k": (100, 40, "body=1024", "mock:lean,bytes=700"),
     "request-256k": (20, 10, "body=262144", "mock:lean,bytes=700"),
-    "stream-50": (50, 0, "body=600 stream=1", "mock:lean,chunks=50"),
+    "stream-50": (50, 20, "body=600 stream=1", "mock:lean,chunks=50"),
 }
 STREAM_EVENTS = 52
 BODY_STEP = 262144 - 1024
@@ -61,7 +61,7 @@ def prepare(job, build, plan):
     models = ", ".join('{ name: "%s", targets: [{ provider: mock, model: "%s" }] }' % (alias(c), case[-1])
                        for c, case in CASES.items())
     (job / "ringway.yaml").write_text(fill("ringway.yaml", LISTEN="127.0.0.1:8001", METRICS="127.0.0.1:9464",
-                                           UPSTREAM="127.0.0.1:9001", ACCESS="/dev/null", MODELS=models))
+                                           UPSTREAM="127.0.0.1:9001", ACCESS="/dev/null", WORKERS=1, MODELS=models))
     (job / "nginx.conf").write_text(fill("nginx.conf", DIR="/job/nginx", LISTEN="127.0.0.1:8003", STREAMS="127.0.0.1:8004",
                                          UPSTREAM="127.0.0.1:9001"))
     (job / "jobs").write_text("".join(f"{who} {case} {count} {args} model={model}\n" for who, case, count, args, model in plan.jobs()))

@@ -21,8 +21,10 @@ EVENTS_TOGETHER = 50
 PACED = "mock:lean,stamp,chunks=4000,pace=5ms"
 DELAYED = "mock:lean,stamp,chunks=400,pace=50ms"
 OPEN = "mock:lean,chunks=120,pace=1s"
+# More than the kernel's buffers on the way take.
+ENDLESS = "mock:lean,chunks=100000"
 
-MODELS = [*(answer_model(size) for size in SIZES.values()), SMALL, TOGETHER, PACED, DELAYED, OPEN]
+MODELS = [*(answer_model(size) for size in SIZES.values()), SMALL, TOGETHER, PACED, DELAYED, OPEN, ENDLESS]
 
 
 @dataclass
@@ -173,6 +175,29 @@ class Runner:
             if figures:
                 self.rows.append(Row(case, "bytes each", figures))
                 self.progress(case, None, None, figures)
+
+
+    def unread(self, stage):
+        """Streams whose clients stop reading: who holds the answer?"""
+        figures = {}
+        for name in [c.name for c in self.contestants if c.name != "floor"]:
+            with stage.contestant(name) as fresh:
+                # The pools of buffers are filled before, or they would be counted with so few streams.
+                self.bench.load("closed", fresh, TOGETHER, 256, stream=True, seconds=1)
+                time.sleep(0.5)
+                figures[name] = {"value": self.bench.unread(fresh, ENDLESS, 20, 2)}
+        self.rows.append(Row("memory, fast streams that nobody reads", "bytes each", figures))
+        self.progress(self.rows[-1].case, None, None, figures)
+
+    def balance(self, stage):
+        """Connections are spread anew each time; the worst counts."""
+        worst = 0
+        for turn in range(5):
+            with stage.contestant("ringway", workers=2) as fresh:
+                worst = max(worst, self.bench.spread(fresh, SMALL, 64, 1))
+                self.progress("balance", turn, 5, "ringway")
+        self.rows.append(Row("64 connections on 2 workers", "busier/other", {"ringway": {"value": worst}}))
+        self.progress(self.rows[-1].case, None, None, self.rows[-1].figures)
 
 
 def name_of(who):

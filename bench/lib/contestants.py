@@ -98,6 +98,15 @@ class Process:
     def memory_bytes(self):
         return memory_bytes(self.pid)
 
+    def worker_seconds(self):
+        """CPU time of each thread that is a worker, by its number."""
+        found = {}
+        for task in pathlib.Path(f"/proc/{self.pid}/task").iterdir():
+            name = (task / "comm").read_text().strip()
+            if name.startswith("worker-"):
+                found[name] = int((task / "schedstat").read_text().split()[0]) / 1e9
+        return found
+
     def model(self, mock_name):
         """How a client asks this contestant for a model of the mock."""
         return self.aliases.get(mock_name, mock_name)
@@ -122,6 +131,7 @@ class Stage:
     def __init__(self, build, folder, models, cores=(1, 0)):
         self.build, self.folder = pathlib.Path(build), pathlib.Path(folder)
         self.core, self.other_core = cores or (None, None)
+        self.workers = 1
         # As clients know models: a name of ours that stands for the provider's.
         self.aliases = {model: f"gpt-bench-{i}" for i, model in enumerate(models)}
 
@@ -137,8 +147,9 @@ class Stage:
         port = port_of("mock")
         return self.running("mock", port, [self.build / "ringway-mock", "--listen", f"127.0.0.1:{port}", "--quick"], self.other_core)
 
-    def contestant(self, name, wrapper=(), io="auto"):
-        """A context manager of a Process. io: of Ringway."""
+    def contestant(self, name, wrapper=(), io="auto", workers=1):
+        """A context manager of a Process. io and workers: of Ringway."""
+        self.workers = workers
         command, aliases = getattr(self, f"_{name}")(io)
         if name == "nginx" and wrapper:
             command[-1] += " master_process off;"
@@ -153,7 +164,7 @@ class Stage:
         models = ", ".join('{ name: "%s", targets: [{ provider: mock, model: "%s" }] }' % (alias, model)
                            for model, alias in self.aliases.items())
         text = fill("ringway.yaml", LISTEN=f"127.0.0.1:{port_of('ringway')}", METRICS=f"127.0.0.1:{port_of('metrics')}",
-                    UPSTREAM=f"127.0.0.1:{port_of('mock')}", ACCESS="/dev/null", MODELS=models)
+                    UPSTREAM=f"127.0.0.1:{port_of('mock')}", ACCESS="/dev/null", MODELS=models, WORKERS=self.workers)
         config = self._write("ringway.yaml", text + f"io: {io}\n")
         return [self.build / "ringway", "serve", "--config", config], self.aliases
 

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import resource
+import socket
 import statistics
 import subprocess
 import time
@@ -144,6 +145,29 @@ class Bench:
             client.stdin.close()
             client.wait(30)
             client.stdout.close()
+
+
+    def spread(self, who, model, connections, seconds):
+        """CPU of the busiest worker as a multiple of the idlest's under a load."""
+        before = who.worker_seconds()
+        self.client(self.load_command("closed", who, model, connections, seconds=seconds))
+        spent = [seconds - before[name] for name, seconds in who.worker_seconds().items()]
+        return max(spent) / min(spent)
+
+    def unread(self, who, model, streams, settle_seconds):
+        """Bytes that each of so many fast streams adds to a contestant that was just started when its client stops reading."""
+        body = json.dumps({"model": who.model(model), "stream": True, "messages": [{"role": "user", "content": "hello"}]}).encode()
+        head = ("POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"
+                f"authorization: Bearer {contestants.KEY}\r\ncontent-length: {len(body)}\r\n\r\n").encode()
+        start = who.memory_bytes()
+        with contextlib.ExitStack() as stack:
+            for _ in range(streams):
+                client = stack.enter_context(socket.create_connection(("127.0.0.1", who.stream_port)))
+                client.sendall(head + body)
+                if not client.recv(1024).startswith(b"HTTP/1.1 200"):
+                    raise RuntimeError("a stream was refused")
+            time.sleep(settle_seconds)
+            return (who.memory_bytes() - start) / streams
 
 
 def quiet(windows):
