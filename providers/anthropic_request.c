@@ -202,11 +202,15 @@ enum rw_err chat_anthropic_content(struct chat_ctx *ctx, struct span content, ui
         return bad_block(ctx, index, SPAN("content is a string or a list of blocks."));
     struct json_iter it = json_iter(content);
     struct span key, element;
+    if (ctx->nesting == CHAT_NESTING_MAX)
+        return bad_block(ctx, index, SPAN("The content is nested too deep."));
+    ctx->nesting++;
     while (json_next(&it, &key, &element)) {
         if (!(part = chat_part_new(ctx, CHAT_TEXT))) return RW_E_TOO_LARGE;
         RW_TRY(block(ctx, element, index, part));
         chat_part_add(tail, part);
     }
+    ctx->nesting--;
     return RW_OK;
 }
 

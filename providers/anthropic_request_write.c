@@ -61,6 +61,9 @@ static enum rw_err write_source(struct request_writer *w, const struct chat_part
         m->source == CHAT_PLAIN || (m->source == CHAT_DATA && span_starts(m->type, SPAN("text/")));
     struct span plain;
     json_out_key_object(w->o, SPAN("source"));
+    if (m->source == CHAT_URL && !span_starts(m->data, SPAN("http")))
+        return chat_refuse(w->ctx, SPAN("messages.content.source"),
+                           SPAN("The model that was asked takes attachments as data or by an https URL."));
     if (m->source == CHAT_URL) {
         json_out_key_string(w->o, SPAN("type"), SPAN("url"));
         json_out_key_string(w->o, SPAN("url"), m->data);
@@ -533,10 +536,7 @@ static enum rw_err write_extra(struct request_writer *w)
     for (const struct chat_extra *x = w->rq->extra; x; x = x->next) {
         const struct chat_extra one = {.name = x->name, .value = x->value};
         if (span_eq(x->name, SPAN("safety_identifier")) && !w->rq->user.n) continue; // is the user
-        struct span first;
-        if (span_eq(x->name, SPAN("modalities")) && !json_element(x->value, 1, &first) &&
-            json_element(x->value, 0, &first) && span_eq(first, SPAN("\"text\"")))
-            continue; // what it does anyway
+        if (chat_modalities_text(x)) continue; // what it does anyway
         RW_TRY(chat_extra_lose(w->ctx, &one, table, 3));
     }
     return RW_OK;

@@ -130,9 +130,10 @@ void chat_usage_take(struct chat_usage *usage, const struct chat_usage *from)
 
 const char *chat_event_name(enum chat_event_kind kind)
 {
-    static const char *const names[] = {
-        "start",      "text",      "thinking", "signature", "redacted", "refusal", "citation", "logprobs",
-        "tool_start", "tool_args", "tool_end", "raw",       "finish",   "usage",   "done",     "error"};
+    static const char *const names[] = {"start",     "text",     "thinking", "signature", "tool_signature",
+                                        "redacted",  "refusal",  "citation", "logprobs",  "tool_start",
+                                        "tool_args", "tool_end", "raw",      "finish",    "usage",
+                                        "done",      "error"};
     return names[kind];
 }
 

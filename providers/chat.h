@@ -50,8 +50,12 @@ struct chat_ctx {
     enum chat_mode mode;
     struct chat_losses losses;
     struct chat_problem problem;
+    uint8_t nesting; // of parts in parts, while they are read
     bool json_tool; // structured output was asked for as a call of the tool CHAT_JSON_TOOL
 };
+
+// Parts in results in parts: more than any dialect has, and little stack.
+#define CHAT_NESTING_MAX 4
 
 #define CHAT_JSON_TOOL SPAN("json_tool_call")
 
@@ -135,6 +139,7 @@ struct chat_part {
     struct chat_part *next;
     enum chat_part_kind kind;
     bool failed; // a tool result that is an error
+    bool id_made; // the dialect gave none
     bool cache; // the prompt up to here may be cached
     enum chat_tri cited; // citations are wanted of this document
     struct span cache_ttl; // "5m", "1h"; absent: the provider's default
@@ -184,7 +189,7 @@ struct chat_tool {
     enum chat_tri strict;
     bool cache;
     struct span cache_ttl;
-    struct span raw;
+    struct span raw; // as its dialect wrote it; absent if that is what the other members say
     struct chat_extra *extra;
 };
 
@@ -218,6 +223,7 @@ struct chat_format {
     struct span name, description;
     struct span schema; // JSON
     enum chat_tri strict;
+    struct span raw; // the schema as its dialect wrote it, if that is no JSON Schema
 };
 
 // How hard to think. Dialects speak of an effort or of a budget in tokens; whichever was said is here.
@@ -273,6 +279,8 @@ struct chat_request {
     struct span service_tier;
     bool cache; // the whole prompt may be cached
     struct span cache_ttl;
+    struct chat_extra
+        *config_extra; // unknown members of Gemini's generationConfig, Bedrock's inferenceConfig
     struct chat_extra *extra; // everything else
 };
 
@@ -308,6 +316,7 @@ struct chat_logprob {
     struct chat_logprob *next;
     struct span token;
     struct span logprob; // number
+    struct span token_id; // number; absent: not given
     struct span bytes; // JSON array; absent: not given
     struct chat_logprob *top;
 };
@@ -376,7 +385,8 @@ enum chat_event_kind {
     CHAT_EV_START, // the answer began: id, model, created_s, usage as far as it is known
     CHAT_EV_TEXT, // text
     CHAT_EV_THINKING, // text
-    CHAT_EV_SIGNATURE, // text: the proof of the thinking before it, or of the call `tool`
+    CHAT_EV_SIGNATURE, // text: the proof of the thinking before it
+    CHAT_EV_TOOL_SIGNATURE, // tool, text: the proof that a call must come back with
     CHAT_EV_REDACTED, // text
     CHAT_EV_REFUSAL, // text
     CHAT_EV_CITATION, // citation

@@ -16,8 +16,21 @@ static enum rw_err extra_add(struct chat_ctx *ctx, struct span raw_key, struct s
     return RW_OK;
 }
 
-enum rw_err chat_members(struct chat_ctx *ctx, struct span object, const struct span *keys, uint32_t n,
-                         struct span *values, struct chat_extra **extra)
+// max_output_tokens is maxOutputTokens.
+static bool is_google(struct span key, struct span want)
+{
+    uint32_t i = 0, k = 0;
+    while (i < key.n && k < want.n) {
+        const bool up = key.p[i] == '_' && i + 1 < key.n && (uint8_t)(key.p[i + 1] - 'a') < 26;
+        if (up) i++;
+        if ((up ? (uint8_t)(key.p[i] - 32) : key.p[i]) != want.p[k]) return false;
+        i++, k++;
+    }
+    return i == key.n && k == want.n;
+}
+
+static enum rw_err members(struct chat_ctx *ctx, struct span object, const struct span *keys, uint32_t n,
+                           struct span *values, struct chat_extra **extra, bool google)
 {
     memset(values, 0, n * sizeof *values);
     struct json_iter it = json_iter(object);
@@ -27,7 +40,7 @@ enum rw_err chat_members(struct chat_ctx *ctx, struct span object, const struct 
     uint64_t seen = 0;
     while (json_next(&it, &key, &value)) {
         uint32_t i = 0;
-        while (i < n && !json_key_is(key, keys[i])) i++;
+        while (i < n && !json_key_is(key, keys[i]) && !(google && is_google(key, keys[i]))) i++;
         const bool null = json_type(value) == JSON_NULL;
         if (i == n) {
             if (extra && !null) RW_TRY(extra_add(ctx, key, value, &extra));
@@ -42,6 +55,18 @@ enum rw_err chat_members(struct chat_ctx *ctx, struct span object, const struct 
         if (!null) values[i] = value;
     }
     return RW_OK;
+}
+
+enum rw_err chat_members(struct chat_ctx *ctx, struct span object, const struct span *keys, uint32_t n,
+                         struct span *values, struct chat_extra **extra)
+{
+    return members(ctx, object, keys, n, values, extra, false);
+}
+
+enum rw_err chat_members_google(struct chat_ctx *ctx, struct span object, const struct span *keys, uint32_t n,
+                                struct span *values, struct chat_extra **extra)
+{
+    return members(ctx, object, keys, n, values, extra, true);
 }
 
 struct span chat_extra_find(const struct chat_extra *extra, struct span name)
@@ -198,8 +223,7 @@ static uint8_t base64_value(uint8_t c)
     return c == '/' || c == '_' ? 63 : 64;
 }
 
-// Checks base64; takes white space out and turns the URL's alphabet into the ordinary one if there is any of these.
-static enum rw_err base64_take(struct chat_ctx *ctx, struct span text, struct span *ret)
+enum rw_err chat_base64_normal(struct chat_ctx *ctx, struct span text, struct span *ret)
 {
     uint32_t digits = 0, other = 0, odd = 0;
     while (text.n && text.p[text.n - 1] == '=') text.n--, other++;
@@ -294,7 +318,7 @@ enum rw_err chat_media_url(struct chat_ctx *ctx, struct span url, struct chat_me
     head.n = span_find(head, ';');
     ret->source = CHAT_DATA;
     ret->type = head.n ? head : SPAN("text/plain");
-    if (coded) return base64_take(ctx, data, &ret->data);
+    if (coded) return chat_base64_normal(ctx, data, &ret->data);
     ret->data = base64_encode(ctx, percent_decode(ctx, data));
     return chat_has(ret->data) ? RW_OK : RW_E_TOO_LARGE;
 }
@@ -327,6 +351,13 @@ enum rw_err chat_extra_lose(struct chat_ctx *ctx, const struct chat_extra *extra
         else RW_TRY(chat_drop(ctx, extra->name));
     }
     return RW_OK;
+}
+
+bool chat_modalities_text(const struct chat_extra *extra)
+{
+    struct span first, second;
+    return span_eq(extra->name, SPAN("modalities")) && json_element(extra->value, 0, &first) &&
+        span_eq(first, SPAN("\"text\"")) && !json_element(extra->value, 1, &second);
 }
 
 void chat_extra_write(struct json_out *o, const struct chat_extra *extra)

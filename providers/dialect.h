@@ -38,10 +38,11 @@
 // Adding a dialect is a line here and its files. dialect_NAME is its table.
 #define DIALECTS(X) \
     X(openai) \
-    X(anthropic)
+    X(anthropic) \
+    X(gemini)
 
 // Dialects of one family pass each other's unknown fields.
-enum dialect_family { DIALECT_OPENAI, DIALECT_ANTHROPIC };
+enum dialect_family { DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECT_GEMINI };
 
 enum dialect_framing { DIALECT_SSE };
 
@@ -59,6 +60,7 @@ struct dialect_reply {
     int64_t created_s; // now, of the wall clock
     bool usage_wanted; // in a stream (OpenAI: stream_options.include_usage)
     bool legacy_functions; // chat_request.legacy_functions
+    bool json_array; // Gemini's stream without alt=sse: one JSON array
 };
 
 struct chat_reader;
@@ -173,6 +175,8 @@ struct chat_writer {
     uint32_t blocks; // closed before the head
     bool head_open;
     uint64_t begun; // choices whose first chunk was sent, one bit each
+    uint32_t blocks_begun; // elements of a JSON array that were written
+    bool broken; // a call's arguments are no object where one must be sent
 };
 
 void chat_writer_init(struct chat_writer *w, const struct dialect *dialect, struct chat_ctx *ctx,

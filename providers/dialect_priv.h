@@ -23,6 +23,10 @@ static inline bool chat_has(struct span s)
 enum rw_err chat_members(struct chat_ctx *ctx, struct span object, const struct span *keys, uint32_t n,
                          struct span *values, struct chat_extra **extra) RW_WARN_UNUSED;
 
+// The same with names in lowerCamelCase or snake_case, as Google's JSON has them.
+enum rw_err chat_members_google(struct chat_ctx *ctx, struct span object, const struct span *keys, uint32_t n,
+                                struct span *values, struct chat_extra **extra) RW_WARN_UNUSED;
+
 // The text of a JSON string; absent if value is; RW_E_BAD (without a problem) if it is another type.
 enum rw_err chat_text(struct chat_ctx *ctx, struct span value, struct span *ret) RW_WARN_UNUSED;
 // The same for values that nobody relies on: absent if it is no string.
@@ -57,6 +61,8 @@ struct span chat_format(struct chat_ctx *ctx, const char *format, uint32_t a, ui
 // A URL as a source of media: data URLs are taken apart (media type, base64 without line ends), others stay.
 // RW_E_BAD: the base64 is none.
 enum rw_err chat_media_url(struct chat_ctx *ctx, struct span url, struct chat_media *ret) RW_WARN_UNUSED;
+// Checks base64 of either alphabet and makes it ordinary: no white space, padded. RW_E_BAD: it is none.
+enum rw_err chat_base64_normal(struct chat_ctx *ctx, struct span text, struct span *ret) RW_WARN_UNUSED;
 // Base64 as it is in chat_media.data. RW_E_TOO_LARGE.
 enum rw_err chat_base64_decode(struct chat_ctx *ctx, struct span text, struct span *ret) RW_WARN_UNUSED;
 // "data:image/png;base64,..." written in pieces as a JSON string.
@@ -94,6 +100,12 @@ enum rw_err chat_extra_lose(struct chat_ctx *ctx, const struct chat_extra *extra
 // Writes them.
 void chat_extra_write(struct json_out *o, const struct chat_extra *extra);
 
+// A schema in Google's subset of OpenAPI as JSON Schema; RW_E_BAD: nested too deep.
+enum rw_err chat_google_schema(struct chat_ctx *ctx, struct span schema, struct span *ret) RW_WARN_UNUSED;
+
+// "modalities": ["text"], which asks for nothing.
+bool chat_modalities_text(const struct chat_extra *extra);
+
 // n > 1, logprobs, audio: what every dialect but OpenAI's refuses.
 enum rw_err chat_refuse_choices(struct chat_ctx *ctx, const struct chat_request *rq) RW_WARN_UNUSED;
 
@@ -121,6 +133,10 @@ struct chat_error_words {
     const char *openai_type, *openai_code; // code NULL: null
     uint16_t anthropic_status;
     const char *anthropic_type;
+    uint16_t google_status;
+    const char *google_word;
+    uint16_t aws_status;
+    const char *aws_type;
 };
 
 extern const struct chat_error_words chat_error_table[CHAT_E_COUNT];

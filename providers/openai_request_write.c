@@ -45,9 +45,10 @@ static enum rw_err write_document(struct request_writer *w, const struct chat_pa
 
 static enum rw_err write_image(struct request_writer *w, const struct chat_part *p)
 {
-    if (p->media.source == CHAT_FILE_ID)
+    const bool url = p->media.source == CHAT_URL && span_starts(p->media.data, SPAN("http"));
+    if (!url && p->media.source != CHAT_DATA)
         return chat_refuse(w->ctx, SPAN("messages.content.source"),
-                           SPAN("A file id is known to the provider that made it only."));
+                           SPAN("The model that was asked takes images as data or by an https URL."));
     json_out_object(w->o);
     json_out_key_string(w->o, SPAN("type"), SPAN("image_url"));
     json_out_key_object(w->o, SPAN("image_url"));

@@ -80,7 +80,7 @@ static enum rw_err read_calls(struct chat_reader *r, uint32_t choice, struct spa
         const int32_t tool = chat_reader_tool_find(r, choice, k);
         if (tool >= 0 && chat_has(v[T_CONTENT]) &&
             json_path(v[T_CONTENT], "google.thought_signature", &signature))
-            RW_TRY(chat_reader_text(r, choice, CHAT_EV_SIGNATURE, (uint32_t)tool, signature));
+            RW_TRY(chat_reader_text(r, choice, CHAT_EV_TOOL_SIGNATURE, (uint32_t)tool, signature));
         position++;
     }
     return RW_OK;
@@ -168,8 +168,10 @@ enum rw_err chat_openai_read(struct chat_reader *r, struct span name, struct spa
         chat_openai_error_take(&r->temp, v[K_ERROR], &error);
         return chat_reader_error(r, &error);
     }
-    RW_TRY(chat_reader_start(r, chat_text_or_none(&r->temp, v[K_ID]), chat_text_or_none(&r->temp, v[K_MODEL]),
-                             chat_count(v[K_CREATED])));
+    // Azure's first chunk has neither id nor choices.
+    const struct span id = chat_text_or_none(&r->temp, v[K_ID]);
+    if (!id.n && chat_has(v[K_CHOICES]) && !json_element(v[K_CHOICES], 0, &choice)) return RW_OK;
+    RW_TRY(chat_reader_start(r, id, chat_text_or_none(&r->temp, v[K_MODEL]), chat_count(v[K_CREATED])));
     struct json_iter it = json_iter(v[K_CHOICES]);
     while (chat_has(v[K_CHOICES]) && !r->failed && json_next(&it, &key, &choice))
         RW_TRY(read_choice(r, choice));
@@ -277,6 +279,19 @@ static void thinking_block(struct chat_writer *w, const struct chat_event *e)
     delta_end(w, (struct span){NULL, 0}, NULL);
 }
 
+static void call_signature(struct chat_writer *w, const struct chat_event *e)
+{
+    struct json_out *o = delta(w, e->choice);
+    json_out_key_array(o, SPAN("tool_calls"));
+    json_out_object(o);
+    json_out_key_u64(o, SPAN("index"), e->tool);
+    json_out_key_object(o, SPAN("extra_content"));
+    json_out_key_object(o, SPAN("google"));
+    json_out_key_string(o, SPAN("thought_signature"), e->text);
+    for (uint32_t i = 0; i < 4; i++) json_out_end(o);
+    delta_end(w, (struct span){NULL, 0}, NULL);
+}
+
 static void citation(struct chat_writer *w, const struct chat_event *e)
 {
     const struct chat_citation *c = e->citation;
@@ -353,6 +368,7 @@ enum rw_err chat_openai_write(struct chat_writer *w, const struct chat_event *e)
     case CHAT_EV_REFUSAL: text(w, e, SPAN("refusal")); break;
     case CHAT_EV_SIGNATURE:
     case CHAT_EV_REDACTED: thinking_block(w, e); break;
+    case CHAT_EV_TOOL_SIGNATURE: call_signature(w, e); break;
     case CHAT_EV_CITATION: citation(w, e); break;
     case CHAT_EV_LOGPROBS:
         (void)delta(w, e->choice);

@@ -24,6 +24,7 @@ static const struct {
     {"openai", &dialect_openai},
     {"openai_compat", &dialect_openai},
     {"anthropic", &dialect_anthropic},
+    {"gemini", &dialect_gemini},
 };
 #define FOLDERS (sizeof folders / sizeof *folders)
 
@@ -32,13 +33,15 @@ static struct dialect_target target_of(const struct dialect *d)
 {
     struct dialect_target t = {.model = SPAN("gpt-4o-mini")};
     if (d->family == DIALECT_ANTHROPIC) t.model = SPAN("claude-sonnet-4-6");
+    if (d->family == DIALECT_GEMINI) t.model = SPAN("gemini-2.5-flash");
     return t;
 }
 
 static bool is_chat(struct span body)
 {
     struct span v;
-    return json_member(body, SPAN("messages"), &v);
+    return json_member(body, SPAN("messages"), &v) ||
+        (json_member(body, SPAN("contents"), &v) && !json_member(body, SPAN("requests"), &v));
 }
 
 static int begin(void **state)
@@ -78,7 +81,11 @@ static struct span flat(struct json_out *o)
 static const struct {
     const char *folder, *file, *to, *param;
 } refused[] = {
-    {"", "", "", ""},
+    {"openai", "image_url.request.json", "gemini",
+     "messages.content.image_url"}, // 2, attachments: not fetched yet
+    {"anthropic", "image_url.request.json", "gemini", "messages.content.image_url"},
+    {"gemini", "image_file.request.json", "openai", "messages.content.source"}, // gs:// is Google's own
+    {"gemini", "image_file.request.json", "anthropic", "messages.content.source"},
 };
 
 static bool is_refused(const char *folder, const char *file, const struct dialect *to, struct span param)
@@ -245,9 +252,9 @@ static void round_trip(const char *file, const struct dialect *d, struct span bo
 static bool is_answer(struct span body)
 {
     struct span v;
-    return (json_member(body, SPAN("choices"), &v) && json_path(v, "", &v) && json_element(v, 0, &v) &&
-            json_member(v, SPAN("message"), &v)) ||
-        (json_member(body, SPAN("stop_reason"), &v));
+    if (json_member(body, SPAN("choices"), &v))
+        return json_element(v, 0, &v) && json_member(v, SPAN("message"), &v);
+    return json_member(body, SPAN("stop_reason"), &v) || json_member(body, SPAN("usageMetadata"), &v);
 }
 
 static void test_round_trip__the_same_dialect_loses_nothing(void **state)
@@ -484,6 +491,11 @@ static void test_error__status_and_type_of_each_dialect(void **state)
         {"openai", "error_401.json", "upstream_auth", 502, 500},
         {"openai", "error_429.json", "rate", 429, 429},
         {"openai", "error_500.json", "server", 502, 500},
+        {"gemini", "error_400.json", "bad_request", 400, 400},
+        {"gemini", "error_400_api_key.json", "upstream_auth", 502, 500},
+        {"gemini", "error_401.json", "upstream_auth", 502, 500},
+        {"gemini", "error_429.json", "rate", 429, 429},
+        {"gemini", "error_503.json", "overloaded", 503, 529},
     };
     for (uint32_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct span file = story_file(&world, cases[i].folder, cases[i].file);
@@ -500,7 +512,9 @@ static void test_error__status_and_type_of_each_dialect(void **state)
         if (strcmp(chat_error_name(error.kind), cases[i].kind) != 0)
             fprintf(stderr, "%s/%s: %s\n", cases[i].folder, cases[i].file, chat_error_name(error.kind));
         assert_string_equal(chat_error_name(error.kind), cases[i].kind);
-        assert_true(error.message.n > 0);
+        assert_true(error.message.n > 0 && error.message.p[0] != '{');
+        if (!strcmp(cases[i].folder, "gemini") && number == 429)
+            assert_int_equal(error.retry_after_ms, 21000);
         json_out_init(&o, &world.arena);
         assert_int_equal(dialect_openai.encode_error(&error, &reply, &o), cases[i].openai);
         assert_true(json_path(flat(&o), "error.message", &message));
