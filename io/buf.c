@@ -174,6 +174,15 @@ struct io_buf *io_buf_region(struct io_loop *loop, uint32_t cap)
     return b;
 }
 
+struct io_buf *io_buf_last(struct io_loop *loop)
+{
+    struct io_buf *b = region_make(loop, region_class(IO_LAST_BYTES), IO_LAST_BYTES);
+    if (!b) return NULL;
+    budget_force(loop->budget, bytes_of(IO_LAST_BYTES));
+    b->owner = IO_BUF_HELD;
+    return b;
+}
+
 enum rw_err io_buf_grow(struct io_loop *loop, struct io_buf **b, uint32_t n, uint64_t max)
 {
     struct io_buf *old = *b;

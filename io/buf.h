@@ -54,6 +54,7 @@ struct io_group {
 
 // Regions that were given back and wait to be used again, by size.
 #define IO_REGION_CLASSES 9
+#define IO_LAST_BYTES KIB(4)
 struct io_regions {
     struct io_buf *free[IO_REGION_CLASSES];
     uint32_t kept_bytes;
@@ -75,6 +76,8 @@ void io_group_top_up(struct io_group *g);
 
 // A region of at least `cap` bytes from the heap, charged to the budget; NULL if that refuses. For joined heads and bodies.
 struct io_buf *io_buf_region(struct io_loop *loop, uint32_t cap);
+// A region of IO_LAST_BYTES that is charged also when the budget is used up, for the words that say so. NULL: no memory at all.
+struct io_buf *io_buf_last(struct io_loop *loop);
 void io_buf_free(struct io_loop *loop, struct io_buf *b);
 // Makes room for n more bytes behind those of the region *b (NULL: none yet), which doubles in size. RW_E_TOO_LARGE if there
 // would be more than max, RW_E_BUDGET; *b stays as it is then.

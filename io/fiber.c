@@ -462,17 +462,17 @@ int fiber_yield(void)
 
 enum rw_end fiber_cancelled(void)
 {
-    MUST(running);
-    return is_cancelled(running) ? running->scope->reason : END_OK;
+    return running && is_cancelled(running) ? running->scope->reason : END_OK;
 }
 
 void fiber_shield(void)
 {
-    running->shields++;
+    if (running) running->shields++;
 }
 
 void fiber_unshield(void)
 {
+    if (!running) return;
     MUST(running->shields > 0);
     running->shields--;
 }

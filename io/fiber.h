@@ -67,8 +67,9 @@ void fiber_note(const uint8_t *text, uint32_t n);
 // The running fiber's note, {NULL, 0} outside fibers. Safe in a signal handler.
 struct span fiber_note_of_running(void);
 struct io_loop *fiber_loop(void); // of the running fiber
-// Why the running fiber is to stop; END_OK: it is not, or it is shielded.
+// Why the running fiber is to stop; END_OK: it is not, or it is shielded, or nobody but the loop is running.
 enum rw_end fiber_cancelled(void);
+// Outside fibers these two do nothing: there is nothing to be kept from being cancelled.
 void fiber_shield(void);
 void fiber_unshield(void);
 

@@ -265,6 +265,7 @@ static void tx_done(struct io_op *op, int32_t res, uint32_t flags)
     }
     fiber_event_set(&s->sent);
     if (s->closing) finish_close(s);
+    else if (s->on_tx) s->on_tx(s);
 }
 
 void io_stream_send_start(struct io_stream *s, struct iovec *iov, uint32_t n)
@@ -338,12 +339,14 @@ void io_stream_open(struct io_stream *s, struct io_loop *loop, int fd, enum io_s
                     enum io_group_id group)
 {
     void (*const on_rx)(struct io_stream *) = s->on_rx;
+    void (*const on_tx)(struct io_stream *) = s->on_tx;
     void (*const on_closed)(struct io_stream *) = s->on_closed;
     *s = (struct io_stream){.loop = loop,
                             .fd = fd,
                             .mode = (uint8_t)mode,
                             .group = (uint8_t)group,
                             .on_rx = on_rx,
+                            .on_tx = on_tx,
                             .on_closed = on_closed};
     fiber_event_init(&s->readable);
     fiber_event_init(&s->sent);

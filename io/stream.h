@@ -64,8 +64,9 @@ struct io_stream {
     struct io_op rx, tx;
     struct list rx_starved; // in the group's list while no buffer could be had
     uint64_t bytes_in, bytes_out;
-    // Both run on the loop and must not suspend; on_rx may be NULL.
+    // All run on the loop and must not suspend; on_rx may be NULL.
     void (*on_rx)(struct io_stream *s); // after each arrival, the end, or an error
+    void (*on_tx)(struct io_stream *s); // after a send or a connect, for who is no fiber; may be NULL
     void (*on_closed)(struct io_stream *s);
 };
 

@@ -76,7 +76,7 @@ void exchange_run(struct call *call, struct worker *worker)
     if (s == STAGE_FAIL) exchange_refuse(x);
 
     if (x->asked) ask_close(&x->ask);
-    exchange_settle(x);
+    if (!call->recorded) exchange_settle(x);
     fiber_note(NULL, 0);
     worker_plan_leave(worker, x->plan);
 }

@@ -44,10 +44,11 @@ enum stage exchange_identify(struct exchange *x)
     const struct call *call = x->call;
     const struct http_head *head = &call->head;
     x->route = &route_unknown;
-    if (call->bad != END_OK) return exchange_fail(x, call->bad, call->bad_reason);
+    if (!call_has_head(call)) return exchange_fail(x, call->bad, call->bad_reason);
     x->client_request_id = client_request_id(head);
     x->path = http_path(head);
-    if (head->method == HTTP_OPTIONS && x->path.n == 1 && x->path.p[0] == '*') return preflight(x);
+    if (call->bad == END_OK && head->method == HTTP_OPTIONS && x->path.n == 1 && x->path.p[0] == '*')
+        return preflight(x);
     struct span path = x->path;
     const bool ours = strip_base(x->plan, &path);
     // Probes find their routes with and without the prefix.
@@ -57,6 +58,8 @@ enum stage exchange_identify(struct exchange *x)
         return exchange_fail(x, END_BAD_REQUEST, "the path holds dot segments or malformed escapes");
     if (ours) x->path = path;
     if (ours || route->kind == ROUTE_HEALTH || route->kind == ROUTE_READY) x->route = route;
+    // Turned away: by now it is known in which dialect.
+    if (call->bad != END_OK) return exchange_fail(x, call->bad, call->bad_reason);
     if (x->route->kind == ROUTE_NONE)
         return exchange_fail_text(x, END_NO_ROUTE, http_method_text(head), SPAN(" "), x->path);
     if (head->method == HTTP_OPTIONS) return preflight(x);

@@ -103,7 +103,9 @@ enum stage exchange_reply(struct exchange *x, uint16_t status, struct span conte
     const struct iovec iov = {.iov_base = (void *)(uintptr_t)body.p, .iov_len = body.n};
     const int r = call->ops->reply_write(call, &iov, body.n > 0, true, exchange_write_until(x));
     x->answer_bytes += body.n;
-    if (r < 0)
-        return exchange_fail(x, fiber_cancelled() != END_OK ? fiber_cancelled() : END_SEND_FAILED, NULL);
+    if (r < 0) {
+        const enum rw_end why = r == RW_E_BUDGET ? END_OVERLOADED : END_SEND_FAILED;
+        return exchange_fail(x, fiber_cancelled() != END_OK ? fiber_cancelled() : why, "memory");
+    }
     return STAGE_DONE;
 }

@@ -43,7 +43,7 @@ static void write_line(struct exchange *x, int64_t duration_ns)
     r.request_id = span_of(x->request_id, REQUEST_ID_BYTES);
     r.client_request_id = x->client_request_id;
     if (call->client_text.n) r.client = call->client_text;
-    if (call->bad == END_OK) {
+    if (call_has_head(call)) {
         r.method = http_method_text(&call->head);
         r.path = http_target(&call->head);
         if (x->route->kind == ROUTE_PASS_JSON || x->route->kind == ROUTE_PASS_BODY)

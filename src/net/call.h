@@ -8,6 +8,9 @@
 //          all waits return -ECANCELED, call functions too.
 // Bad      A head that cannot be served comes as a call with `bad` set: the handler words the error (net/ never does), the
 //          connection is closed behind it.
+// Full     When there is no fiber or no memory for a request, the handler is called all the same, with `bad` END_OVERLOADED,
+//          perhaps outside of any fiber: its writes are collected and sent behind its back, nothing suspends. The head may
+//          be whole then (call_has_head()), so that the answer can be worded in the dialect of its route.
 // Thread   the loop's; functions with a deadline suspend the calling fiber.
 // Errors   0 or a negative errno / RW_E_*: RW_E_BAD the client broke the protocol (call->bad_reason says how),
 //          RW_E_TOO_LARGE, RW_E_BUDGET, -ETIME, -ECANCELED.
@@ -79,8 +82,15 @@ struct call {
     bool replied; // reply_start() was called
     bool head_sent;
     bool ended; // the answer is complete
+    bool recorded; // the handler has seen this request and its end: now only words are wanted
     bool broken; // reply_break(), or the client cannot be reached any more
     void *carrier; // the implementation's own
 };
+
+// The fields of head mean something.
+static inline bool call_has_head(const struct call *c)
+{
+    return c->bad == END_OK || (c->bad == END_OVERLOADED && c->head.bytes > 0);
+}
 
 #endif

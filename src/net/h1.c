@@ -13,6 +13,9 @@
 #define LINGER_BYTES_MAX MIB(1)
 #define CALL_ARENA_BYTES_MAX EXCHANGE_ARENA_BYTES_MAX
 #define ARENAS_KEPT 256u
+// What one refusal may take when the worker's budget is used up.
+#define LAST_BYTES KIB(64)
+#define LAST_ARENAS_KEPT 8u
 #define HEADS_KEPT 32u
 
 static void release(struct h1_conn *c);
@@ -22,7 +25,7 @@ static void conn_to(struct h1_conn *c, enum h1_state next)
 {
     static const uint8_t allowed[H1_STATES] = {
         [H1_FREE] = 1u << H1_IDLE,
-        [H1_IDLE] = 1u << H1_SERVING | 1u << H1_CLOSING,
+        [H1_IDLE] = 1u << H1_SERVING | 1u << H1_LINGER | 1u << H1_CLOSING,
         [H1_SERVING] = 1u << H1_IDLE | 1u << H1_LINGER | 1u << H1_CLOSING,
         [H1_LINGER] = 1u << H1_CLOSING,
         [H1_CLOSING] = 1u << H1_FREE,
@@ -193,6 +196,117 @@ static bool gone(const struct h1_conn *c)
     return c->s.eof || c->s.rx_err;
 }
 
+// --- Refusing without a fiber, or without memory.
+
+static const struct http_rules refusal_rules = {.head_bytes_max = HTTP_HEAD_BYTES_MAX,
+                                                .target_bytes_max = HTTP_TARGET_BYTES_MAX,
+                                                .fields_max = HTTP_FIELDS_MAX};
+
+static struct h1_call *call_new(struct h1_conn *c, struct arena *arena)
+{
+    struct h1_call *call = arena_alloc(arena, sizeof *call);
+    if (!call) return NULL;
+    memset(call, 0, offsetof(struct h1_call, call.head));
+    memset((uint8_t *)call + offsetof(struct h1_call, call.framing), 0,
+           sizeof *call - offsetof(struct h1_call, call.framing));
+    call->conn = c;
+    call->call.ops = &h1_call_ops;
+    call->call.loop = c->server->loop;
+    call->call.arena = arena;
+    call->call.client = c->peer;
+    call->call.started_ns = c->server->loop->now_ns;
+    return call;
+}
+
+// The handler's words, as they are to be sent. n 0: it had none. failed: the call that could not be answered; NULL: there was
+// none, and what was received begins with the request's head.
+static struct span refusal_words(struct h1_conn *c, struct arena *arena, const char *detail,
+                                 const struct h1_call *failed)
+{
+    struct h1_server *srv = c->server;
+    struct h1_call *call = call_new(c, arena);
+    if (COUNT_IF(!call)) return (struct span){NULL, 0};
+    struct http_head *head = &call->call.head;
+    const struct span in = io_stream_front(&c->s);
+    http_head_init(head);
+    const bool known = failed && call_has_head(&failed->call);
+    if (known) *head = failed->call.head;
+    // Half a head means nothing.
+    else if (failed || in.n == 0 || http_request_parse(in.p, in.n, &refusal_rules, head) <= 0)
+        http_head_init(head);
+    call->call.bad = END_OVERLOADED;
+    call->call.bad_reason = detail;
+    call->call.head_ns = call->call.started_ns;
+    call->call.client_text = client_text(call);
+    call->collect = call->close = true;
+    call->call.body_done = true;
+    call->call.recorded = failed && failed->call.replied;
+    if (!failed) srv->requests_total++;
+    srv->handler(&call->call, srv->handler_ctx);
+    return call->collected;
+}
+
+// Makes c->refusal; false if there is nothing to say or no memory to say it from.
+static bool refusal_make(struct h1_conn *c, const char *detail, const struct h1_call *failed)
+{
+    struct arena arena;
+    arena_init(&arena, &c->server->last_arenas, LAST_BYTES);
+    const struct span words = refusal_words(c, &arena, detail, failed);
+    struct io_buf *b = words.n && !COUNT_IF(words.n > IO_LAST_BYTES) ? io_buf_last(c->server->loop) : NULL;
+    if (b) {
+        memcpy(b->data, words.p, words.n);
+        c->refusal_iov = (struct iovec){.iov_base = b->data, .iov_len = words.n};
+    }
+    c->refusal = b;
+    arena_done(&arena);
+    return b != NULL;
+}
+
+static void refusal_drop(struct h1_conn *c)
+{
+    if (c->refusal) io_buf_free(c->server->loop, c->refusal);
+    c->refusal = NULL;
+}
+
+static void unread_drop(struct h1_conn *c)
+{
+    while (c->s.unread > 0) io_stream_consume(&c->s, io_stream_front(&c->s).n);
+}
+
+// In the loop: the answer goes out behind our back, on_tx() sees its end.
+static void turn_away(struct h1_conn *c, const char *detail)
+{
+    c->end = END_OVERLOADED;
+    if (!refusal_make(c, detail, NULL)) {
+        close_now(c, END_OVERLOADED);
+        return;
+    }
+    conn_to(c, H1_LINGER);
+    timer_need(c, c->server->loop->now_ns + LINGER_NS);
+    unread_drop(c);
+    io_stream_send_start(&c->s, &c->refusal_iov, 1);
+    io_stream_want(&c->s);
+}
+
+// In the fiber of a request for which there was no memory.
+static void refuse_full(struct h1_conn *c, const struct h1_call *failed)
+{
+    c->end = END_OVERLOADED;
+    if (!refusal_make(c, "memory", failed)) return;
+    const int sent = io_stream_send(&c->s, &c->refusal_iov, 1, c->server->loop->now_ns + LINGER_NS);
+    (void)sent; // the connection ends in any case
+    refusal_drop(c);
+}
+
+static void on_tx(struct io_stream *s)
+{
+    struct h1_conn *c = LIST_OWNER(s, struct h1_conn, s);
+    if (c->state != H1_LINGER || !c->refusal) return;
+    refusal_drop(c);
+    if (s->tx_err) close_now(c, END_OVERLOADED);
+    else io_stream_shutdown_write(s);
+}
+
 // One request. True: the connection may serve another.
 static bool serve_one(struct h1_conn *c)
 {
@@ -201,20 +315,15 @@ static bool serve_one(struct h1_conn *c)
     struct arena arena;
     arena_init(&arena, &srv->arenas, CALL_ARENA_BYTES_MAX);
     bool again = false;
-    struct h1_call *call = arena_alloc(&arena, sizeof *call);
-    if (!call) goto out;
-    memset(call, 0, offsetof(struct h1_call, call.head));
-    memset((uint8_t *)call + offsetof(struct h1_call, call.framing), 0,
-           sizeof *call - offsetof(struct h1_call, call.framing));
-    call->conn = c;
-    call->call.ops = &h1_call_ops;
-    call->call.loop = loop;
-    call->call.arena = &arena;
-    call->call.client = c->peer;
-    call->call.started_ns = loop->now_ns;
+    struct h1_call *call = call_new(c, &arena);
+    if (!call) {
+        refuse_full(c, NULL);
+        goto out;
+    }
     const int r = read_head(c, call, clock_deadline(loop->now_ns, srv->cfg.head_timeout_ns));
     if (r <= 0) {
         c->end = r == 0 ? END_CLIENT_CLOSED : r == -ECANCELED ? (uint8_t)c->scope.reason : END_CLIENT_GONE;
+        if (r == RW_E_BUDGET) refuse_full(c, NULL);
         goto out;
     }
     call->call.head_ns = loop->now_ns;
@@ -231,6 +340,9 @@ static bool serve_one(struct h1_conn *c)
     c->in_handler = false;
     srv->serving--;
     again = h1_call_finish(call);
+    // The handler had no memory to say anything.
+    if (!again && !call->call.head_sent && !c->s.tx_err && !gone(c) && c->scope.reason == END_OK)
+        refuse_full(c, call);
     if (!again && c->end == END_OK) c->end = call->call.bad != END_OK ? (uint8_t)call->call.bad : END_OK;
 out:
     arena_done(&arena);
@@ -265,12 +377,9 @@ static int serve_fiber(void *arg)
 
 static void start_serving(struct h1_conn *c)
 {
-    conn_to(c, H1_SERVING);
-    if (scope_spawn(&c->scope, serve_fiber, c)) {
-        // No fiber is free: the client is turned away without an answer, as a full accept queue would.
-        COUNT_IF(true);
-        close_now(c, END_OVERLOADED);
-    }
+    const enum rw_err err = scope_spawn(&c->scope, serve_fiber, c);
+    if (!err) conn_to(c, H1_SERVING);
+    else turn_away(c, "requests at once");
 }
 
 // The fiber has ended: idle again, or the end of the connection.
@@ -296,7 +405,7 @@ static void fiber_gone(struct scope *scope)
     conn_to(c, H1_LINGER);
     io_stream_shutdown_write(&c->s);
     timer_need(c, srv->loop->now_ns + LINGER_NS);
-    while (c->s.unread > 0) io_stream_consume(&c->s, io_stream_front(&c->s).n);
+    unread_drop(c);
     io_stream_want(&c->s);
 }
 
@@ -336,6 +445,7 @@ static void on_stream_closed(struct io_stream *s)
 static void release(struct h1_conn *c)
 {
     struct h1_server *srv = c->server;
+    refusal_drop(c);
     srv->ends[c->end == END_OK ? END_CLIENT_CLOSED : c->end]++;
     conn_to(c, H1_FREE);
     list_remove(&c->node);
@@ -363,6 +473,7 @@ bool h1_accept(struct h1_server *srv, int fd, const struct h1_entry *entry)
     srv->loop->driver->ops->accepted(srv->loop->driver, fd, &c->peer);
     peer_write(c);
     c->s.on_rx = on_rx;
+    c->s.on_tx = on_tx;
     c->s.on_closed = on_stream_closed;
     io_stream_open(&c->s, srv->loop, fd, IO_STREAM_MANY, IO_GROUP_CLIENT);
     srv->open++;
@@ -381,6 +492,8 @@ void h1_server_open(struct h1_server *srv, struct io_loop *loop, const struct h1
     list_init(&srv->conns);
     list_init(&srv->free_conns);
     arena_pool_init(&srv->arenas, loop->budget, ARENAS_KEPT);
+    srv->last_budget.limit = LAST_BYTES;
+    arena_pool_init(&srv->last_arenas, &srv->last_budget, LAST_ARENAS_KEPT);
     srv->heads = calloc(HEADS_KEPT, sizeof *srv->heads);
     MUST(srv->heads);
 }
@@ -391,6 +504,7 @@ void h1_server_close(struct h1_server *srv)
     struct list *node;
     while ((node = list_pop_front(&srv->free_conns))) free(LIST_OWNER(node, struct h1_conn, node));
     arena_pool_done(&srv->arenas);
+    arena_pool_done(&srv->last_arenas);
     for (uint32_t i = 0; i < HEADS_KEPT; i++) http_memo_forget(&srv->heads[i]);
     free(srv->heads);
 }

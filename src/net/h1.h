@@ -38,6 +38,8 @@ struct h1_server {
     h1_handler handler;
     void *handler_ctx;
     struct arena_pool arenas;
+    struct arena_pool last_arenas; // for refusals when all else is used up; one call at a time
+    struct budget last_budget;
     struct http_memo *heads; // the last ones, see http.h
     struct list conns;
     struct list free_conns;

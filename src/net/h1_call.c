@@ -23,10 +23,23 @@ void h1_call_begin(struct h1_call *c)
 
 // --- The request's body.
 
+// Behind what was collected before; of refusals, which are short and written at once.
+static int collect(struct h1_call *c, const struct iovec *iov, uint32_t n)
+{
+    size_t bytes = c->collected.n;
+    for (uint32_t i = 0; i < n; i++) bytes += iov[i].iov_len;
+    uint8_t *all = bytes <= EXCHANGE_ARENA_BYTES_MAX ? arena_alloc(c->call.arena, (uint32_t)bytes) : NULL;
+    if (!all) return RW_E_BUDGET;
+    if (c->collected.n) memcpy(all, c->collected.p, c->collected.n);
+    size_t at = c->collected.n;
+    for (uint32_t i = 0; i < n; at += iov[i++].iov_len) memcpy(all + at, iov[i].iov_base, iov[i].iov_len);
+    c->collected = span_of(all, bytes);
+    return 0;
+}
+
 static int send_all(struct h1_call *c, struct iovec *iov, uint32_t n, int64_t deadline_ns)
 {
-    struct io_stream *s = &c->conn->s;
-    const int r = io_stream_send(s, iov, n, deadline_ns);
+    const int r = c->collect ? collect(c, iov, n) : io_stream_send(&c->conn->s, iov, n, deadline_ns);
     if (r < 0) c->call.broken = true;
     return r;
 }

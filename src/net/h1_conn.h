@@ -21,6 +21,8 @@ struct h1_conn {
     struct scope scope;
     struct io_timer timer;
     int64_t since_ns; // the present state began
+    struct io_buf *refusal; // the answer to a request for which there was no fiber or no memory
+    struct iovec refusal_iov;
     struct io_addr peer; // as the socket or the proxy protocol says
     char peer_text[48]; // its text, made once; longer paths of unix sockets are cut
     uint8_t peer_text_n;
@@ -46,6 +48,8 @@ struct h1_call {
     bool close; // behind this answer
     bool continued; // 100 was sent, or need not be
     bool body_broken; // what follows on the connection cannot be found
+    bool collect; // writes are put together in `collected` instead of being sent
+    struct span collected;
 };
 
 // h1_call.c
