@@ -527,8 +527,9 @@ static enum rw_err write_tier(struct request_writer *w)
 
 static enum rw_err write_extra(struct request_writer *w)
 {
-    static const struct dialect_verdict table[] = {
-        {SPAN_INIT("audio"), true}, {SPAN_INIT("modalities"), true}, {SPAN_INIT("web_search_options"), true}};
+    static const struct dialect_verdict table[] = {{SPAN_INIT("audio"), true, true},
+                                                   {SPAN_INIT("modalities"), true, true},
+                                                   {SPAN_INIT("web_search_options"), true, false}};
     if (w->own) {
         chat_extra_write(w->o, w->rq->extra);
         return RW_OK;

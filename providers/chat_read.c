@@ -343,12 +343,12 @@ enum rw_err chat_extra_lose(struct chat_ctx *ctx, const struct chat_extra *extra
                             const struct dialect_verdict *table, uint32_t n)
 {
     for (; extra; extra = extra->next) {
-        bool refuse = false;
-        for (uint32_t i = 0; i < n; i++) refuse |= table[i].refuse && span_eq(table[i].name, extra->name);
-        if (refuse)
-            RW_TRY(chat_refuse_soft(ctx, extra->name,
-                                    SPAN("The model that was asked cannot do what this field asks for.")));
-        else RW_TRY(chat_drop(ctx, extra->name));
+        const struct span text = SPAN("The model that was asked cannot do what this field asks for.");
+        uint32_t i = 0;
+        while (i < n && !span_eq(table[i].name, extra->name)) i++;
+        if (i == n || !table[i].refuse) RW_TRY(chat_drop(ctx, extra->name));
+        else if (table[i].hard) RW_TRY(chat_refuse(ctx, extra->name, text));
+        else RW_TRY(chat_refuse_soft(ctx, extra->name, text));
     }
     return RW_OK;
 }

@@ -92,6 +92,7 @@ enum rw_err chat_turns_make(struct chat_ctx *ctx, const struct chat_request *rq,
 struct dialect_verdict {
     struct span name;
     bool refuse; // else it is dropped
+    bool hard; // refused also under CHAT_LENIENT
 };
 
 // Every member of extra is refused if the table says so, else dropped.

@@ -440,8 +440,8 @@ static enum rw_err write_config(struct request_writer *w)
 
 static enum rw_err write_rest(struct request_writer *w)
 {
-    static const struct dialect_verdict table[] = {{SPAN_INIT("audio"), true},
-                                                   {SPAN_INIT("modalities"), true}};
+    static const struct dialect_verdict table[] = {{SPAN_INIT("audio"), true, true},
+                                                   {SPAN_INIT("modalities"), true, true}};
     const struct chat_request *rq = w->rq;
     const struct span tier = rq->service_tier;
     const bool known =

@@ -1,5 +1,5 @@
-// See dialect.h: streams in Gemini's dialect, both ways, and the table of the dialect. Each event is an answer with new parts; the
-// stream has no end mark but the end of the body.
+// See dialect.h: streams in Gemini's dialect, both ways, and the table of the dialect. Each event is an answer with new parts;
+// the stream has no end mark but the end of the body.
 #include "providers/gemini_priv.h"
 
 #define CHUNK_KEYS(X) \

@@ -472,7 +472,7 @@ static void write_effort(struct request_writer *w)
 enum rw_err chat_openai_request_write(struct chat_ctx *ctx, const struct chat_request *rq,
                                       const struct dialect_target *target, struct json_out *o)
 {
-    static const struct dialect_verdict refused[] = {{SPAN_INIT("mcp_servers"), true}};
+    static const struct dialect_verdict refused[] = {{SPAN_INIT("mcp_servers"), true, true}};
     struct request_writer w = {.ctx = ctx, .rq = rq, .o = o, .own = rq->dialect->family == DIALECT_OPENAI};
     json_out_object(o);
     json_out_key_string(o, SPAN("model"), target->model);
