@@ -224,3 +224,17 @@ void io_buf_free(struct io_loop *loop, struct io_buf *b)
         free(b);
     }
 }
+
+void *io_reserve(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) return NULL;
+    // A huge page would take 2 MiB at the first touch.
+    (void)madvise(p, bytes, MADV_NOHUGEPAGE);
+    return p;
+}
+
+void io_reserve_free(void *p, size_t bytes)
+{
+    if (p) munmap(p, bytes);
+}

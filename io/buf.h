@@ -84,4 +84,8 @@ void io_buf_free(struct io_loop *loop, struct io_buf *b);
 enum rw_err io_buf_grow(struct io_loop *loop, struct io_buf **b, uint32_t n, uint64_t max) RW_WARN_UNUSED;
 void io_regions_close(struct io_loop *loop);
 
+// Zeroed address space that takes memory page by page as it is touched; NULL: there is none.
+void *io_reserve(size_t bytes);
+void io_reserve_free(void *p, size_t bytes); // p may be NULL
+
 #endif

@@ -31,7 +31,7 @@
 // all the same.
 #define WAITS_SKIPPED_MAX 4
 #define STREAM_EVENTS (uint32_t)(EPOLLIN | EPOLLRDHUP) // EPOLLOUT is added at the first send that has to wait
-#define FDS_FIRST 256u
+#define FDS_BYTES (IO_FDS_MAX * sizeof(struct entry))
 #define NO_FD (-1)
 
 #define WAKE_DATA UINT64_MAX
@@ -71,7 +71,6 @@ struct epoll {
     int fd;
     int wake_fd;
     struct entry *fds;
-    uint32_t fds_n;
     int work_first, work_last;
     uint32_t work_n;
     struct io_op *cancelled, **cancelled_end;
@@ -94,7 +93,7 @@ static struct epoll *epoll_of(struct io_driver *d)
 
 static struct entry *entry_of(struct epoll *p, int fd)
 {
-    MUST(fd >= 0 && (uint32_t)fd < p->fds_n);
+    MUST(fd >= 0 && (uint32_t)fd < IO_FDS_MAX);
     return &p->fds[fd];
 }
 
@@ -355,9 +354,11 @@ static void try_poll(struct epoll *p, struct batch *b, struct entry *e, struct i
     const int err = watch(p, e, op->fd, op->poll_events | (uint32_t)EPOLLERR);
     struct pollfd ask = {.fd = op->fd, .events = (short)op->poll_events};
     const int n = poll(&ask, 1, 0);
+    const int refused = n < 0 ? -errno : 0;
     const int fd = op->fd;
     if (n > 0 && !(ask.revents & POLLNVAL)) finish(b, e, op, ask.revents, 0);
     else if (n > 0 || err) finish(b, e, op, err ? err : -EBADF, 0);
+    else if (refused) finish(b, e, op, refused, 0); // no memory: its owner asks again
     else return;
     forget_if_only_polled(p, e, fd);
 }
@@ -473,22 +474,10 @@ static int turn(struct io_driver *d, int64_t deadline_ns, struct io_completion *
 
 // --- The rest of the seam.
 
-static void fds_grow(struct epoll *p, uint32_t need)
-{
-    uint32_t n = p->fds_n ? p->fds_n : FDS_FIRST;
-    while (n <= need) n *= 2;
-    p->fds = realloc(p->fds, n * sizeof *p->fds);
-    MUST(p->fds);
-    memset(p->fds + p->fds_n, 0, (n - p->fds_n) * sizeof *p->fds);
-    p->fds_n = n;
-}
-
 static void submit(struct io_driver *d, struct io_op *op)
 {
     struct epoll *p = epoll_of(d);
-    MUST(op->fd >= 0);
-    if (RW_UNLIKELY((uint32_t)op->fd >= p->fds_n)) fds_grow(p, (uint32_t)op->fd);
-    struct entry *e = &p->fds[op->fd];
+    struct entry *e = entry_of(p, op->fd);
     struct io_op **slot = slot_of(e, op);
     MUST(!*slot && !(op->driver_bits & OP_HELD) && e->ops < UINT8_MAX);
     *slot = op;
@@ -523,7 +512,7 @@ static void wake(struct io_driver *d)
     // Every write is an edge, so nobody has to read; the counter lasts for 2^64 of them.
     const uint64_t one = 1;
     const ssize_t n = write(epoll_of(d)->wake_fd, &one, sizeof one);
-    MUST(n == sizeof one);
+    (void)n; // at worst late: every loop turns once in a while
 }
 
 static void clock_read(struct io_driver *d, struct io_time *ret)
@@ -595,7 +584,7 @@ static void sock_send_now(struct io_driver *d, int fd, const void *p, uint32_t n
 static void sock_close(struct io_driver *d, int fd)
 {
     struct epoll *p = epoll_of(d);
-    if ((uint32_t)fd < p->fds_n) {
+    if ((uint32_t)fd < IO_FDS_MAX) {
         struct entry *e = &p->fds[fd];
         MUST(e->ops == 0); // joined before closed
         // Closing ends the registration unless another process holds the socket too, as it may a listener.
@@ -614,7 +603,7 @@ static void epoll_close(struct io_driver *d)
         free(p->group[i].at);
         free(p->group[i].free);
     }
-    free(p->fds);
+    io_reserve_free(p->fds, FDS_BYTES);
     free(p);
 }
 
@@ -647,6 +636,14 @@ struct io_driver *io_epoll_open(int *ret_err)
     p->driver.ops = &ops;
     p->work_first = p->work_last = NO_FD;
     p->cancelled_end = &p->cancelled;
+    p->fd = -1;
+    p->wake_fd = -1;
+    p->fds = io_reserve(FDS_BYTES);
+    if (!p->fds) {
+        *ret_err = -ENOMEM;
+        epoll_close(&p->driver);
+        return NULL;
+    }
     p->fd = epoll_create1(EPOLL_CLOEXEC);
     p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.u64 = WAKE_DATA};
@@ -655,6 +652,5 @@ struct io_driver *io_epoll_open(int *ret_err)
         epoll_close(&p->driver);
         return NULL;
     }
-    fds_grow(p, 0);
     return &p->driver;
 }

@@ -1,12 +1,10 @@
 // See loop.h.
 #include "io/loop.h"
 
-#include <stdlib.h>
-
 #include "base/limits.h"
 
-// Slots of operations grow by this many; a connection has two.
-#define SLOTS_STEP 256u
+#define SLOTS_BYTES (IO_OPS_MAX * sizeof(struct io_op *))
+#define SLOT_NEXT_BYTES (IO_OPS_MAX * sizeof(uint32_t))
 #define SLOT_NONE UINT32_MAX
 
 enum rw_err io_loop_open(struct io_loop *loop, struct io_driver *driver, const struct io_loop_cfg *cfg)
@@ -17,7 +15,10 @@ enum rw_err io_loop_open(struct io_loop *loop, struct io_driver *driver, const s
     loop->now_ns = t.now_ns;
     loop->wall_ns = t.wall_ns;
     io_timers_init(&loop->timers, t.now_ns);
-    enum rw_err err = fiber_pool_open(&loop->fibers, loop, cfg->fibers_max);
+    loop->slots = io_reserve(SLOTS_BYTES);
+    loop->slot_next = io_reserve(SLOT_NEXT_BYTES);
+    enum rw_err err = loop->slots && loop->slot_next ? RW_OK : (enum rw_err) - ENOMEM;
+    if (!err) err = fiber_pool_open(&loop->fibers, loop, cfg->fibers_max);
     if (!err && cfg->buffers) {
         err = io_group_open(&loop->group[IO_GROUP_CLIENT], loop, IO_GROUP_CLIENT, cfg->buffers,
                             IO_CLIENT_BUFFER_BYTES);
@@ -39,25 +40,13 @@ void io_loop_close(struct io_loop *loop)
     for (int i = 0; i < IO_GROUPS; i++)
         if (loop->group[i].loop) io_group_close(&loop->group[i]);
     io_regions_close(loop);
-    free(loop->slots);
-    free(loop->slot_next);
+    io_reserve_free(loop->slots, SLOTS_BYTES);
+    io_reserve_free(loop->slot_next, SLOT_NEXT_BYTES);
     loop->slots = NULL;
     loop->slot_next = NULL;
 }
 
 // --- Operations.
-
-static void slots_grow(struct io_loop *loop)
-{
-    const uint32_t cap = loop->slots_cap + SLOTS_STEP;
-    struct io_op **slots = realloc(loop->slots, cap * sizeof(struct io_op *));
-    MUST(slots);
-    loop->slots = slots;
-    uint32_t *next = realloc(loop->slot_next, cap * sizeof *next);
-    MUST(next);
-    loop->slot_next = next;
-    loop->slots_cap = cap;
-}
 
 void io_op_open(struct io_loop *loop, struct io_op *op, uint8_t kind, int fd,
                 void (*done)(struct io_op *op, int32_t res, uint32_t flags))
@@ -67,7 +56,7 @@ void io_op_open(struct io_loop *loop, struct io_op *op, uint8_t kind, int fd,
         op->slot = loop->slot_free;
         loop->slot_free = loop->slot_next[op->slot];
     } else {
-        if (loop->slots_made == loop->slots_cap) slots_grow(loop);
+        MUST(loop->slots_made < IO_OPS_MAX);
         op->slot = loop->slots_made++;
     }
     loop->slots[op->slot] = op;

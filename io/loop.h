@@ -33,7 +33,7 @@ struct io_loop {
     struct io_group group[IO_GROUPS];
     struct io_regions regions;
     struct io_op **slots; // operations by slot, for the ring's user_data
-    uint32_t slots_made, slots_cap;
+    uint32_t slots_made;
     uint32_t slot_free; // list through slot_next
     uint32_t *slot_next;
     _Atomic(struct io_mail *) mail;

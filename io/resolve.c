@@ -169,7 +169,7 @@ static void socket_polled(struct io_op *op, int32_t res, uint32_t flags)
 static struct dns_socket *socket_new(struct io_resolver *r, int fd)
 {
     struct dns_socket *s = calloc(1, sizeof *s);
-    MUST(s);
+    if (!s) return NULL;
     s->r = r;
     s->fd = fd;
     io_op_open(r->loop, &s->poll, IO_OP_POLL, fd, socket_polled);
@@ -189,6 +189,7 @@ static void socket_wanted(void *ctx, ares_socket_t fd, int readable, int writabl
     }
     if (!s && !readable && !writable) return;
     if (!s) s = socket_new(r, fd);
+    if (!s) return; // the question goes unanswered until its time is over
     s->want = (uint16_t)((readable ? POLLIN : 0) | (writable ? POLLOUT : 0));
     if (!s->want) s->fd = -1;
     socket_follow(s);
@@ -354,17 +355,18 @@ static void settle(struct io_resolver *r)
 
 // --- The interface.
 
-// An address, bare or in brackets: its set is final.
-static struct io_addr_set *set_of_literal(struct span host, uint16_t port)
+// An address, bare or in brackets: its set is final. A name has none yet.
+static enum rw_err set_of_literal(struct span host, uint16_t port, struct io_addr_set **ret)
 {
     struct io_addr a;
     if (host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
         host = (struct span){host.p + 1, host.n - 2};
-    if (io_addr_parse_ip(host, port, &a) != RW_OK) return NULL;
+    if (io_addr_parse_ip(host, port, &a) != RW_OK) return RW_OK;
     struct io_addr_set *set = set_new();
-    MUST(set);
+    if (!set) return (enum rw_err) - ENOMEM;
     set->addr[set->n++] = a;
-    return set;
+    *ret = set;
+    return RW_OK;
 }
 
 enum rw_err io_resolver_watch(struct io_resolver *r, struct span host, uint16_t port, io_resolved_fn resolved,
@@ -372,8 +374,13 @@ enum rw_err io_resolver_watch(struct io_resolver *r, struct span host, uint16_t 
 {
     MUST(!r->closing);
     if (host.n == 0 || host.n > NAME_BYTES_MAX || span_find(host, 0) < host.n) return RW_E_BAD;
+    struct io_addr_set *literal = NULL;
+    RW_TRY(set_of_literal(host, port, &literal));
     struct io_watch *w = calloc(1, sizeof *w + host.n + 1);
-    if (!w) return (enum rw_err) - ENOMEM;
+    if (!w) {
+        io_addr_set_drop(literal);
+        return (enum rw_err) - ENOMEM;
+    }
     w->r = r;
     w->resolved = resolved;
     w->ctx = ctx;
@@ -383,7 +390,7 @@ enum rw_err io_resolver_watch(struct io_resolver *r, struct span host, uint16_t 
     io_timer_init(&w->again, ask_again);
     list_push_back(&r->watches, &w->node);
     *ret = w;
-    w->set = set_of_literal(host, port);
+    w->set = literal;
     if (w->set) resolved(ctx, w->set, 0);
     else ask(w);
     return RW_OK;

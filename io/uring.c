@@ -24,6 +24,12 @@
 #define KIND_CANCEL 0xff
 
 static_assert(IO_OP_KINDS < KIND_WAKE, "kinds fit their field");
+static_assert(IO_OPS_MAX <= 1u << SLOT_BITS, "slots fit their field");
+
+#define BY_SLOT_BYTES (IO_OPS_MAX * sizeof(struct io_op *))
+#define GENERATION_BYTES (IO_OPS_MAX * sizeof(uint32_t))
+// Submitting fails for want of memory in the kernel, or of room for completions.
+#define SUBMIT_TRIES 1000
 
 struct buffer_ring {
     struct io_uring_buf_ring *ring;
@@ -39,7 +45,6 @@ struct uring {
     struct buffer_ring group[IO_GROUPS];
     struct io_op **by_slot;
     uint32_t *generation;
-    uint32_t slots;
     int wake_fd;
     bool wake_armed;
     bool wake_came;
@@ -68,25 +73,12 @@ static struct io_uring_sqe *sqe_take(struct uring *u)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
     if (RW_LIKELY(sqe)) return sqe;
-    io_uring_submit(&u->ring);
-    sqe = io_uring_get_sqe(&u->ring);
+    for (int i = 0; !sqe && i < SUBMIT_TRIES; i++) {
+        io_uring_submit_and_get_events(&u->ring);
+        sqe = io_uring_get_sqe(&u->ring);
+    }
     MUST(sqe);
     return sqe;
-}
-
-static void slots_grow(struct uring *u, uint32_t need)
-{
-    uint32_t n = u->slots ? u->slots : 256;
-    while (n <= need) n *= 2;
-    MUST(n <= 1u << SLOT_BITS);
-    u->by_slot = realloc(u->by_slot, n * sizeof(struct io_op *));
-    u->generation = realloc(u->generation, n * sizeof *u->generation);
-    MUST(u->by_slot && u->generation);
-    for (uint32_t i = u->slots; i < n; i++) {
-        u->by_slot[i] = NULL;
-        u->generation[i] = 0;
-    }
-    u->slots = n;
 }
 
 static void prepare_receive(struct io_uring_sqe *sqe, const struct io_op *op)
@@ -109,7 +101,6 @@ static void prepare_send(struct io_uring_sqe *sqe, struct io_op *op)
 static void submit(struct io_driver *d, struct io_op *op)
 {
     struct uring *u = uring_of(d);
-    if (RW_UNLIKELY(op->slot >= u->slots)) slots_grow(u, op->slot);
     struct io_uring_sqe *sqe = sqe_take(u);
     switch ((enum io_op_kind)op->kind) {
     case IO_OP_ACCEPT:
@@ -300,8 +291,8 @@ static void uring_close(struct io_driver *d)
     for (int i = 0; i < IO_GROUPS; i++)
         if (u->group[i].ring) munmap(u->group[i].ring, u->group[i].ring_bytes);
     if (u->wake_fd >= 0) close(u->wake_fd);
-    free(u->by_slot);
-    free(u->generation);
+    io_reserve_free(u->by_slot, BY_SLOT_BYTES);
+    io_reserve_free(u->generation, GENERATION_BYTES);
     free(u);
 }
 
@@ -346,8 +337,11 @@ struct io_driver *io_uring_open(uint32_t entries, int *ret_err)
     (void)io_uring_ring_dontfork(&u->ring);
     (void)io_uring_register_ring_fd(&u->ring); // saves a look-up per call; goes on without
     u->wake_fd = eventfd(0, EFD_CLOEXEC);
-    if (u->wake_fd < 0) {
-        *ret_err = -errno;
+    const int wake_err = u->wake_fd < 0 ? -errno : 0;
+    u->by_slot = io_reserve(BY_SLOT_BYTES);
+    u->generation = io_reserve(GENERATION_BYTES);
+    if (wake_err || !u->by_slot || !u->generation) {
+        *ret_err = wake_err ? wake_err : -ENOMEM;
         uring_close(&u->driver);
         return NULL;
     }

@@ -56,6 +56,12 @@
 // would only be answered too late.
 #define IO_OFFLOAD_QUEUE_MAX 1024
 
+// Operations of one loop: a connection has two, and no process more than CONNECTIONS_MAX of them. The tables are reserved
+// when the loop is opened and take memory as they are used, so that no connection fails for want of a larger table.
+#define IO_OPS_MAX (1u << 22)
+// Descriptors that the epoll driver can tell apart, likewise.
+#define IO_FDS_MAX (1u << 22)
+
 // --- Fibers.
 #define FIBER_STACK_BYTES KIB(64)
 #define FIBERS_MAX 30000

@@ -72,7 +72,10 @@ static void write_table(const struct io_probe *p, FILE *out)
 int doctor_run(bool json, FILE *out)
 {
     struct io_probe *p = malloc(sizeof *p);
-    MUST(p);
+    if (!p) {
+        fputs("out of memory\n", out);
+        return 1;
+    }
     io_probe_run(p, NULL);
     if (json) write_json(p, out);
     else write_table(p, out);

@@ -65,7 +65,12 @@ enum rw_err metrics_page_open(struct metrics_page *p, const struct metrics_page_
     if (fd < 0) return (enum rw_err)fd;
     p->fd = fd;
     prometheus_init(&p->text, PAGE_BYTES_MAX);
-    h1_server_open(&p->http, cfg->loop, &http, handle, p);
+    const enum rw_err err = h1_server_open(&p->http, cfg->loop, &http, handle, p);
+    if (err) {
+        cfg->loop->driver->ops->fd_close(cfg->loop->driver, fd);
+        p->fd = 0;
+        return err;
+    }
     io_op_open(cfg->loop, &p->accept, IO_OP_ACCEPT, fd, accepted);
     io_submit(cfg->loop, &p->accept);
     return RW_OK;

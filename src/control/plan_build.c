@@ -123,19 +123,21 @@ static void resolved(void *ctx, const struct io_addr_set *set, int err)
 }
 
 // `host` becomes the watch's.
-static void watch(struct plan_world *w, uint32_t i, const struct config_provider *p, char *host)
+static enum rw_err watch(struct plan_world *w, uint32_t i, const struct config_provider *p, char *host)
 {
     struct plan_watch *at = &w->watches[i];
     *at = (struct plan_watch){.world = w, .host = host, .origin = i};
     if (p->connect_to.addr.n) {
         w->origins[i].addr[0] = p->connect_to.addr;
         w->origins[i].addr_count = 1;
-        return;
+        return RW_OK;
     }
     w->unresolved++;
     const enum rw_err err =
         io_resolver_watch(w->resolver, span_str(at->host), p->base_url.port, resolved, at, &at->watch);
-    if (err) resolved(at, NULL, (int)err);
+    if (err == (enum rw_err) - ENOMEM) w->unresolved--;
+    else if (err) resolved(at, NULL, (int)err);
+    return err == (enum rw_err) - ENOMEM ? err : RW_OK;
 }
 
 // What makes an origin another one.
@@ -148,6 +150,18 @@ static char *origin_name(const struct config_provider *p)
                  p->bind_address.text ? p->bind_address.text : "-", p->ca_file ? p->ca_file : "-",
                  p->client_certificate ? p->client_certificate : "-", p->client_key ? p->client_key : "-");
     return n > 0 ? name : NULL;
+}
+
+// As if the newest had never been named.
+static void origin_forget_last(struct plan_world *w)
+{
+    const uint32_t i = --w->origin_count;
+    free(w->origins[i].shared);
+    free(w->origin_name[i]);
+    free(w->watches[i].host);
+    w->origins[i] = (struct plan_origin){0};
+    w->origin_name[i] = NULL;
+    w->watches[i] = (struct plan_watch){0};
 }
 
 // Its index, the same for as long as the process lives; -1 with *ret_why.
@@ -185,7 +199,11 @@ static int32_t origin_of(struct plan_world *w, const struct config_provider *p, 
         o->name = span_str(w->origin_name[i]);
         if (p->bind_address.addr.n) o->bind_to = p->bind_address.addr;
         w->origin_count++;
-        watch(w, i, p, host);
+        if (watch(w, i, p, host)) {
+            origin_forget_last(w);
+            snprintf(ret_why, cap, "out of memory");
+            return -1;
+        }
     } else {
         free(name);
     }

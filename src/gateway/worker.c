@@ -11,6 +11,8 @@
 #define ACCEPT_RETRY_NS (100 * CLOCK_MS)
 // While draining, how long handshakes that the kernel has begun may take to reach the accept queue.
 #define DRAIN_QUIET_NS (100 * CLOCK_MS)
+// A loop that is behind does not see in every turn who has come: quiet is only what so many turns have found so.
+#define DRAIN_LOOKS 10
 
 static void handle(struct call *call, void *ctx)
 {
@@ -219,9 +221,11 @@ static void accepted(struct io_op *op, int32_t res, uint32_t flags)
         io_timer_arm(&w->loop.timers, &l->rearm, w->loop.now_ns + ACCEPT_RETRY_NS);
     }
     // Quiet is when nobody came for a while, not when the queue could not be taken.
-    if (w->draining && w->accepting && res != -ECANCELED)
+    if (w->draining && w->accepting && res != -ECANCELED) {
+        w->drain_looks = 0;
         io_timer_arm(&w->loop.timers, &w->drain_quiet,
                      w->loop.now_ns + DRAIN_QUIET_NS + (res < 0 ? ACCEPT_RETRY_NS : 0));
+    }
     if (!op->submitted) accept_more(w, l);
 }
 
@@ -311,7 +315,9 @@ static void listeners_close(struct worker *w)
 // The quiet time is over: what the kernel accepted was taken.
 static void drain_quiet(struct io_timer *t)
 {
-    listeners_close(LIST_OWNER(t, struct worker, drain_quiet));
+    struct worker *w = LIST_OWNER(t, struct worker, drain_quiet);
+    if (++w->drain_looks < DRAIN_LOOKS) io_timer_arm(&w->loop.timers, t, w->loop.now_ns + CLOCK_MS);
+    else listeners_close(w);
 }
 
 static void drain_end(struct io_timer *t)
@@ -378,11 +384,11 @@ enum rw_err worker_open(struct worker *w, struct io_driver *driver, const struct
     io_timer_init(&w->drain_end, drain_end);
     io_timer_init(&w->drain_quiet, drain_quiet);
     w->origins = calloc(PROVIDERS_MAX, sizeof *w->origins);
-    if (!w->origins) {
+    if (!w->origins || h1_server_open(&w->http, &w->loop, &cfg->plan->http, handle, w)) {
+        free(w->origins);
         w->closed = true;
         return (enum rw_err) - ENOMEM;
     }
-    h1_server_open(&w->http, &w->loop, &cfg->plan->http, handle, w);
     w->http.on_closed = client_closed;
     plan_take(w, cfg->plan);
     const enum rw_err err = listen_all(w, ret_listener);

@@ -85,6 +85,7 @@ struct worker {
     struct io_timer drain_end;
     int64_t drain_quiet_until_ns; // listeners take no more after this
     struct io_timer drain_quiet;
+    uint32_t drain_looks; // turns since the quiet time was over
     bool accepting;
     bool draining;
     bool ready;

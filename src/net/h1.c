@@ -484,8 +484,8 @@ bool h1_accept(struct h1_server *srv, int fd, const struct h1_entry *entry)
     return true;
 }
 
-void h1_server_open(struct h1_server *srv, struct io_loop *loop, const struct h1_cfg *cfg, h1_handler handler,
-                    void *handler_ctx)
+enum rw_err h1_server_open(struct h1_server *srv, struct io_loop *loop, const struct h1_cfg *cfg,
+                           h1_handler handler, void *handler_ctx)
 {
     *srv = (struct h1_server){
         .loop = loop, .cfg = *cfg, .handler = handler, .handler_ctx = handler_ctx, .date_sec = -1};
@@ -495,7 +495,7 @@ void h1_server_open(struct h1_server *srv, struct io_loop *loop, const struct h1
     srv->last_budget.limit = LAST_BYTES;
     arena_pool_init(&srv->last_arenas, &srv->last_budget, LAST_ARENAS_KEPT);
     srv->heads = calloc(HEADS_KEPT, sizeof *srv->heads);
-    MUST(srv->heads);
+    return srv->heads ? RW_OK : (enum rw_err) - ENOMEM;
 }
 
 void h1_server_close(struct h1_server *srv)

@@ -56,8 +56,8 @@ struct h1_server {
     void (*on_closed)(struct h1_server *srv); // a connection went; may be NULL
 };
 
-void h1_server_open(struct h1_server *srv, struct io_loop *loop, const struct h1_cfg *cfg, h1_handler handler,
-                    void *handler_ctx);
+enum rw_err h1_server_open(struct h1_server *srv, struct io_loop *loop, const struct h1_cfg *cfg,
+                           h1_handler handler, void *handler_ctx) RW_WARN_UNUSED; // -ENOMEM
 // No connection is open.
 void h1_server_close(struct h1_server *srv);
 // Takes an accepted descriptor over. entry lives as long as the server. False: no memory, the descriptor was closed.
