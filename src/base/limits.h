@@ -103,6 +103,17 @@
 #define STORE_CELLS_LENT (1u << 16)
 #define STORE_CELLS_WAYS 8
 
+// --- Estimates. An image or a file that a request names by URL: a PDF of a hundred pages is about this.
+#define ESTIMATE_PART_TOKENS 300000
+// Of a model whose maximum nobody knows: the largest that is known. Answers to one request: the most that an API gives.
+#define ESTIMATE_OUTPUT_TOKENS 131072
+#define ESTIMATE_ANSWERS_MAX 128
+// Of a model and key of which nothing was learned: an ordinary answer.
+#define ESTIMATE_FIRST_OUTPUT_TOKENS 512
+// What a worker learns: 4,096 pairs of model and key in 128 KiB.
+#define ESTIMATE_SETS 1024
+#define ESTIMATE_WAYS 4
+
 // --- Observing.
 // The longest access log line: every text of it at its longest, every byte escaped (gateway/access_log.c
 // asserts it).

@@ -1,4 +1,5 @@
-// See access.h. Addresses are compared in the form of IPv6, so that an IPv4 range and a mapped client need no case of their own.
+// See access.h. Addresses are compared in the form of IPv6, so that an IPv4 range and a mapped client need no case of their
+// own.
 #include "policy/access.h"
 
 #include <arpa/inet.h>

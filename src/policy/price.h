@@ -1,0 +1,91 @@
+// What a request costs. Prices are pico-dollars per token (10^-12 USD, a 64-bit integer): USD per million tokens with up to six
+// decimals, exactly. A record sums its classes in picos and is rounded once, up, to nano-dollars: no sum of records is ever
+// below what the classes add up to, and above it by less than a nano-dollar a record.
+//
+// Use      price_table_new(); price_table_read() the built-in list, then the user's file, whose rows replace those of the same
+//          provider and model; price_find() per target; price_nanos() per record.
+// File     {"models": [{"provider", "model", "alias", "mode", "input", "output", "cached_input", "cache_write",
+//          "cache_write_1h", "reasoning", "audio_in", "audio_out", "image", "per_search", "context", "max_output",
+//          "above": {"input_tokens", and prices}}]}: USD per million tokens, per_search USD each. Other members are ignored.
+//          `above` is the price of the whole request when its prompt is longer than that.
+// Absent   or null: cached_input, cache_write, image cost what input does, reasoning what output does, cache_write_1h 1.6 times
+//          cache_write, a class of `above` rises as input does. Audio is unknown: it costs the dearer of input and output, and
+//          its use is reported (*ret_unknown). A model without a row has no price: price_find() says so, and it is the
+//          caller's to count and report that; nothing is silently free.
+// Find     the model exactly, or an alias; "name*" by the longest beginning; without a date behind it (gpt-4o-2024-08-06).
+//          azure has the rows of openai, vertex those of gemini. Bedrock: a geographic profile (us., eu., ...) has the row of
+//          the same name, else of the model itself; a Claude that has only a global. row costs a tenth more in a profile or a
+//          region.
+// Owner    the table copies what it keeps. Made by one thread, then read-only for all.
+// Thread   any for reading. Never suspends. price_find() and price_nanos() allocate nothing.
+#ifndef RINGWAY_POLICY_PRICE_H
+#define RINGWAY_POLICY_PRICE_H
+
+#include "base/err.h"
+#include "base/span.h"
+
+// X(symbol, member of the file)
+#define PRICE_CLASS_LIST(X) \
+    X(PRICE_INPUT, "input") \
+    X(PRICE_CACHED_INPUT, "cached_input") \
+    X(PRICE_CACHE_WRITE, "cache_write") \
+    X(PRICE_CACHE_WRITE_1H, "cache_write_1h") \
+    X(PRICE_OUTPUT, "output") \
+    X(PRICE_REASONING, "reasoning") \
+    X(PRICE_AUDIO_IN, "audio_in") \
+    X(PRICE_AUDIO_OUT, "audio_out") \
+    X(PRICE_IMAGE, "image")
+
+#define X(symbol, name) symbol,
+enum price_class { PRICE_CLASS_LIST(X) PRICE_CLASSES };
+#undef X
+
+#define PRICE_UNKNOWN INT64_C(-1)
+#define PRICE_TOKENS_MAX INT64_C(1000000000) // of one class in one record
+#define PRICE_PICO_MAX INT64_C(1000000000) // a thousand dollars per million tokens
+#define PRICE_SEARCH_PICO_MAX INT64_C(1000000000000) // a dollar
+
+struct price {
+    int64_t pico[PRICE_CLASSES];
+    int64_t above_pico[PRICE_CLASSES];
+    int64_t above_tokens; // a longer prompt costs above_pico; 0: none does
+    int64_t search_pico;
+    int64_t context, max_output; // tokens; 0: not known
+    uint16_t unknown; // classes whose price is a guess, one bit each
+    bool chat; // it can answer with tokens: not an embedding or a rerank model
+};
+
+// Tokens by class, each counted in one class only: input without what was cached, output without reasoning.
+struct price_usage {
+    int64_t tokens[PRICE_CLASSES];
+    int64_t searches;
+};
+
+// What a record costs, at least 0. Counts beyond PRICE_TOKENS_MAX are cut (COUNT_IF). *ret_unknown (may be NULL): classes used
+// whose price is a guess.
+int64_t price_nanos(const struct price *p, const struct price_usage *u, uint16_t *ret_unknown);
+
+// A price from what is known: pico and above_pico hold PRICE_UNKNOWN where nothing is; of input and output one must be known.
+// False: neither is, or a figure is out of range.
+bool price_complete(struct price *p);
+
+// A decimal number, not negative, times 10^decimals, rounded up: "0.15" with 6 is 150000. False: no such number, or too large.
+bool price_decimal(struct span text, unsigned decimals, int64_t *ret);
+
+struct price_table;
+
+#define PRICE_ROWS_MAX 16384
+#define PRICE_WHY_BYTES 160
+
+struct price_table *price_table_new(void); // NULL: no memory
+void price_table_free(struct price_table *t);
+
+// All rows or none. RW_E_CONFIG with words in `why`, of PRICE_WHY_BYTES, NUL-terminated.
+RW_WARN_UNUSED enum rw_err price_table_read(struct price_table *t, struct span json, char *why);
+
+uint32_t price_table_count(const struct price_table *t);
+
+// provider: its type ("openai", "bedrock"). False: this model has no price.
+bool price_find(const struct price_table *t, struct span provider, struct span model, struct price *ret);
+
+#endif
