@@ -237,6 +237,7 @@ static void step_back(struct limit *l, unsigned refused, uint32_t levels, uint8_
 bool limit_admit(struct limit *l, uint32_t levels, const struct limit_time *t, struct limit_refusal *ret)
 {
     const uint8_t before = l->admitted;
+    if (!before) l->requests = (struct limit_view){0};
     for (unsigned level = 0; level < LIMIT_LEVELS; level++) {
         const struct limit_bound *b = l->level[level];
         if (!b || !(levels & LIMIT_BIT(level)) || before & LIMIT_BIT(level)) continue;
