@@ -8,6 +8,7 @@
 #define STEP_PARTS_MIN 16
 #define STEP_PARTS_MAX 256
 #define ABOVE_STEPS 19
+#define TOKEN_PARTS 256
 
 static int64_t at_most(int64_t n, int64_t max)
 {
@@ -98,10 +99,9 @@ int64_t estimate_clamp(const struct estimate_ask *ask, const struct price *p, in
 
 struct entry {
     uint64_t model, key;
-    uint32_t p95;
+    uint64_t p95; // in parts of a token
     uint32_t used; // tick of the last use; 0: free
     uint32_t learned;
-    uint32_t pad;
 };
 
 static_assert(sizeof(struct entry) * ESTIMATE_WAYS == 128, "a set is two cache lines");
@@ -150,14 +150,14 @@ int64_t estimate_tokens(struct estimator *e, uint64_t model, uint64_t key, const
     struct entry *at = find(set_of(e, model, key), model, key);
     if (at) {
         at->used = ++e->tick ? e->tick : ++e->tick;
-        return at_most(at->p95, worst);
+        return at_most((int64_t)((at->p95 + TOKEN_PARTS - 1) / TOKEN_PARTS), worst);
     }
     return at_most(ask->body_bytes / 4 + ESTIMATE_FIRST_OUTPUT_TOKENS, worst);
 }
 
 void estimate_learn(struct estimator *e, uint64_t model, uint64_t key, int64_t tokens)
 {
-    const uint32_t used = tokens < 1 ? 1 : (uint32_t)at_most(tokens, PRICE_TOKENS_MAX);
+    const uint64_t used = TOKEN_PARTS * (uint64_t)(tokens < 1 ? 1 : at_most(tokens, PRICE_TOKENS_MAX));
     struct entry *set = set_of(e, model, key), *at = find(set, model, key);
     e->tick = e->tick + 1 ? e->tick + 1 : 1;
     if (!at) {
@@ -168,7 +168,6 @@ void estimate_learn(struct estimator *e, uint64_t model, uint64_t key, int64_t t
     if (at->learned < STEP_PARTS_MAX) at->learned++;
     const uint32_t parts = at->learned < STEP_PARTS_MIN ? STEP_PARTS_MIN : at->learned;
     const uint64_t step = at->p95 / parts + 1;
-    if (used > at->p95)
-        at->p95 = (uint32_t)at_most((int64_t)(at->p95 + step * ABOVE_STEPS), PRICE_TOKENS_MAX);
-    else if (at->p95 > step) at->p95 -= (uint32_t)step;
+    if (used > at->p95) at->p95 += step * ABOVE_STEPS;
+    else if (at->p95 > step) at->p95 -= step;
 }
