@@ -1,6 +1,6 @@
-// cells: the table in its file, opened by one and by several (an open file description of its own is all that makes a process here,
-// since OFD locks are per description), left by the dead, of another boot and layout; names found from several threads at once;
-// lent cells, and claims that a death left in the middle, which the test writes by hand.
+// cells: the table in its file, opened by one and by several (an open file description of its own is all that makes a process
+// here, since OFD locks are per description), left by the dead, of another boot and layout; names found from several threads
+// at once; lent cells, and claims that a death left in the middle, which the test writes by hand.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
