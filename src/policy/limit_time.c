@@ -51,13 +51,15 @@ int32_t limit_zone_offset_s(const struct limit_zone *zone, int64_t utc_s)
     return zone->change[low].offset_s;
 }
 
-// When a local day begins. Where midnight is skipped or comes twice, the offset before it and behind it differ: the second try
-// is right in both cases for the hour that zones move by.
+// When a local day begins: the first moment that is not in the day before. Offsets change by less than a day; where midnight is
+// skipped or comes twice, one of the two offsets around it names the moment.
 static int64_t day_begins_s(const struct limit_zone *zone, int64_t day)
 {
-    int64_t s = day * DAY_S - limit_zone_offset_s(zone, day * DAY_S);
-    for (int i = 0; i < 2; i++) s = day * DAY_S - limit_zone_offset_s(zone, s);
-    return s;
+    const int64_t local = day * DAY_S;
+    const int64_t a = local - limit_zone_offset_s(zone, local - DAY_S);
+    const int64_t b = local - limit_zone_offset_s(zone, local + DAY_S);
+    const int64_t first = a < b ? a : b, second = a < b ? b : a;
+    return first + limit_zone_offset_s(zone, first) >= local ? first : second;
 }
 
 void limit_time_at(struct limit_time *t, const struct limit_zone *zone, int64_t utc_ns)
@@ -69,9 +71,6 @@ void limit_time_at(struct limit_time *t, const struct limit_zone *zone, int64_t 
     t->at.month = (uint32_t)month;
     t->day_end_ns = day_begins_s(zone, day + 1) * CLOCK_SEC;
     t->month_end_ns = day_begins_s(zone, day_of_month(month + 1)) * CLOCK_SEC;
-    // A clock set back at midnight (an hour that comes twice) may say that the next day began a little ago: the day ends now.
-    if (t->day_end_ns <= utc_ns) t->day_end_ns = utc_ns + 1;
-    if (t->month_end_ns <= utc_ns) t->month_end_ns = utc_ns + 1;
 }
 
 // Draws the shared offset towards the wall clock. One worker does it: whose compare-and-swap moves the time of the last
