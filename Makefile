@@ -92,10 +92,12 @@ BENCH_FOLDERS := $(filter-out bench/micro,$(sort $(patsubst %/,%,$(dir $(wildcar
 BENCH_SOURCES := $(foreach d,$(BENCH_FOLDERS),$(call sources,$d))
 MICRO_SOURCES := $(call sources,bench/micro)
 SIM_SOURCES := $(call sources,tests/sim)
+TORTURE_SOURCES := $(call sources,tests/torture)
 UNIT_SOURCES := $(sort $(wildcard tests/unit/test_*.c))
 REPLAY := $(wildcard tests/fuzz/replay_main.c)
 FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/fuzz_*.c))
-ALL_SOURCES := $(LIB_SOURCES) $(MAIN) $(BENCH_SOURCES) $(MICRO_SOURCES) $(SIM_SOURCES) $(UNIT_SOURCES) $(REPLAY) $(FUZZ_SOURCES)
+ALL_SOURCES := $(LIB_SOURCES) $(MAIN) $(BENCH_SOURCES) $(MICRO_SOURCES) $(SIM_SOURCES) $(TORTURE_SOURCES) \
+    $(UNIT_SOURCES) $(REPLAY) $(FUZZ_SOURCES)
 ALL_C := $(filter %.c,$(ALL_SOURCES))
 
 BENCH_NAMES := $(patsubst bench/%/main.c,%,$(wildcard bench/*/main.c))
@@ -184,7 +186,7 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.c.o $(LIBS)
 
 # A module.mk may set  FLAGS_path/file.c := ...  and  OBJECTS_test_x := objects that tests/unit/test_x.c is linked with,
 # and may add rules and prerequisites.
--include $(wildcard $(addsuffix /module.mk,$(FOLDERS) bench bench/* tests/unit tests/sim tests/fuzz tests/e2e tests/load))
+-include $(wildcard $(addsuffix /module.mk,$(FOLDERS) bench bench/* tests/unit tests/sim tests/fuzz tests/e2e tests/load tests/torture))
 
 check: ## syntax and types only, in seconds
 	$(Q)printf '%s\n' $(ALL_C) | xargs -P $(shell nproc) -n 8 \
@@ -283,13 +285,16 @@ asan ubsan tsan: ## unit tests, fuzz inputs and simulator under a sanitizer
 
 # The sysroot's libraries are Debian's for AArch64; SEEDS of the simulator are few because the machine is emulated.
 ARM_SEEDS ?= 10
-.PHONY: test-arm64
+.PHONY: test-arm64 test-fresh
 test-arm64: ## unit tests, simulator and the gateway itself on an emulated AArch64 kernel (five minutes)
 	$(Q)$(DEPS) build test arm64
 	+$(Q)sysroot=$$(tests/lib/arm64-vm --sysroot --pkg libc-ares-dev,libyaml-dev,libxxhash-dev,libcmocka-dev) && \
 	    $(MAKE) CROSS=aarch64-linux-gnu- EXTRA_CFLAGS="--sysroot=$$sysroot" all unit-programs \
 	        build-aarch64-linux-gnu/ringway-sim
 	$(Q)tests/lib/arm64-test.sh build-aarch64-linux-gnu $(ARM_SEEDS)
+
+test-fresh: ## clone, demo and test on a Debian 12 with nothing but git and make, timed (root; 10 to 15 minutes)
+	$(Q)tests/lib/fresh.sh
 
 cov: ## line coverage by unit, fuzz-replay, sim and e2e; fails below 90 %
 	$(Q)$(DEPS) build test
@@ -308,7 +313,7 @@ bench: all $(BENCH_PROGRAMS) $(MICRO) ## Ringway, nginx, HAProxy and the floor s
 LINT := tests/lint
 LINTED_C := $(filter-out tests/%,$(ALL_C))
 FORMATTED := $(sort $(ALL_C) $(wildcard tests/lib/*.c) \
-    $(wildcard $(addsuffix /*.h,$(FOLDERS) bench/* tests/unit tests/sim tests/fuzz tests/lib)))
+    $(wildcard $(addsuffix /*.h,$(FOLDERS) bench/* tests/unit tests/sim tests/torture tests/fuzz tests/lib)))
 SHELL_SCRIPTS := .ci/run $(wildcard tests/lib/arm64-vm tests/lib/*.sh tests/lib/*/*.sh bench/*.sh bench/*/*.sh packaging/*/*.sh)
 .PHONY: lint layers rules prefixes format format-check cppcheck tidy scripts clang check-arm64 lint-selftest
 lint: ## everything below that reads code instead of running it, and the proof that it catches what it should
@@ -396,7 +401,7 @@ clean: ## remove what was built
 	rm -rf build build-* compile_commands.json
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z][a-zA-Z_. -]*:.*## / { printf "  %-22s %s\n", $$1, $$2 }' Makefile $(wildcard bench/module.mk)
+	@awk -F ':.*## ' '/^[a-z][a-zA-Z_. -]*:.*## / { printf "  %-22s %s\n", $$1, $$2 }' Makefile $(wildcard bench/module.mk tests/torture/module.mk)
 	@sed -n '/^# Variables/,/^$$/s/^# \{0,1\}//p' Makefile
 
 -include $(shell [ -d $(BUILD)/obj ] && find $(BUILD)/obj -name '*.d')
