@@ -30,8 +30,8 @@
 
 enum store_env { STORE_ACCOUNTS, STORE_USAGE, STORE_ENVS };
 
-// The format written. One that is older by one is read as well and written until store_upgrade() is called,
-// so that the release before this one can always come back.
+// The format written, and the oldest that is read. A release reads the format before its own as well and goes on
+// writing that, so that the release before it can always come back.
 #define STORE_FORMAT 1
 #define STORE_FORMAT_OLDEST 1
 

@@ -191,7 +191,8 @@ void store_journal_final(struct store_journal *j, uint32_t slot, const struct st
     f->first_byte_us = r->first_byte_us;
     f->overhead_us = r->overhead_us;
     memset(f->end, 0, sizeof f->end);
-    memcpy(f->end, r->end.p, r->end.n < sizeof f->end ? r->end.n : sizeof f->end);
+    const uint32_t n = r->end.n < sizeof f->end ? r->end.n : (uint32_t)sizeof f->end;
+    if (n) memcpy(f->end, r->end.p, n);
     s->final_crc = store_slot_final_crc(s);
     MUST(atomic_load_explicit(&s->state, memory_order_relaxed) == SLOT_OPEN);
     atomic_store_explicit(&s->state, SLOT_FINAL, memory_order_release);

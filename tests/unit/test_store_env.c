@@ -46,7 +46,7 @@ static void test_info__full_maps_are_seen_before_and_told(void **state)
     store_close(s);
     const struct store_cfg cfg = {.data_dir = store_dir_path,
                                   .map_bytes = {UINT64_C(1) << 22, UINT64_C(1) << 22}};
-    char why[STORE_WHY_BYTES], name[16];
+    char why[STORE_WHY_BYTES], name[32];
     assert_int_equal(store_open(&cfg, &s, why), RW_OK);
     struct store_env_info info;
     enum rw_err err = RW_OK;
