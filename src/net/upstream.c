@@ -230,23 +230,21 @@ int up_send(struct up_conn *c, struct iovec *iov, uint32_t n, int64_t deadline_n
     fiber_event_clear(&s->readable);
     io_stream_want(s);
     io_stream_send_start(s, iov, n);
-    if (s->tx.submitted) {
+    while (s->tx.submitted) {
         struct fiber_event *const either[] = {&s->sent, &s->readable};
-        int r;
-        // Half a record of TLS is nothing to be read yet.
-        while ((r = fiber_wait_any(either, 2, deadline_ns)) == 1 && s->unread == 0 && !s->eof && !s->rx_err) {
+        const int r = fiber_wait_any(either, 2, deadline_ns);
+        if (r == 1 && s->unread == 0 && !s->eof && !s->rx_err) {
+            // Half a record of TLS, or a receive that was ended by something else: nothing is to be read yet.
             fiber_event_clear(&s->readable);
             io_stream_want(s);
+            continue;
         }
-        if (r == 1 && s->unread > 0) {
-            // The answer began while the request was still going out: stop sending, read it.
-            const int stopped = io_stream_send_join(s, 0);
-            (void)stopped;
-            return 0;
-        }
-        const int sent = io_stream_send_join(s, r < 0 ? 0 : deadline_ns);
+        // The answer began while the request was still going out, or it will never come: no more is sent.
+        const int sent = io_stream_send_join(s, r == 0 ? deadline_ns : 0);
         if (r < 0) return r;
-        if (sent < 0) return sent;
+        if (r == 1 && s->unread > 0) return 0;
+        if (r == 1) return s->rx_err ? s->rx_err : (int)RW_E_EOF;
+        if (sent < 0 && sent != s->tx_err) return sent;
     }
     // A provider that refuses may close before it has read all: its words may be on their way.
     if (s->tx_err && io_stream_fill(s, 0, s->loop->now_ns + REFUSAL_WAIT_NS) == 1) return 0;
