@@ -204,7 +204,7 @@ static void clients_open(struct sim_gateway *g)
     struct sim_world *w = g->w;
     g->clients = 1 + sim_below(w, SIM_CLIENTS_MAX);
     for (uint32_t i = 0; i < g->clients; i++) {
-        const uint32_t count = 1 + sim_below(w, 25), first = g->requests;
+        const uint32_t count = 1 + sim_below(w, 30), first = g->requests;
         for (uint32_t k = 0; k < count; k++) sim_request_compose(g, &g->request[g->requests++]);
         sim_client_open(g, &g->client[i], first, count);
     }
