@@ -50,7 +50,8 @@ void sim_world_faults(struct sim_world *w, bool calm)
         if (i == SIM_CLOCK_JUMP) rate = 20;
         // There is little occasion for these.
         if (i == SIM_CANCEL_RACE || i == SIM_CANCEL_LATE) rate *= 8;
-        if (i == SIM_DNS_FAILURE || i == SIM_SHORTAGE) rate = 30000;
+        if (i == SIM_DNS_FAILURE) rate = 30000;
+        if (i == SIM_SHORTAGE) rate = 3000;
         if (i == SIM_LOOP_STALL) rate /= 30;
         w->rate[i] = on && !calm ? rate : 0;
     }
