@@ -66,7 +66,6 @@ static int64_t period_left_ns(const struct limit_part *p, const struct limit_tim
 // The view with the least remaining is the one to show.
 static void show(struct limit *l, const struct limit_part *p, int64_t remaining, int64_t reset_ns)
 {
-    if (p->what == LIMIT_CONCURRENCY || limit_what_is_money(p->what)) return;
     struct limit_view *v = limit_part_is_admit(p) ? &l->requests : &l->tokens;
     if (v->limit && v->remaining <= remaining) return;
     *v = (struct limit_view){p->limit, remaining, reset_ns};
@@ -78,6 +77,7 @@ struct taking {
     const struct limit_time *t;
     const struct limit_when *at; // whose day and month are charged
     struct limit_refusal *why;
+    int64_t least_room; // that a rate in tokens has for one request
 };
 
 static void note_shadow(const struct taking *k, bool refused)
@@ -117,7 +117,8 @@ static bool take_count(const struct taking *k, const struct limit_bound *b, cons
                        int64_t n, bool *ret_ahead)
 {
     const struct limit_count count = count_of(p, p->kind == LIMIT_K_WINDOW ? &k->t->at : k->at);
-    const enum limit_force force = force_of(b->set, limit_what_is_money(p->what));
+    const bool money = limit_what_is_money(p->what);
+    const enum limit_force force = force_of(b->set, money);
     if (b->set->shadow) note_shadow(k, n > 0 && count_used(b, p, &count) > p->limit - n);
     int64_t left;
     bool ok;
@@ -127,7 +128,7 @@ static bool take_count(const struct taking *k, const struct limit_bound *b, cons
     } else {
         ok = limit_count_take(word_of(b, p), &count, n, force, &left, ret_ahead);
     }
-    if (!b->set->shadow) show(k->l, p, left, period_left_ns(p, k->t));
+    if (!b->set->shadow && !money) show(k->l, p, left, period_left_ns(p, k->t));
     return ok;
 }
 
@@ -203,13 +204,14 @@ static void mark(struct limit *l, enum limit_level level)
 // And are cleared before the giving back.
 static void let_go(struct limit *l, enum limit_level level)
 {
-    struct limit_bound bound = *l->level[level];
-    const uint8_t n = bound.lent ? bound.set->cells : 1;
+    const struct limit_bound *b = l->level[level];
+    const bool slot = b->set->count && b->set->part[0].kind == LIMIT_K_SLOTS;
+    const uint8_t n = b->lent ? b->set->cells : slot;
     for (uint8_t i = 0; i < n; i++) hold_of(l)->held[(unsigned)level + i] = 0;
     atomic_signal_fence(memory_order_seq_cst);
-    if (bound.lent) limit_lend_give(&bound);
-    else if (l->taken[level] & 1u && bound.set->part[0].kind == LIMIT_K_SLOTS)
-        limit_slot_give(&bound.cell[bound.set->part[0].cell]->word[0]);
+    if (b->lent)
+        for (uint8_t i = 0; i < n; i++) store_cells_give(b->cell[i]);
+    else if (slot && l->taken[level] & 1u) limit_slot_give(word_of(b, &b->set->part[0]));
 }
 
 static void leave(struct limit *l, enum limit_level level, bool give_requests, const struct limit_time *t)
@@ -242,7 +244,7 @@ bool limit_admit(struct limit *l, uint32_t levels, const struct limit_time *t, s
         const struct limit_bound *b = l->level[level];
         if (!b || !(levels & LIMIT_BIT(level)) || before & LIMIT_BIT(level)) continue;
         l->admitted_at[level] = t->at;
-        const struct taking k = {l, (enum limit_level)level, t, &t->at, ret};
+        const struct taking k = {.l = l, .level = (enum limit_level)level, .t = t, .at = &t->at, .why = ret};
         bool ok = true;
         for (uint8_t i = 0; ok && i < b->set->admit; i++) ok = take(&k, i, 1);
         if (!ok) {
@@ -286,16 +288,18 @@ static bool affordable(const struct taking *k, const struct limit_set *set, int6
 // What a reservation of so many tokens and nanos takes of the part beyond what was reserved before.
 static int64_t beyond(const struct limit *l, const struct limit_part *p, int64_t tokens, int64_t nanos)
 {
-    return amount_of(p, tokens, nanos) - amount_of(p, l->token_estimate, l->nanos);
+    const int64_t n = amount_of(p, tokens, nanos);
+    return l->reserved ? n - amount_of(p, l->token_estimate, l->nanos) : n;
 }
 
 // Takes a level's part of the reservation. *ret_end: the parts before it were taken, or left alone.
-static bool reserve_level(const struct taking *k, int64_t tokens, int64_t nanos, uint8_t *ret_end)
+static bool reserve_level(struct taking *k, int64_t tokens, int64_t nanos, uint8_t *ret_end)
 {
     struct limit *l = k->l;
     const struct limit_set *set = l->level[k->level]->set;
     uint8_t i = set->admit;
     bool ok = affordable(k, set, nanos);
+    if (set->least_room < k->least_room) k->least_room = set->least_room;
     while (ok && i < set->count) {
         // A rate in shadow that the first estimate did not fit counts nothing more of this request.
         if (!l->reserved || l->taken[k->level] & 1u << i)
@@ -340,7 +344,7 @@ bool limit_reserve(struct limit *l, int64_t tokens, int64_t nanos, const struct 
     if (nanos < l->nanos) nanos = l->nanos;
     l->tokens = (struct limit_view){0};
     uint16_t before[LIMIT_LEVELS];
-    struct taking k = {.l = l, .t = t, .at = &l->reserved_at, .why = ret};
+    struct taking k = {.l = l, .t = t, .at = &l->reserved_at, .why = ret, .least_room = INT64_MAX};
     for (unsigned level = 0; level < LIMIT_LEVELS; level++) {
         if (!(l->admitted & LIMIT_BIT(level))) continue;
         before[level] = l->taken[level];
@@ -356,6 +360,7 @@ bool limit_reserve(struct limit *l, int64_t tokens, int64_t nanos, const struct 
         return false;
     }
     l->reserved = true;
+    l->cut = tokens > k.least_room;
     l->token_estimate = tokens;
     l->nanos = nanos;
     l->day = l->reserved_at.day;
@@ -391,15 +396,17 @@ static int64_t correction(const struct limit *l, const struct limit_part *p)
     return used - amount_of(p, l->token_estimate, l->nanos);
 }
 
+// In one direction. Usage within the estimate exceeds nothing, unless a rate took less of it than was asked for.
 static void settle(struct limit *l, bool excess, const struct limit_time *t)
 {
+    if (excess && !l->cut && l->used_tokens <= l->token_estimate && l->used_nanos <= l->nanos) return;
     for (unsigned level = 0; level < LIMIT_LEVELS; level++) {
         if (!(l->admitted & LIMIT_BIT(level))) continue;
         const struct limit_set *set = l->level[level]->set;
         for (uint8_t i = set->admit; i < set->count; i++) {
+            if (!(l->taken[level] & 1u << i)) continue;
             const int64_t n = correction(l, &set->part[i]);
-            if (l->taken[level] & 1u << i && (excess ? n > 0 : n < 0))
-                add(l, (enum limit_level)level, i, n, &l->reserved_at, t);
+            if (excess ? n > 0 : n < 0) add(l, (enum limit_level)level, i, n, &l->reserved_at, t);
         }
     }
 }

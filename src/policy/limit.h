@@ -121,6 +121,7 @@ struct limit_set {
     uint8_t cells;
     bool hard, shadow;
     int64_t usd_per_request;
+    int64_t least_room; // of the rates in tokens: the most that one request takes of the smallest
     uint8_t cell[LIMIT_CELLS_MAX]; // which of a name's cells, in the order of struct limit_bound
     struct limit_part part[LIMIT_PARTS_MAX];
 };
@@ -201,6 +202,7 @@ struct limit {
     struct limit_when admitted_at[LIMIT_LEVELS], reserved_at;
     int64_t used_tokens, used_nanos; // as charged
     bool reserved, charged;
+    bool cut; // a rate in tokens took less than the estimate
     struct limit_hold own_hold;
 };
 

@@ -109,7 +109,7 @@ struct parts {
 
 static uint32_t period_mask(uint8_t bits)
 {
-    return (uint32_t)((UINT64_C(1) << (64 - bits)) - 1);
+    return (uint32_t)(UINT64_MAX >> bits);
 }
 
 static struct parts parts_of(int64_t word, uint8_t bits)
@@ -128,6 +128,7 @@ static int32_t on_by(int64_t word, struct parts p, const struct limit_count *k)
 {
     if (word == 0) return INT32_MIN;
     const uint32_t mask = period_mask(k->bits), on = (p.period - k->period) & mask;
+    if (RW_LIKELY(on == 0)) return 0;
     return on <= LIMIT_BEHIND_MAX ? (int32_t)on : -(int32_t)((mask - on) & INT32_MAX) - 1;
 }
 

@@ -115,6 +115,8 @@ static void put_rate(struct compiler *c, const struct limit_rate *r)
         if (!limit_bucket_make(r->limit, part.window_ns, r->burst, &part.bucket))
             c->why = "a rate may be at most 10 million a second, and its burst what it gives in two days";
     }
+    const int64_t room = part.kind == LIMIT_K_BUCKET ? part.bucket.burst : part.limit;
+    if (r->tokens && room < c->set.least_room) c->set.least_room = room;
     if (!c->why) put(c, what, part, place.cell);
 }
 
@@ -171,6 +173,7 @@ enum rw_err limit_compile(const struct limit_cfg *cfg, enum limit_level level, s
     c.set.hard = cfg->hard;
     c.set.shadow = cfg->shadow;
     c.set.usd_per_request = cfg->usd_per_request;
+    c.set.least_room = INT64_MAX;
     if (level == LIMIT_END_USER) (void)cell_place(&c.set, LIMIT_C_MAIN); // whose word 0 is always counted
     if (cfg->concurrency != LIMIT_UNSET) {
         if (cfg->concurrency < 1 || cfg->concurrency > LIMIT_CONCURRENCY_MAX)
