@@ -31,6 +31,7 @@
 #define FILE_LOOK_NS (2 * CLOCK_SEC)
 // A worker whose loop has not turned for this long while it had something to do.
 #define STUCK_NS (10 * CLOCK_SEC)
+#define REFUSED_SAY_NS (60 * CLOCK_SEC)
 // How long the start waits for the names of providers.
 #define RESOLVE_WAIT_NS (2 * CLOCK_SEC)
 
@@ -80,6 +81,8 @@ struct serve {
     pthread_mutex_t start_lock;
     pthread_cond_t start_cond;
     uint32_t start_waiting;
+    _Atomic int64_t
+        refused_said_ns[PROVIDERS_MAX]; // by index in the plan: when it was last said of this provider
     bool draining;
 };
 
@@ -109,6 +112,22 @@ static void plan_released(void *ctx, const struct plan *plan)
 {
     (void)ctx;
     plan_let_go(plan);
+}
+
+// Loudly, since no client can mend it; once per provider and minute, since every request says it again.
+static void credentials_refused(void *ctx, const struct plan *plan, uint32_t provider, uint32_t status,
+                                int64_t now_ns)
+{
+    struct serve *s = ctx;
+    MUST(provider < PROVIDERS_MAX);
+    const struct span name = plan->providers[provider].name;
+    int64_t last = atomic_load_explicit(&s->refused_said_ns[provider], memory_order_relaxed);
+    if (last && now_ns - last < REFUSED_SAY_NS) return;
+    if (!atomic_compare_exchange_strong(&s->refused_said_ns[provider], &last, now_ns)) return;
+    log_msg(LOG_ERROR,
+            "the provider %.*s refuses this gateway's credentials (status %u): every request to it fails. "
+            "Mend providers.%.*s.api_key.",
+            (int)name.n, (const char *)name.p, status, (int)name.n, (const char *)name.p);
 }
 
 static void mail_ended(struct io_loop *loop, struct io_mail *mail)
@@ -182,6 +201,7 @@ static bool thread_prepare(struct serve *s, uint32_t i, int64_t memory_bytes, ui
                                  .open_by_worker = s->open_by_worker,
                                  .peers = s->workers,
                                  .plan_released = plan_released,
+                                 .credentials_refused = credentials_refused,
                                  .ctx = s};
     return true;
 }

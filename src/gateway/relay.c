@@ -395,7 +395,13 @@ static enum stage relay_error(struct exchange *x)
 {
     struct span body;
     // The client's own key was good: it must not be told otherwise.
-    if (x->ask.status == 401 || x->ask.status == 403) return exchange_fail(x, END_UPSTREAM_AUTH, NULL);
+    if (x->ask.status == 401 || x->ask.status == 403) {
+        const struct worker_cfg *cfg = &x->worker->cfg;
+        if (cfg->credentials_refused)
+            cfg->credentials_refused(cfg->ctx, x->plan, (uint32_t)(x->provider - x->plan->providers),
+                                     x->ask.status, x->call->loop->now_ns);
+        return exchange_fail(x, END_UPSTREAM_AUTH, NULL);
+    }
     const int r = ask_whole(&x->ask, UPSTREAM_ERROR_BYTES_MAX, &body);
     if (r == -ECANCELED) return exchange_fail_ask(x, r);
     struct json_scan *s = arena_alloc(x->call->arena, sizeof *s);

@@ -50,6 +50,10 @@ struct worker_cfg {
     struct worker **peers; // all workers, this one included; NULL: none
     // What a plan is told when the last exchange on it has ended. Runs on the worker.
     void (*plan_released)(void *ctx, const struct plan *plan);
+    // A provider has refused our credentials with this status; NULL: nobody wants to know. Runs on the worker, at every
+    // refusal: who is told sees to it that he says it no more often than people can bear.
+    void (*credentials_refused)(void *ctx, const struct plan *plan, uint32_t provider, uint32_t status,
+                                int64_t now_ns);
     void *ctx;
 };
 

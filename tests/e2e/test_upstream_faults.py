@@ -310,3 +310,20 @@ def test_time_limit__first_byte_and_first_token(launch, backend):
     assert time.monotonic() - begin < 4
     assert late_token.status == 504 or "error" in json.loads(rawhttp.events(late_token.body)[-1])
     assert own.post(CHAT, {"model": "up/mock:delay=900ms", "messages": USER}).status == 200
+
+
+def test_credentials_refused__is_said_once_per_provider(launch, mock, backend):
+    """A provider that refuses our key: clients read 502, and the process log names the provider and the mend,
+    once and not at every request.
+    """
+    url = f"http://127.0.0.1:{mock.port}/v1"
+    key = {"type": "openai", "base_url": url, "api_key": "sk-not-to-be-seen"}
+    own = launch(backend, providers={"first": key, "second": key}, models=[])
+    for name, status in (("first", 401), ("first", 401), ("second", 403), ("first", 403), ("second", 401)):
+        answer = own.post(CHAT, {"model": f"{name}/mock:status={status}", "messages": USER})
+        assert answer.status == 502 and answer.json()["error"]["code"] == "upstream_auth", answer
+    wait_for(lambda: own.err().count(b"refuses this gateway's credentials") >= 2, 3, "it is said")
+    said = own.err().decode()
+    assert said.count("refuses this gateway's credentials") == 2, said
+    assert said.count("Mend providers.first.api_key") == said.count("Mend providers.second.api_key") == 1
+    assert "sk-not-to-be-seen" not in said
