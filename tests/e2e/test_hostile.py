@@ -459,7 +459,7 @@ def test_many_slow_clients_do_not_stop_others(gateway):
     slow = [gateway.connect().send(head()[:40]) for _ in range(300)]
     begin = time.monotonic()
     assert gateway.ask("GET", "/v1/models").status == 200
-    assert time.monotonic() - begin < 0.5
+    assert time.monotonic() - begin < (5 if sanitised() else 0.5)
     for c in slow:
         c.close()
 

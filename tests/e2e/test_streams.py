@@ -12,7 +12,7 @@ import openai
 import pytest
 
 import rawhttp
-from servers import KEY, wait_for
+from servers import KEY, sanitised, wait_for
 
 CHAT = "/v1/chat/completions"
 USER = [{"role": "user", "content": "a"}]
@@ -82,7 +82,7 @@ def test_lock_step__a_thousand_streams(gateway, mock):
                 lock_step(gateway.address, steps, f"{mock.port}n{i}", chunks, started, everybody)
                 for i in range(count)
             ]
-            await asyncio.wait_for(asyncio.gather(opener(), *streams), 60)
+            await asyncio.wait_for(asyncio.gather(opener(), *streams), 100 if sanitised() else 60)
         return started
 
     mock.reset()
