@@ -1,16 +1,16 @@
 // TLS 1.2 (RFC 5246) without I/O: handshakes and records over bytes that somebody else receives and sends.
 //
-// Handshake  tls_client_start() in memory lent for it; then tls_handshake_turn() with what has been received, send what it
-//            gives, until it is done or failed; tls_handshake_finish() hands over the keys, tls_handshake_end() wipes the
-//            memory. A turn may verify and make signatures (0.3 to 5 ms): it is a pure function over the handshake's
-//            memory and its input, and belongs on a thread of the offload pool.
+// Handshake  tls_client_start() or tls_server_start() in memory lent for it; then tls_handshake_turn() with what has been
+//            received, send what it gives, until it is done or failed; tls_handshake_finish() hands over the keys,
+//            tls_handshake_end() wipes the memory. A turn may verify and make signatures (0.3 to 5 ms): it is a pure function
+//            over the handshake's memory and its input, and belongs on a thread of the offload pool.
 // Records    struct tls_records: opened in place where they were received, sealed from a gather list into one run of bytes.
 //            About 700 bytes, movable by memcpy; nothing else is kept of a connection.
 // Refused    anything older or newer than TLS 1.2; renegotiation; suites without forward secrecy or authenticated encryption;
 //            RSA keys below 2048 bits; SHA-1 and MD5 in certificates.
 //
-// Owner    tls_trust, tls_identity and tls_client are counted and never change; whoever makes one holds it once, a handshake
-//          holds its client. All else is the caller's memory.
+// Owner    tls_trust, tls_identity, tls_client and tls_server are counted; whoever makes one holds it once, a handshake holds
+//          its client or server. All else is the caller's memory.
 // Thread   any, one at a time for each handshake or connection. Never suspends.
 // Errors   enum tls_why for handshakes, with a text for people that names the mend; RW_E_BAD with a reason for records.
 #ifndef RINGWAY_TLS_TLS_H
@@ -19,6 +19,7 @@
 #include <sys/uio.h>
 
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/span.h"
 
 // --- Why there is no connection. X(symbol, name for machines, text for people: completes "No TLS connection to X: ...")
@@ -97,6 +98,17 @@ struct tls_client *tls_client_make(const char *host, struct tls_trust *trust, st
 struct tls_client *tls_client_hold(struct tls_client *client);
 void tls_client_let_go(struct tls_client *client); // NULL is harmless
 
+// --- A server: what connections to one listener have in common, the sessions that may be resumed included.
+
+struct tls_server;
+
+// The certificate is chosen by the name that a client asks for (SNI); the first is for all others. client_ca: clients have to
+// show a certificate that it signed; NULL: none is asked for. NULL: no memory. Holds all of them.
+struct tls_server *tls_server_make(struct tls_identity *const *identity, uint32_t count,
+                                   struct tls_trust *client_ca);
+struct tls_server *tls_server_hold(struct tls_server *server);
+void tls_server_let_go(struct tls_server *server); // NULL is harmless
+
 // What a server may resume. As secret as the connection it comes from. All zero: nothing.
 struct tls_session {
     uint8_t bytes[96];
@@ -130,6 +142,7 @@ struct tls_turn {
 // resume may be NULL. wall_ns: against which validity is checked.
 struct tls_handshake *tls_client_start(void *memory, struct tls_client *client,
                                        const struct tls_session *resume, int64_t wall_ns);
+struct tls_handshake *tls_server_start(void *memory, struct tls_server *server, int64_t wall_ns);
 void tls_handshake_turn(struct tls_handshake *h, struct tls_turn *t);
 enum tls_why tls_handshake_why(const struct tls_handshake *h);
 void tls_handshake_end(struct tls_handshake *h);

@@ -9,6 +9,7 @@
 #define TAG_UTC_TIME 0x17
 #define TAG_LONG_TIME 0x18
 #define TAG_SEQUENCE 0x30
+#define TAG_DNS 0x82
 #define TAG_IP 0x87
 
 // Takes the element at the front of *rest: its tag, its contents. False: there is none, or it is damaged.
@@ -116,6 +117,20 @@ bool tls_cert_read(struct span der, struct tls_cert *ret)
     }
     *ret = c;
     return true;
+}
+
+bool tls_cert_has_name(const struct tls_cert *cert, struct span host)
+{
+    struct span names = cert->san, name;
+    const struct span parent = span_from(host, span_find(host, '.'));
+    uint8_t tag;
+    while (take(&names, &tag, &name)) {
+        if (tag != TAG_DNS || name.n == 0) continue;
+        if (span_ieq(name, host)) return true;
+        if (name.p[0] == '*' && parent.n > 1 && parent.n < host.n && span_ieq(span_from(name, 1), parent))
+            return true;
+    }
+    return false;
 }
 
 bool tls_cert_has_ip(const struct tls_cert *cert, const uint8_t *ip, uint32_t ip_n)

@@ -11,12 +11,16 @@
 struct tls_handshake {
     uint32_t magic;
     enum tls_why why;
-    struct tls_client *client;
+    struct tls_client *client; // one of the two
+    struct tls_server *server;
     br_ssl_engine_context *eng;
     struct tls_verify verify;
     union {
         br_ssl_client_context client;
+        br_ssl_server_context server;
     } ctx;
+    struct tls_policy policy; // of a server
+    struct tls_cache cache;
     bool offered; // a session to resume
     bool talked; // something of the peer was seen
     uint8_t offered_id[32];
@@ -68,6 +72,33 @@ struct tls_handshake *tls_client_start(void *memory, struct tls_client *client,
     h->flight_n = 0;
     // An address is not a name: it is not sent, and the certificate is looked at for it by verify.
     const bool reset = br_ssl_client_reset(cc, client->ip_n ? NULL : client->host, h->offered);
+    MUST(reset);
+    return h;
+}
+
+struct tls_handshake *tls_server_start(void *memory, struct tls_server *server, int64_t wall_ns)
+{
+    struct tls_handshake *h = memory;
+    const int64_t now_s = wall_ns / 1000000000;
+    memset(h, 0, offsetof(struct tls_handshake, verify));
+    h->magic = MAGIC;
+    h->server = tls_server_hold(server);
+    br_ssl_server_context *sc = &h->ctx.server;
+    br_ssl_server_zero(sc);
+    h->eng = &sc->eng;
+    tls_profile(h->eng);
+    if (server->client_ca) {
+        tls_verify_init(&h->verify, server->client_ca, now_s, 2);
+        br_ssl_engine_set_x509(h->eng, &h->verify.vtable);
+    } else {
+        h->verify.why = TLS_OK;
+        h->verify.certs = 0;
+    }
+    tls_server_arm(sc, &h->policy, &h->cache, server, now_s);
+    br_ssl_engine_set_buffers_bidi(h->eng, h->ibuf, sizeof h->ibuf, h->obuf, sizeof h->obuf);
+    h->offered = h->talked = false;
+    h->flight_n = 0;
+    const bool reset = br_ssl_server_reset(sc);
     MUST(reset);
     return h;
 }
@@ -186,6 +217,7 @@ void tls_handshake_end(struct tls_handshake *h)
 {
     MUST(h->magic == MAGIC);
     tls_client_let_go(h->client);
+    tls_server_let_go(h->server);
     crypto_wipe(h, sizeof *h);
 }
 

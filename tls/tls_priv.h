@@ -3,6 +3,7 @@
 #define RINGWAY_TLS_TLS_PRIV_H
 
 #include <bearssl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "tls/crypto.h"
@@ -40,6 +41,37 @@ struct tls_client {
     char host[256];
 };
 
+// A session that a client may resume; many are kept, the newest of those whose ids begin alike.
+#define TLS_SESSIONS 4096
+
+struct tls_kept_session {
+    br_ssl_session_parameters params; // id of length 0: none
+    int64_t until_s;
+};
+
+struct tls_server {
+    _Atomic int32_t holders;
+    struct tls_identity *identity[TLS_SERVER_IDENTITIES_MAX];
+    uint32_t identity_n;
+    struct tls_trust *client_ca;
+    pthread_mutex_t lock; // of the sessions: handshakes run on many threads
+    struct tls_kept_session session[TLS_SESSIONS];
+};
+
+// --- tls_server.c: the server's part of a handshake. The policy is a field of it, and so is the cache.
+struct tls_policy {
+    const br_ssl_server_policy_class *vtable;
+    br_ssl_server_context *sc;
+    struct tls_server *server;
+};
+struct tls_cache {
+    const br_ssl_session_cache_class *vtable;
+    struct tls_server *server;
+    int64_t now_s;
+};
+void tls_server_arm(br_ssl_server_context *sc, struct tls_policy *policy, struct tls_cache *cache,
+                    struct tls_server *server, int64_t now_s);
+
 // --- tls_pem.c: calls each(ctx, name of the object, DER) for every object; false from it ends the walk. RW_E_BAD: damaged.
 typedef bool (*tls_pem_each_fn)(void *ctx, const char *name, struct span der);
 enum rw_err tls_pem_each(struct span pem, tls_pem_each_fn each, void *ctx) RW_WARN_UNUSED;
@@ -53,6 +85,8 @@ struct tls_cert {
     struct span usages; // of extended key usage; empty: none
 };
 bool tls_cert_read(struct span der, struct tls_cert *ret);
+// A DNS name of it, or a wildcard of one label, whatever the case.
+bool tls_cert_has_name(const struct tls_cert *cert, struct span host);
 bool tls_cert_has_ip(const struct tls_cert *cert, const uint8_t *ip, uint32_t ip_n);
 // No extended key usage, or one that names this use: 1 for servers, 2 for clients (RFC 5280, 4.2.1.12).
 bool tls_cert_may(const struct tls_cert *cert, uint8_t use);

@@ -17,6 +17,7 @@
     X(END_IDLE_TIMEOUT, "idle_timeout", false, 0, "") \
     X(END_DRAINED, "drained", false, 0, "") \
     X(END_CLIENT_GONE, "client_gone", true, 0, "") \
+    X(END_TLS_FAILED, "tls_failed", true, 0, "") \
     X(END_SEND_FAILED, "send_failed", true, 0, "") \
     /* What the client sent cannot be served. */ \
     X(END_BAD_REQUEST, "bad_request", true, 400, "The request is not valid HTTP/1.1: %.") \

@@ -32,6 +32,12 @@
 // A trust store as PEM text. Debian's has 220 KB.
 #define TLS_STORE_BYTES_MAX MIB(4)
 
+// Certificates of one listener, by name.
+#define TLS_SERVER_IDENTITIES_MAX 32
+// Handshakes with clients at once on one worker, each with 64 KiB, and how long one may take.
+#define TLS_HANDSHAKES_MAX 256
+#define TLS_ACCEPT_MS 10000
+
 // --- JSON.
 #define JSON_DEPTH_MAX 256
 // Two keys of one object that the gateway reads are compared after unescaping into a buffer of this size.

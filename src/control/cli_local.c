@@ -26,6 +26,16 @@ static bool check_tls(const struct config *config)
         }
         tls_client_let_go(made.client);
     }
+    for (uint32_t i = 0; i < config->listener_count; i++) {
+        struct plan_tls_served made = {0};
+        char why[1024];
+        if (!config->listeners[i].tls.first.certificate) continue;
+        if (!plan_tls_server(&tls, &config->listeners[i], i, &made, why, sizeof why)) {
+            fprintf(stderr, "%s\n", why);
+            good = false;
+        }
+        tls_server_let_go(made.server);
+    }
     plan_tls_done(&tls);
     return good;
 }

@@ -42,8 +42,22 @@ struct config_cidr {
 
 enum config_proxy_protocol { CONFIG_PROXY_OFF, CONFIG_PROXY_V1, CONFIG_PROXY_V2, CONFIG_PROXY_ANY };
 
+// A certificate chain and its key, PEM files.
+struct config_certificate {
+    const char *certificate;
+    const char *key;
+};
+
+struct config_listener_tls {
+    struct config_certificate first; // NULL: the listener speaks plain HTTP
+    const struct config_certificate *more; // for other names
+    uint32_t more_count;
+    const char *client_ca; // NULL: no client certificate is asked for
+};
+
 struct config_listener {
     struct config_address address;
+    struct config_listener_tls tls;
     enum config_proxy_protocol proxy_protocol;
     const struct config_cidr *trusted_proxies;
     uint32_t trusted_proxy_count;

@@ -47,6 +47,16 @@ static void check_echo(struct config_loader *l, const struct config_node *at, co
     if (what) config_complain(l, at, "type echo has no %s: it needs no network", what);
 }
 
+void config_listen_tls_finish(struct config_loader *l, const struct config_node *at, void *base)
+{
+    const struct config_listener_tls *t = base;
+    if (!t->first.certificate != !t->first.key)
+        config_complain(l, at, "certificate and key belong together: \"%s\" is missing",
+                        t->first.key ? "certificate" : "key");
+    else if (!t->first.key && (t->more_count > 0 || t->client_ca))
+        config_complain(l, at, "\"certificate\" is missing");
+}
+
 static void check_tls(struct config_loader *l, const struct config_node *at, const struct config_provider *p)
 {
     if (!p->client_certificate != !p->client_key)

@@ -217,6 +217,7 @@ uint32_t config_path_push(struct config_loader *l, const char *key);
 uint32_t config_path_push_index(struct config_loader *l, uint32_t index);
 void config_path_pop(struct config_loader *l, uint32_t mark);
 
+void config_listen_tls_finish(struct config_loader *l, const struct config_node *at, void *base);
 void config_provider_finish(struct config_loader *l, const struct config_node *at, void *base);
 void config_model_finish(struct config_loader *l, const struct config_node *at, void *base);
 void config_key_finish(struct config_loader *l, const struct config_node *at, void *base);

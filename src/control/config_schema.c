@@ -68,12 +68,62 @@ static const struct config_section model_timeouts_section = {
 
 // --- Where clients come in.
 
+#define CERTIFICATE(flag) \
+    { \
+        .key = "certificate", .kind = CONFIG_K_TEXT, AT(config_certificate, certificate), .min = 1, \
+        .max = KIB(4), .flags = (flag), \
+        .doc = "A PEM file: the certificate, then those of the CAs between it and the root." \
+    }
+#define CERTIFICATE_KEY(flag) \
+    { \
+        .key = "key", .kind = CONFIG_K_TEXT, AT(config_certificate, key), .min = 1, .max = KIB(4), \
+        .flags = (flag), .doc = "A PEM file: its private key, EC (faster) or RSA, not encrypted." \
+    }
+
+static const struct config_option certificate_options[] = {CERTIFICATE(CONFIG_F_REQUIRED),
+                                                           CERTIFICATE_KEY(CONFIG_F_REQUIRED)};
+static const struct config_section certificate_section = {.name = "listen[].tls.certificates[]",
+                                                          .options = certificate_options,
+                                                          .count = COUNT(certificate_options),
+                                                          .size = sizeof(struct config_certificate)};
+
+static_assert(offsetof(struct config_listener_tls, first) == 0,
+              "the first certificate's options are the section's");
+static const struct config_option listen_tls_options[] = {
+    CERTIFICATE(0),
+    CERTIFICATE_KEY(0),
+    {.key = "certificates",
+     .kind = CONFIG_K_LIST,
+     LIST_AT(config_listener_tls, more, more_count),
+     .section = &certificate_section,
+     .max = TLS_SERVER_IDENTITIES_MAX - 1,
+     .doc = "More certificates: the one whose names fit what the client asks for (SNI) is shown, else the "
+            "one above."},
+    {.key = "client_ca",
+     .kind = CONFIG_K_TEXT,
+     AT(config_listener_tls, client_ca),
+     .min = 1,
+     .max = KIB(4),
+     .doc = "A PEM file with CAs: only clients with a certificate that one of them signed are served. They "
+            "still "
+            "need a key."},
+};
+static const struct config_section listen_tls_section = {.name = "listen[].tls",
+                                                         .options = listen_tls_options,
+                                                         .count = COUNT(listen_tls_options),
+                                                         .finish = config_listen_tls_finish};
+
 static const struct config_option listen_options[] = {
     {.key = "address",
      .kind = CONFIG_K_ADDRESS,
      AT(config_listener, address),
      .flags = CONFIG_F_REQUIRED | CONFIG_F_UNIX,
      .doc = "IPv4:PORT, [IPv6]:PORT or unix:/path. 0.0.0.0 and [::] stand for all addresses."},
+    {.key = "tls",
+     .kind = CONFIG_K_SECTION,
+     AT(config_listener, tls),
+     .section = &listen_tls_section,
+     .doc = "Clients speak TLS here. The files are read again when they change."},
     {.key = "proxy_protocol",
      .kind = CONFIG_K_CHOICE,
      AT(config_listener, proxy_protocol),

@@ -68,8 +68,9 @@ void first_key_show(const char *key, const struct config *config)
     if (strncmp(address, "0.0.0.0:", 8) == 0) address += 7; // curl understands a bare port
     fprintf(stderr,
             "\n  Key for this run (configure your own under keys):\n\n    %s\n\n  Try:\n\n"
-            "    curl http://%s%s%s/v1/chat/completions -H 'Authorization: Bearer %s' \\\n"
+            "    curl http%s://%s%s%s/v1/chat/completions -H 'Authorization: Bearer %s' \\\n"
             "      -H 'Content-Type: application/json' \\\n"
             "      -d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello!\"}]}'\n\n",
-            key, address[0] == ':' ? "127.0.0.1" : "", address, base, key, model);
+            key, config->listeners[0].tls.first.certificate ? "s" : "", address[0] == ':' ? "127.0.0.1" : "",
+            address, base, key, model);
 }

@@ -46,6 +46,7 @@ static void *take_more(void *ctx, size_t n)
 static void plan_free(struct plan_memory *m)
 {
     for (uint32_t i = 0; i < m->plan.origin_count; i++) tls_client_let_go(m->plan.origins[i].tls);
+    for (uint32_t i = 0; i < m->plan.listener_count; i++) tls_server_let_go(m->plan.listeners[i].entry.tls);
     map_done(&m->plan.model_by_name);
     map_done(&m->plan.provider_by_name);
     map_done(&m->plan.key_by_digest);
@@ -99,6 +100,7 @@ void plan_world_done(struct plan_world *w)
         free(w->watches[i].host);
         tls_client_let_go(w->tls_made[i].client);
     }
+    for (uint32_t i = 0; i < LISTENERS_MAX; i++) tls_server_let_go(w->tls_served[i].server);
     plan_tls_done(&w->tls);
     crypto_wipe(w, sizeof *w);
 }
@@ -254,7 +256,6 @@ static struct span head_fields(struct plan_memory *m, const struct config_provid
 static bool add_providers(struct plan_memory *m, char *ret_why, uint32_t cap)
 {
     const struct config *c = m->config;
-    plan_tls_refresh(&m->world->tls);
     struct plan_provider *all = take(m, c->provider_count * sizeof *all);
     if (!all) return false;
     for (uint32_t i = 0; i < c->provider_count; i++) {
@@ -337,11 +338,14 @@ static struct plan_key *add_keys(struct plan_memory *m, const char *extra_key)
     return all;
 }
 
-static bool add_listeners(struct plan_memory *m)
+static bool add_listeners(struct plan_memory *m, char *ret_why, uint32_t cap)
 {
     const struct config *c = m->config;
     struct plan_listener *all = take(m, c->listener_count * sizeof *all);
     if (!all) return false;
+    m->plan.listeners = all;
+    m->plan.listener_count = c->listener_count;
+    plan_tls_refresh(&m->world->tls);
     static const uint32_t accept[] = {[CONFIG_PROXY_OFF] = 0,
                                       [CONFIG_PROXY_V1] = PROXY_ACCEPT_V1,
                                       [CONFIG_PROXY_V2] = PROXY_ACCEPT_V2,
@@ -355,9 +359,11 @@ static bool add_listeners(struct plan_memory *m)
         all[i].entry = (struct h1_entry){.proxy_accept = accept[from->proxy_protocol],
                                          .trusted = trusted,
                                          .trusted_count = from->trusted_proxy_count};
+        if (!from->tls.first.certificate) continue;
+        struct plan_tls_served *made = &m->world->tls_served[i];
+        if (!plan_tls_server(&m->world->tls, from, i, made, ret_why, cap)) return false;
+        all[i].entry.tls = tls_server_hold(made->server);
     }
-    m->plan.listeners = all;
-    m->plan.listener_count = c->listener_count;
     return true;
 }
 
@@ -428,7 +434,7 @@ struct plan *plan_build(struct plan_world *w, struct config *config, const char 
     p->access_log = config->access != CONFIG_ACCESS_OFF;
     struct plan_model *models = NULL;
     struct plan_key *keys = add_keys(m, extra_key);
-    if (keys && add_listeners(m) && add_cors(m) && add_providers(m, ret_why, cap) &&
+    if (keys && add_listeners(m, ret_why, cap) && add_cors(m) && add_providers(m, ret_why, cap) &&
         (models = add_models(m)) && add_seats(m) &&
         !plan_ready(p, models, keys, &(struct plan_room){.take = take_more, .ctx = m}))
         return p;

@@ -36,6 +36,7 @@ struct plan_world {
     char *origin_name[PROVIDERS_MAX];
     struct plan_tls_made tls_made[PROVIDERS_MAX];
     struct plan_watch watches[PROVIDERS_MAX];
+    struct plan_tls_served tls_served[LISTENERS_MAX];
     struct plan_tls tls;
     struct io_resolver *resolver;
     uint32_t unresolved; // names that were asked for and have neither addresses nor a failure yet

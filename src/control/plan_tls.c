@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/limits.h"
@@ -16,10 +17,39 @@ static const char *const bundles[] = {
     "/etc/ssl/cert.pem",
 };
 
-// A file of PEM text, hashed on the way into *all. p NULL with *ret_why.
-static struct span read_pem(const char *what, const char *path, struct crypto_sha256 *all, char *ret_why,
-                            uint32_t cap)
+struct plan_tls_file {
+    struct plan_tls_file *next;
+    struct stat seen;
+    char path[];
+};
+
+static void remember(struct plan_tls *t, const char *path)
 {
+    struct plan_tls_file *f = calloc(1, sizeof *f + strlen(path) + 1);
+    if (!f) return; // a change of it will go unnoticed until the next reload
+    memcpy(f->path, path, strlen(path));
+    (void)stat(path, &f->seen);
+    f->next = t->files;
+    t->files = f;
+}
+
+bool plan_tls_changed(const struct plan_tls *t)
+{
+    for (const struct plan_tls_file *f = t->files; f; f = f->next) {
+        struct stat now = {0};
+        (void)stat(f->path, &now);
+        if (now.st_mtim.tv_sec != f->seen.st_mtim.tv_sec || now.st_mtim.tv_nsec != f->seen.st_mtim.tv_nsec ||
+            now.st_ino != f->seen.st_ino || now.st_size != f->seen.st_size)
+            return true;
+    }
+    return false;
+}
+
+// A file of PEM text, hashed on the way into *all. p NULL with *ret_why.
+static struct span read_pem(struct plan_tls *t, const char *what, const char *path, struct crypto_sha256 *all,
+                            char *ret_why, uint32_t cap)
+{
+    remember(t, path);
     char *text = malloc(TLS_STORE_BYTES_MAX);
     const int64_t n =
         text ? config_env_process.read_file(NULL, path, text, TLS_STORE_BYTES_MAX) : (int64_t)-ENOMEM;
@@ -76,7 +106,7 @@ static bool read_system(struct plan_tls *t, char *ret_why, uint32_t cap)
     struct crypto_sha256 all;
     uint8_t digest[CRYPTO_SHA256_BYTES];
     crypto_sha256_init(&all);
-    const struct span pem = read_pem("the trust store", path, &all, ret_why, cap);
+    const struct span pem = read_pem(t, "the trust store", path, &all, ret_why, cap);
     if (!pem.p) return false;
     crypto_sha256_final(&all, digest);
     bool good = true;
@@ -97,11 +127,17 @@ static bool read_system(struct plan_tls *t, char *ret_why, uint32_t cap)
 void plan_tls_refresh(struct plan_tls *t)
 {
     t->system_path = NULL;
+    while (t->files) {
+        struct plan_tls_file *f = t->files;
+        t->files = f->next;
+        free(f);
+    }
 }
 
 void plan_tls_done(struct plan_tls *t)
 {
     tls_trust_let_go(t->system);
+    plan_tls_refresh(t);
     *t = (struct plan_tls){0};
 }
 
@@ -122,16 +158,16 @@ static bool read_files(struct plan_tls *t, const struct config_provider *p, stru
                        struct crypto_sha256 *all, char *ret_why, uint32_t cap)
 {
     if (p->ca_file) {
-        f->ca = read_pem("ca_file", p->ca_file, all, ret_why, cap);
+        f->ca = read_pem(t, "ca_file", p->ca_file, all, ret_why, cap);
         if (!f->ca.p) return false;
     } else {
         if (!read_system(t, ret_why, cap)) return false;
         crypto_sha256_update(all, t->system_digest, sizeof t->system_digest);
     }
     if (!p->client_certificate) return true;
-    f->certificate = read_pem("client_certificate", p->client_certificate, all, ret_why, cap);
+    f->certificate = read_pem(t, "client_certificate", p->client_certificate, all, ret_why, cap);
     if (!f->certificate.p) return false;
-    f->key = read_pem("client_key", p->client_key, all, ret_why, cap);
+    f->key = read_pem(t, "client_key", p->client_key, all, ret_why, cap);
     return f->key.p != NULL;
 }
 
@@ -182,5 +218,67 @@ bool plan_tls_client(struct plan_tls *t, const struct config_provider *p, struct
     free_pem(f.certificate);
     free_pem(f.key);
     if (!good) snprintf(ret_why, cap, "providers.%s: %s", p->name, why);
+    return good;
+}
+
+// --- Servers.
+
+// Reads a certificate and its key; the identity in *ret. False: *ret_why.
+static bool read_identity(struct plan_tls *t, const struct config_certificate *c, struct crypto_sha256 *all,
+                          struct tls_identity **ret, char *ret_why, uint32_t cap)
+{
+    struct span key = {NULL, 0};
+    const struct span chain = read_pem(t, "certificate", c->certificate, all, ret_why, cap);
+    if (chain.p) key = read_pem(t, "key", c->key, all, ret_why, cap);
+    struct tls_identity *id = NULL;
+    if (key.p) {
+        const char *why;
+        id = tls_identity_make(chain, key, &why);
+        if (!id) snprintf(ret_why, cap, "certificate %s and key %s: %s", c->certificate, c->key, why);
+    }
+    free_pem(chain);
+    free_pem(key);
+    *ret = id;
+    return id != NULL;
+}
+
+static bool read_server(struct plan_tls *t, const struct config_listener_tls *c, struct crypto_sha256 *all,
+                        struct tls_identity **ids, struct tls_trust **ret_ca, char *ret_why, uint32_t cap)
+{
+    bool good = read_identity(t, &c->first, all, &ids[0], ret_why, cap);
+    for (uint32_t i = 0; i < c->more_count && good; i++)
+        good = read_identity(t, &c->more[i], all, &ids[i + 1], ret_why, cap);
+    if (!good || !c->client_ca) return good;
+    const struct span ca = read_pem(t, "client_ca", c->client_ca, all, ret_why, cap);
+    good = ca.p && make_trust("client_ca", c->client_ca, ca, ret_ca, ret_why, cap);
+    free_pem(ca);
+    return good;
+}
+
+bool plan_tls_server(struct plan_tls *t, const struct config_listener *l, uint32_t i,
+                     struct plan_tls_served *made, char *ret_why, uint32_t cap)
+{
+    struct tls_identity *ids[TLS_SERVER_IDENTITIES_MAX] = {NULL};
+    struct tls_trust *ca = NULL;
+    struct crypto_sha256 all;
+    char why[640];
+    crypto_sha256_init(&all);
+    bool good = read_server(t, &l->tls, &all, ids, &ca, why, sizeof why);
+    uint8_t digest[CRYPTO_SHA256_BYTES];
+    crypto_sha256_final(&all, digest);
+    if (good && (!made->server || !crypto_equal(digest, made->digest, sizeof digest))) {
+        struct tls_server *server = tls_server_make(ids, l->tls.more_count + 1, ca);
+        good = server != NULL;
+        if (good) {
+            tls_server_let_go(made->server);
+            made->server = server;
+            memcpy(made->digest, digest, sizeof digest);
+        } else {
+            snprintf(why, sizeof why, "out of memory");
+        }
+    }
+    for (uint32_t k = 0; k < TLS_SERVER_IDENTITIES_MAX; k++) tls_identity_let_go(ids[k]);
+    tls_trust_let_go(ca);
+    if (!good) snprintf(ret_why, cap, "listen[%u].tls: %s", i, why);
     return good;
 }

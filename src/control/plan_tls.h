@@ -1,7 +1,8 @@
-// TLS clients of providers: from the files that a configuration names to what handshakes read.
+// TLS of providers and listeners: from the files that a configuration names to what handshakes read.
 //
-// Use      plan_tls_client() for every https provider, at start, at each reload and in `ringway check`. It reads the files anew;
-//          if nothing in them has changed, the client from before is returned again, so that sessions can be resumed.
+// Use      plan_tls_client() for every https provider, plan_tls_server() for every listener with TLS, at start, at each reload
+//          and in `ringway check`. They read the files anew; if nothing in them has changed, what was made before stays, so
+//          that sessions can be resumed.
 // Trust    without ca_file the system's: $SSL_CERT_FILE, else the first bundle found where distributions keep one.
 // Owner    the caller holds what he gets once more; plan_tls_done() lets go of the rest.
 // Thread   control.
@@ -17,6 +18,7 @@ struct plan_tls {
     struct tls_trust *system;
     uint8_t system_digest[CRYPTO_SHA256_BYTES];
     const char *system_path;
+    struct plan_tls_file *files; // that were read
 };
 
 // Before a new configuration is looked at: the system's store is to be read again.
@@ -32,6 +34,17 @@ struct plan_tls_made {
 // For an https provider: *made is replaced if its files have changed. False with *ret_why: made is as it was.
 bool plan_tls_client(struct plan_tls *t, const struct config_provider *p, struct plan_tls_made *made,
                      char *ret_why, uint32_t cap);
+
+// The same for a listener with TLS; i is its index.
+struct plan_tls_served {
+    struct tls_server *server;
+    uint8_t digest[CRYPTO_SHA256_BYTES];
+};
+bool plan_tls_server(struct plan_tls *t, const struct config_listener *l, uint32_t i,
+                     struct plan_tls_served *made, char *ret_why, uint32_t cap);
+
+// Whether a file that was read since plan_tls_refresh() is another one now.
+bool plan_tls_changed(const struct plan_tls *t);
 
 // The system's store, for doctor: NULL with *ret_why, else its path and the number of its certificates.
 const char *plan_tls_system(struct plan_tls *t, uint32_t *ret_count, char *ret_why, uint32_t cap);

@@ -389,6 +389,8 @@ static void look(struct io_timer *timer)
         (now.st_mtim.tv_sec != s->file.st_mtim.tv_sec || now.st_mtim.tv_nsec != s->file.st_mtim.tv_nsec ||
          now.st_ino != s->file.st_ino || now.st_size != s->file.st_size))
         reload(s);
+    // Certificates are renewed without a word about it in the configuration.
+    else if (plan_tls_changed(&s->world.tls)) reload(s);
     if (!s->draining) io_timer_arm(&s->loop.timers, timer, s->loop.now_ns + FILE_LOOK_NS);
 }
 

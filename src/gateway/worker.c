@@ -390,6 +390,7 @@ enum rw_err worker_open(struct worker *w, struct io_driver *driver, const struct
         return (enum rw_err) - ENOMEM;
     }
     w->http.on_closed = client_closed;
+    w->http.offload = cfg->offload;
     plan_take(w, cfg->plan);
     const enum rw_err err = listen_all(w, ret_listener);
     if (err) {

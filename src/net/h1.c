@@ -349,6 +349,26 @@ out:
     return again;
 }
 
+// The handshake of a new connection. False: it is to be closed.
+static bool secure(struct h1_conn *c)
+{
+    struct h1_server *srv = c->server;
+    enum tls_why why = TLS_BUSY;
+    int r = RW_E_TLS;
+    // A flood of handshakes is cut here; who is turned away costs little. The listener may have lost its TLS meanwhile.
+    if (c->entry->tls && srv->shaking < TLS_HANDSHAKES_MAX) {
+        struct tls_server *tls = tls_server_hold(c->entry->tls);
+        srv->shaking++;
+        r = net_tls_accept(c->tls, &c->s, srv->offload, tls, srv->loop->now_ns + TLS_ACCEPT_MS * CLOCK_MS,
+                           &why);
+        srv->shaking--;
+        tls_server_let_go(tls);
+    }
+    if (r == 0) return true;
+    if (c->end == END_OK) c->end = r == RW_E_TLS ? END_TLS_FAILED : (uint8_t)c->scope.reason;
+    return false;
+}
+
 static int serve(void *arg)
 {
     struct h1_conn *c = arg;
@@ -357,6 +377,10 @@ static int serve(void *arg)
             c->end = END_BAD_REQUEST;
             return 0;
         }
+        if (c->s.unread == 0 && !gone(c)) return 1;
+    }
+    if (c->tls && !c->s.filter) {
+        if (!secure(c)) return 0;
         if (c->s.unread == 0 && !gone(c)) return 1;
     }
     while (serve_one(c)) {
@@ -447,6 +471,9 @@ static void release(struct h1_conn *c)
     struct h1_server *srv = c->server;
     refusal_drop(c);
     srv->ends[c->end == END_OK ? END_CLIENT_CLOSED : c->end]++;
+    if (c->tls) net_tls_done(c->tls);
+    free(c->tls);
+    c->tls = NULL;
     conn_to(c, H1_FREE);
     list_remove(&c->node);
     list_push_front(&srv->free_conns, &c->node);
@@ -463,6 +490,12 @@ bool h1_accept(struct h1_server *srv, int fd, const struct h1_entry *entry)
         return false;
     }
     memset(c, 0, sizeof *c);
+    c->tls = entry->tls ? calloc(1, sizeof *c->tls) : NULL;
+    if (entry->tls && !c->tls) {
+        free(c);
+        srv->loop->driver->ops->fd_close(srv->loop->driver, fd);
+        return false;
+    }
     c->server = srv;
     c->entry = entry;
     list_init(&c->node);

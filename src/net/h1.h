@@ -14,12 +14,14 @@
 #include "base/fmt.h"
 #include "io/stream.h"
 #include "net/call.h"
+#include "net/tls_stream.h"
 
 // What is particular to the socket a client came in by.
 struct h1_entry {
     uint32_t proxy_accept; // mask of enum proxy_accept: a PROXY header comes first; 0: none does
     const struct io_cidr *trusted; // proxies whose X-Forwarded-For is believed
     uint32_t trusted_count;
+    struct tls_server *tls; // NULL: plain HTTP. Whoever makes the entry holds it.
 };
 
 struct h1_cfg {
@@ -37,6 +39,8 @@ struct h1_server {
     struct h1_cfg cfg;
     h1_handler handler;
     void *handler_ctx;
+    struct io_offload *offload; // for handshakes; NULL: they are made here
+    uint32_t shaking; // handshakes under way
     struct arena_pool arenas;
     struct arena_pool last_arenas; // for refusals when all else is used up; one call at a time
     struct budget last_budget;

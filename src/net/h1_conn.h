@@ -15,6 +15,7 @@ enum h1_state {
 
 struct h1_conn {
     struct io_stream s;
+    struct net_tls *tls; // NULL: plain HTTP
     struct h1_server *server;
     const struct h1_entry *entry;
     struct list node;

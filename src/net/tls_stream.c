@@ -191,11 +191,11 @@ static int lost(int err, enum tls_why *ret_why)
 static int shake(struct io_stream *s, struct io_offload *pool, struct tls_handshake *h, int64_t deadline_ns,
                  enum tls_why *ret_why)
 {
-    // The first turn has no input: it only words the greeting.
-    for (bool first = true;; first = false) {
+    for (;;) {
         const struct span in = io_stream_front(s);
         struct step x = {.h = h, .turn = {.in = in.p, .in_n = in.n}};
-        const int r = pool && !first ? io_offload(pool, take_step, &x) : take_step(&x);
+        // Without input there is little to do: a client words its greeting.
+        const int r = pool && in.n > 0 ? io_offload(pool, take_step, &x) : take_step(&x);
         if (r == -EAGAIN) {
             *ret_why = TLS_BUSY;
             return RW_E_TLS;
@@ -221,6 +221,19 @@ static int shake(struct io_stream *s, struct io_offload *pool, struct tls_handsh
     }
 }
 
+// Hands the keys over and begins to use them, or not; gives the memory back.
+static void settle(struct net_tls *t, struct io_stream *s, struct io_buf *memory, struct tls_handshake *h,
+                   bool good, struct tls_session *session)
+{
+    if (good) {
+        *t = (struct net_tls){.why = ""};
+        tls_handshake_finish(h, &t->records, session, &t->info);
+        io_stream_filter(s, &filter, t);
+    }
+    tls_handshake_end(h);
+    io_buf_free(s->loop, memory);
+}
+
 int net_tls_connect(struct net_tls *t, struct io_stream *s, struct io_offload *pool,
                     struct tls_client *client, struct tls_session *session, int64_t deadline_ns,
                     enum tls_why *ret_why)
@@ -231,12 +244,17 @@ int net_tls_connect(struct net_tls *t, struct io_stream *s, struct io_offload *p
     const int r = shake(s, pool, h, deadline_ns, ret_why);
     // A session that did not help is not offered again.
     if (r < 0) *session = (struct tls_session){.usable = false};
-    if (r == 0) {
-        *t = (struct net_tls){.why = ""};
-        tls_handshake_finish(h, &t->records, session, &t->info);
-        io_stream_filter(s, &filter, t);
-    }
-    tls_handshake_end(h);
-    io_buf_free(s->loop, memory);
+    settle(t, s, memory, h, r == 0, session);
+    return r;
+}
+
+int net_tls_accept(struct net_tls *t, struct io_stream *s, struct io_offload *pool, struct tls_server *server,
+                   int64_t deadline_ns, enum tls_why *ret_why)
+{
+    struct io_buf *memory = io_buf_region(s->loop, TLS_HANDSHAKE_BYTES);
+    if (!memory) return lost(RW_E_BUDGET, ret_why);
+    struct tls_handshake *h = tls_server_start(memory->data, server, s->loop->wall_ns);
+    const int r = shake(s, pool, h, deadline_ns, ret_why);
+    settle(t, s, memory, h, r == 0, NULL);
     return r;
 }

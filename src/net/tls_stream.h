@@ -2,10 +2,11 @@
 // socket and the stream's queue. Records are opened in the buffer in which they came; one that comes in pieces is brought
 // together in a region of its own size. What is sent is sealed piece by piece, as many records as 64 KiB hold in one send.
 //
-// Use      net_tls_connect() on a connected stream. From then on the stream is read and written as without TLS. s->cut: the
-//          peer closed without saying so (close_notify): what was to last until the end may have been cut short.
+// Use      net_tls_connect() or net_tls_accept() on a connected stream. From then on the stream is read and written as without
+//          TLS. s->cut: the peer closed without saying so (close_notify): what was to last until the end may have been cut
+//          short.
 // Owner    whoever embeds struct net_tls; it lives until the stream's on_closed().
-// Thread   the loop's; net_tls_connect() suspends.
+// Thread   the loop's; net_tls_connect() and net_tls_accept() suspend.
 // Errors   RW_E_TLS with an enum tls_why for the handshake. Then reads return RW_E_BAD when a record is bad; `why` says how.
 #ifndef RINGWAY_NET_TLS_STREAM_H
 #define RINGWAY_NET_TLS_STREAM_H
@@ -30,6 +31,9 @@ struct net_tls {
 int net_tls_connect(struct net_tls *t, struct io_stream *s, struct io_offload *pool,
                     struct tls_client *client, struct tls_session *session, int64_t deadline_ns,
                     enum tls_why *ret_why) RW_WARN_UNUSED;
+// The same for a client that has connected.
+int net_tls_accept(struct net_tls *t, struct io_stream *s, struct io_offload *pool, struct tls_server *server,
+                   int64_t deadline_ns, enum tls_why *ret_why) RW_WARN_UNUSED;
 // The connection is gone: wipes the keys.
 void net_tls_done(struct net_tls *t);
 

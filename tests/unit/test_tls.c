@@ -558,6 +558,15 @@ static void test_certificate__read_and_cut_anywhere(void **state)
     assert_true(c.not_before_s < NOW_S && c.not_after_s > NOW_S + 10 * YEAR_S);
     assert_true(tls_cert_has_ip(&c, ip, 4));
     assert_false(tls_cert_has_ip(&c, other, 4));
+    static const struct {
+        const char *host;
+        bool has;
+    } names[] = {
+        {"server.test", true},   {"Server.TEST", true}, {"a.wild.test", true},   {"a.b.wild.test", false},
+        {"wild.test", false},    {".wild.test", false}, {"other.test", false},   {"", false},
+        {"xserver.test", false}, {"*.wild.test", true}, {"server.test.x", false}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        assert_int_equal(tls_cert_has_name(&c, span_str(names[i].host)), names[i].has);
     assert_true(tls_cert_may(&c, 1));
     assert_false(tls_cert_may(&c, 2));
     assert_false(span_eq(c.issuer, c.subject));

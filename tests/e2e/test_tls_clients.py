@@ -1,0 +1,363 @@
+"""Goal: clients speak TLS with the gateway: the certificate fits the name they ask for, follows its file, and a client
+certificate is asked for where that is configured.
+
+Method: Python's ssl (OpenSSL) and the official SDK as clients; raw sockets for what is no TLS at all.
+"""
+
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
+
+import servers
+import tlslab
+
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    made = tlslab.Lab(tmp_path_factory.mktemp("tls-clients"))
+    made.issue("gate", ["gate.example", "localhost"])
+    made.issue("gate-rsa", ["gate.example"], kind="rsa")
+    made.issue("other", ["other.example", "*.wild.example"])
+    made.root("client-ca")
+    made.issue("person", ["person"], ca="client-ca", usage="clientAuth")
+    made.issue("stranger", ["stranger"], usage="clientAuth")
+    made.issue("server-only", ["server"], ca="client-ca", usage="serverAuth")
+    return made
+
+
+def pair(lab, name):
+    return {"certificate": str(lab.path(f"{name}.pem")), "key": str(lab.path(f"{name}.key"))}
+
+
+class Gate:
+    """A gateway with a listener that speaks TLS beside a plain one."""
+
+    def __init__(self, launch, lab, backend, tls, **config):
+        self.lab = lab
+        self.port = servers.free_port()
+        plain = f"127.0.0.1:{servers.free_port()}"
+        listen = [{"address": plain}, {"address": f"127.0.0.1:{self.port}", "tls": tls}]
+        self.gateway = launch(backend, listen=listen, workers=1, **config)
+
+    def context(self, identity=None, ca=None, **more):
+        context = ssl.create_default_context(cafile=ca or self.lab.ca)
+        context.maximum_version = more.get("version", ssl.TLSVersion.TLSv1_2)
+        if "ciphers" in more:
+            context.set_ciphers(more["ciphers"])
+        if "alpn" in more:
+            context.set_alpn_protocols(more["alpn"])
+        if identity:
+            context.load_cert_chain(self.lab.path(f"{identity}.pem"), self.lab.path(f"{identity}.key"))
+        return context
+
+    def connect(self, name="gate.example", context=None, session=None):
+        sock = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return (context or self.context()).wrap_socket(sock, server_hostname=name, session=session)
+
+
+@pytest.fixture
+def gate(launch, lab, backend):
+    def start(tls=None, **config):
+        return Gate(launch, lab, backend, tls or pair(lab, "gate"), **config)
+
+    return start
+
+
+def ask(tls, model="up/mock", body=None, stream=False):
+    """One request; the whole answer as (status, body), read to its end."""
+    if body is None:
+        body = json.dumps({"model": model, "stream": stream, "messages": []}).encode()
+    tls.sendall(
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        b"authorization: Bearer %s\r\ncontent-length: %d\r\n\r\n" % (servers.KEY.encode(), len(body)) + body
+    )
+    return read_answer(tls)
+
+
+def read_answer(tls):
+    data = b""
+    while b"\r\n\r\n" not in data:
+        got = tls.recv(65536)
+        if not got:
+            return None, data
+        data += got
+    head, data = data.split(b"\r\n\r\n", 1)
+    fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    status = int(head.split()[1])
+    if b"content-length" in fields:
+        while len(data) < int(fields[b"content-length"]):
+            data += tls.recv(65536)
+    else:
+        while not data.endswith(b"0\r\n\r\n"):
+            data += tls.recv(65536)
+    return status, data
+
+
+SUITES = [
+    ("gate", "ECDHE-ECDSA-AES128-GCM-SHA256"),
+    ("gate", "ECDHE-ECDSA-AES256-GCM-SHA384"),
+    ("gate", "ECDHE-ECDSA-CHACHA20-POLY1305"),
+    ("gate-rsa", "ECDHE-RSA-AES128-GCM-SHA256"),
+    ("gate-rsa", "ECDHE-RSA-AES256-GCM-SHA384"),
+    ("gate-rsa", "ECDHE-RSA-CHACHA20-POLY1305"),
+]
+
+
+def test_suites__all_of_them(gate, lab):
+    """EC and RSA stand for the same name: a client gets the one it can use."""
+    g = gate({**pair(lab, "gate"), "certificates": [pair(lab, "gate-rsa")]})
+    for _, suite in SUITES:
+        with g.connect(context=g.context(ciphers=suite)) as tls:
+            assert tls.cipher()[0] == suite
+            for _ in range(3):
+                status, body = ask(tls, "up/mock:chunks=3")
+                assert status == 200 and b"t0 t1 t2 " in body
+
+
+def test_streams_and_bodies(gate):
+    g = gate()
+    with g.connect() as tls:
+        status, body = ask(tls, "up/mock:chunks=50", stream=True)
+        assert status == 200 and body.count(b"data: ") >= 51 and b"[DONE]" in body
+        for size in (100, 16_384, 40_000, 3_000_000):
+            big = json.dumps({"model": "up/mock", "messages": [{"role": "user", "content": "x" * size}]}).encode()
+            assert ask(tls, body=big)[0] == 200
+        status, body = ask(tls, "up/mock:bytes=2000000")
+        assert status == 200 and len(body) == 2_000_000
+
+
+def test_request__a_byte_at_a_time(gate):
+    g = gate()
+    with g.connect() as tls:
+        body = b'{"model":"up/mock","messages":[]}'
+        request = (
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            b"authorization: Bearer %s\r\ncontent-length: %d\r\n\r\n" % (servers.KEY.encode(), len(body)) + body
+        )
+        for i in range(len(request)):
+            tls.sendall(request[i : i + 1])
+        assert read_answer(tls)[0] == 200
+
+
+def test_records__cut_anywhere(gate):
+    """The client's TLS leaves in pieces of every size."""
+    g = gate()
+    for cut in (1, 3, 5, 6, 29, 100):
+        inward, outward = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = g.context().wrap_bio(inward, outward, server_hostname="gate.example")
+        with socket.create_connection(("127.0.0.1", g.port), timeout=10) as sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+            def put():
+                data = outward.read()
+                for at in range(0, len(data), cut):
+                    sock.sendall(data[at : at + cut])
+
+            def until(step):
+                while True:
+                    try:
+                        return step()
+                    except ssl.SSLWantReadError:
+                        put()
+                        inward.write(sock.recv(65536))
+
+            until(tls.do_handshake)
+            put()
+            tls.write(
+                b"GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %s\r\n\r\n" % servers.KEY.encode()
+            )
+            put()
+            assert until(lambda: tls.read(65536)).startswith(b"HTTP/1.1 200")
+
+
+def test_sdk(gate):
+    import openai
+
+    g = gate()
+    with openai.DefaultHttpxClient(verify=g.context()) as http, openai.OpenAI(
+        base_url=f"https://localhost:{g.port}/v1", api_key=servers.KEY, http_client=http, max_retries=0
+    ) as sdk:
+        stream = sdk.chat.completions.create(model="up/mock:chunks=4", messages=[], stream=True)
+        assert "".join(c.choices[0].delta.content or "" for c in stream if c.choices) == "t0 t1 t2 t3 "
+
+
+def test_names__choose_the_certificate(gate, lab):
+    g = gate({**pair(lab, "gate"), "certificates": [pair(lab, "other")]})
+    for name in ("gate.example", "other.example", "a.wild.example", "OTHER.example"):
+        with g.connect(name) as tls:
+            assert ask(tls)[0] == 200
+    # A name that nobody has gets the first; whether that will do is the client's to say.
+    with pytest.raises(ssl.SSLCertVerificationError):
+        g.connect("unknown.example")
+    context = g.context()
+    context.check_hostname = False
+    with g.connect("unknown.example", context) as tls:
+        assert ("DNS", "gate.example") in tls.getpeercert()["subjectAltName"]
+
+
+def test_alpn(gate):
+    g = gate()
+    with g.connect(context=g.context(alpn=["h2", "http/1.1"])) as tls:
+        assert tls.selected_alpn_protocol() == "http/1.1"
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        g.connect(context=g.context(alpn=["h2"]))
+
+
+def test_sessions__resumed(gate):
+    g = gate()
+    context = g.context()
+    context.options |= ssl.OP_NO_TICKET
+    with g.connect(context=context) as first:
+        assert ask(first)[0] == 200
+        session = first.session
+    for _ in range(3):
+        with g.connect(context=context, session=session) as again:
+            assert again.session_reused and ask(again)[0] == 200
+
+
+def test_client_certificates(gate, lab):
+    g = gate({**pair(lab, "gate"), "client_ca": str(lab.path("client-ca.pem"))})
+    with g.connect(context=g.context("person")) as tls:
+        assert ask(tls)[0] == 200
+    for who in (None, "stranger", "server-only"):
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            with g.connect(context=g.context(who)) as tls:
+                ask(tls)
+
+
+def test_certificate__follows_its_file(gate, lab, tmp_path):
+    """A renewed certificate is taken without a word in the configuration; connections that are open stay."""
+    for end in ("pem", "key"):
+        shutil.copy(lab.path(f"gate.{end}"), tmp_path / f"now.{end}")
+    g = gate({"certificate": str(tmp_path / "now.pem"), "key": str(tmp_path / "now.key")})
+    with g.connect() as old:
+        assert ask(old)[0] == 200
+        # cert-manager puts new files in the place of the old ones; between the two they do not fit together.
+        for end in ("pem", "key"):
+            shutil.copy(lab.path(f"other.{end}"), tmp_path / f"new.{end}")
+            os.replace(tmp_path / f"new.{end}", tmp_path / f"now.{end}")
+
+        def renewed():
+            try:
+                with g.connect("other.example") as tls:
+                    return ask(tls)[0] == 200
+            except ssl.SSLError:
+                return False
+
+        servers.wait_for(renewed, 10, "the new certificate", pause=0.2)
+        assert ask(old)[0] == 200
+
+
+def test_not_tls__is_closed(gate):
+    g = gate()
+    with socket.create_connection(("127.0.0.1", g.port), timeout=10) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert b"HTTP" not in sock.recv(1000)
+    with socket.create_connection(("127.0.0.1", g.port), timeout=10) as sock:
+        sock.sendall(os.urandom(3000))
+        try:
+            sock.recv(1000)
+        except ConnectionError:
+            pass
+    with g.connect() as tls:
+        assert ask(tls)[0] == 200
+
+
+def test_tls_1_3_only__is_refused(gate):
+    g = gate()
+    context = ssl.create_default_context(cafile=g.lab.ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        g.connect(context=context)
+
+
+def test_client_gone__cancels_upstream(gate, mock, tag):
+    """close_notify and a reset in the middle of a stream end the provider's work."""
+    g = gate()
+    for end in ("notify", "close"):
+        model = f"up/mock:chunks=1000,pace=20ms,tag={tag}{end}"
+        tls = g.connect()
+        body = json.dumps({"model": model, "stream": True, "messages": []}).encode()
+        tls.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            b"authorization: Bearer %s\r\ncontent-length: %d\r\n\r\n" % (servers.KEY.encode(), len(body)) + body
+        )
+        assert tls.recv(1000)
+        if end == "notify":
+            tls.settimeout(0.2)
+            try:
+                tls.unwrap()
+            except (OSError, ssl.SSLError):
+                pass
+        tls.close()
+        entry = mock.one(f"{tag}{end}")
+        assert entry["ended"] != "complete", entry
+
+
+def test_answer__ends_with_close_notify(gate):
+    """`connection: close` is followed by close_notify, so that the client knows it has all."""
+    g = gate()
+    context = g.context()
+    with g.connect(context=context) as tls:
+        tls.suppress_ragged_eofs = False
+        tls.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        data = b""
+        while got := tls.recv(65536):
+            data += got
+        assert data.startswith(b"HTTP/1.1 200")
+
+
+def test_storm__a_running_stream_goes_on(gate):
+    """Fifty handshakes at once delay nobody for long."""
+    g = gate()
+    gaps = []
+    with g.connect() as tls:
+        body = json.dumps({"model": "up/mock:chunks=100,pace=10ms", "stream": True, "messages": []}).encode()
+        tls.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            b"authorization: Bearer %s\r\ncontent-length: %d\r\n\r\n" % (servers.KEY.encode(), len(body)) + body
+        )
+
+        def knock():
+            with g.connect() as one:
+                assert ask(one)[0] == 200
+
+        threads = [threading.Thread(target=knock) for _ in range(50)]
+        for t in threads:
+            t.start()
+        data, last = b"", time.monotonic()
+        while b"[DONE]" not in data:
+            data += tls.recv(65536)
+            gaps.append(time.monotonic() - last)
+            last = time.monotonic()
+        for t in threads:
+            t.join()
+    assert max(gaps) < 2, max(gaps)
+
+
+BAD = [
+    ({"certificate": "gate.pem"}, '"key" is missing'),
+    ({"client_ca": "ca.pem"}, '"certificate" is missing'),
+    ({"certificate": "gate.pem", "key": "other.key"}, "do not belong together"),
+    ({"certificate": "/nowhere", "key": "gate.key"}, "No such file"),
+    ({"certificate": "gate.pem", "key": "gate.key", "client_ca": "gate.key"}, "holds no certificate"),
+]
+
+
+@pytest.mark.parametrize("tls, word", BAD)
+def test_check__says_what_is_wrong(lab, tmp_path, tls, word):
+    tls = {k: v if v.startswith("/") else str(lab.path(v)) for k, v in tls.items()}
+    path = tmp_path / "c.yaml"
+    path.write_text(json.dumps({"listen": [{"address": "127.0.0.1:1234", "tls": tls}]}))
+    done = subprocess.run([servers.RINGWAY, "check", "--config", path], capture_output=True, text=True)
+    assert done.returncode == 2 and word in done.stderr, done.stderr
