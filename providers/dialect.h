@@ -39,7 +39,8 @@
 #define DIALECTS(X) \
     X(openai) \
     X(anthropic) \
-    X(gemini)
+    X(gemini) \
+    X(mistral)
 
 // Dialects of one family pass each other's unknown fields.
 enum dialect_family { DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECT_GEMINI };

@@ -1,18 +1,31 @@
 // See dialect.h: errors in OpenAI's dialect, both ways.
 #include "providers/openai_priv.h"
 
+// Mistral's message may be an object with a list of details, or the list alone: the first one's words.
+static struct span message_of(struct chat_ctx *ctx, struct span value)
+{
+    struct span list = value, first, text;
+    if (json_type(value) == JSON_STRING) return chat_text_or_none(ctx, value);
+    if (json_type(value) == JSON_OBJECT && !json_member(value, SPAN("detail"), &list)) list = value;
+    if (json_type(list) == JSON_STRING) return chat_text_or_none(ctx, list);
+    if (json_element(list, 0, &first) && json_member(first, SPAN("msg"), &text))
+        return chat_text_or_none(ctx, text);
+    return chat_has(value) ? chat_error_text(value) : value;
+}
+
 void chat_openai_error_take(struct chat_ctx *ctx, struct span error, struct chat_error *ret)
 {
-    enum { MESSAGE, TYPE, PARAM, CODE };
+    enum { MESSAGE, TYPE, PARAM, CODE, DETAIL };
     static const struct span keys[] = {SPAN_INIT("message"), SPAN_INIT("type"), SPAN_INIT("param"),
-                                       SPAN_INIT("code")};
-    struct span v[4];
+                                       SPAN_INIT("code"), SPAN_INIT("detail")};
+    struct span v[5];
     if (json_type(error) == JSON_STRING) {
         ret->message = chat_text_or_none(ctx, error);
         return;
     }
-    if (chat_members(ctx, error, keys, 4, v, NULL)) return;
-    if (chat_has(v[MESSAGE])) ret->message = chat_text_or_none(ctx, v[MESSAGE]);
+    if (chat_members(ctx, error, keys, 5, v, NULL)) return;
+    const struct span text = message_of(ctx, chat_has(v[MESSAGE]) ? v[MESSAGE] : v[DETAIL]);
+    if (text.n) ret->message = text;
     ret->param = chat_text_or_none(ctx, v[PARAM]);
     ret->code = chat_text_or_none(ctx, v[CODE]);
     const struct span type = chat_text_or_none(ctx, v[TYPE]);

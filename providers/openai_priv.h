@@ -22,6 +22,10 @@ enum rw_err chat_openai_calls(struct chat_ctx *ctx, struct span calls, uint32_t 
 
 enum rw_err chat_openai_request_write(struct chat_ctx *ctx, const struct chat_request *rq,
                                       const struct dialect_target *target, struct json_out *o) RW_WARN_UNUSED;
+// The same for Mistral, whose words differ a little: a request that was made fit.
+enum rw_err chat_openai_request_write_as(struct chat_ctx *ctx, const struct chat_request *rq,
+                                         const struct dialect_target *target, bool mistral,
+                                         struct json_out *o) RW_WARN_UNUSED;
 // One entry of tool_calls, its object left open.
 void chat_openai_call_write(struct chat_ctx *ctx, const struct chat_part *call, struct json_out *o);
 

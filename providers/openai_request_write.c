@@ -9,6 +9,7 @@ struct request_writer {
     const struct chat_request *rq;
     struct json_out *o;
     bool own; // the client speaks a dialect of this family
+    bool mistral;
 };
 
 // --- Parts.
@@ -25,6 +26,14 @@ static enum rw_err write_document(struct request_writer *w, const struct chat_pa
     if (m->source == CHAT_PLAIN) {
         json_out_key_string(w->o, SPAN("type"), SPAN("text"));
         json_out_key_string(w->o, SPAN("text"), m->data);
+        json_out_end(w->o);
+        return RW_OK;
+    }
+    if (w->mistral) {
+        json_out_key_string(w->o, SPAN("type"), SPAN("document_url"));
+        json_out_key(w->o, SPAN("document_url"));
+        chat_media_write_url(w->o, m);
+        if (m->name.n) json_out_key_string(w->o, SPAN("document_name"), m->name);
         json_out_end(w->o);
         return RW_OK;
     }
@@ -223,7 +232,8 @@ static enum rw_err write_assistant(struct request_writer *w, const struct chat_m
     RW_TRY(write_thoughts(w, m->parts));
     json_out_key(w->o, SPAN("content"));
     if (others == 0 && texts == 0) {
-        json_out_null(w->o);
+        if (w->mistral) json_out_string(w->o, SPAN(""));
+        else json_out_null(w->o);
     } else if (others == 0 && texts == 1) {
         RW_TRY(lose_of_part(w, only));
         json_out_string(w->o, only->text);
@@ -254,6 +264,7 @@ static enum rw_err write_result(struct request_writer *w, const struct chat_part
     json_out_object(w->o);
     json_out_key_string(w->o, SPAN("role"), SPAN("tool"));
     json_out_key_string(w->o, SPAN("tool_call_id"), p->id);
+    if (w->mistral && p->name.n) json_out_key_string(w->o, SPAN("name"), p->name);
     json_out_key(w->o, SPAN("content"));
     json_out_open(w->o);
     if (failed) json_out_piece(w->o, SPAN("Error: "));
@@ -306,6 +317,10 @@ static enum rw_err write_message(struct request_writer *w, const struct chat_mes
     if (m->name.n) json_out_key_string(w->o, SPAN("name"), m->name);
     if (m->role == CHAT_ASSISTANT) RW_TRY(write_assistant(w, m));
     else RW_TRY(write_content(w, m->parts));
+    // The model goes on with what the assistant is made to have begun.
+    const bool begun = w->mistral && m->role == CHAT_ASSISTANT && !m->next;
+    if (begun && !chat_has(chat_extra_find(m->extra, SPAN("prefix"))))
+        json_out_key_bool(w->o, SPAN("prefix"), true);
     if (w->own) chat_extra_write(w->o, m->extra);
     json_out_end(w->o);
     return RW_OK;
@@ -355,6 +370,7 @@ static void write_choice(struct request_writer *w, const struct chat_tool_choice
         [CHAT_CHOICE_NONE] = SPAN_INIT("none"),
         [CHAT_CHOICE_REQUIRED] = SPAN_INIT("required"),
     };
+    const bool any = w->mistral && c->kind == CHAT_CHOICE_REQUIRED;
     json_out_key(w->o, SPAN("tool_choice"));
     switch (c->kind) {
     case CHAT_CHOICE_NAMED: write_named(w->o, c->name); return;
@@ -370,7 +386,7 @@ static void write_choice(struct request_writer *w, const struct chat_tool_choice
         json_out_end(w->o);
         json_out_end(w->o);
         return;
-    default: json_out_string(w->o, words[c->kind]);
+    default: json_out_string(w->o, any ? SPAN("any") : words[c->kind]);
     }
 }
 
@@ -419,14 +435,15 @@ static enum rw_err write_numbers(struct request_writer *w, const struct dialect_
     const struct {
         struct span name, value;
     } list[] = {
-        {target->max_tokens_old ? SPAN("max_tokens") : SPAN("max_completion_tokens"), rq->max_tokens},
+        {target->max_tokens_old || w->mistral ? SPAN("max_tokens") : SPAN("max_completion_tokens"),
+         rq->max_tokens},
         {SPAN("temperature"), rq->temperature},
         {SPAN("top_p"), rq->top_p},
         {SPAN("n"), rq->n},
         {SPAN("presence_penalty"), rq->presence_penalty},
         {SPAN("frequency_penalty"), rq->frequency_penalty},
         {SPAN("top_logprobs"), rq->top_logprobs},
-        {SPAN("seed"), rq->seed},
+        {w->mistral ? SPAN("random_seed") : SPAN("seed"), rq->seed},
     };
     for (uint32_t i = 0; i < sizeof list / sizeof *list; i++)
         if (chat_has(list[i].value)) json_out_key_raw(w->o, list[i].name, list[i].value);
@@ -472,8 +489,16 @@ static void write_effort(struct request_writer *w)
 enum rw_err chat_openai_request_write(struct chat_ctx *ctx, const struct chat_request *rq,
                                       const struct dialect_target *target, struct json_out *o)
 {
+    return chat_openai_request_write_as(ctx, rq, target, false, o);
+}
+
+enum rw_err chat_openai_request_write_as(struct chat_ctx *ctx, const struct chat_request *rq,
+                                         const struct dialect_target *target, bool mistral,
+                                         struct json_out *o)
+{
     static const struct dialect_verdict refused[] = {{SPAN_INIT("mcp_servers"), true, true}};
-    struct request_writer w = {.ctx = ctx, .rq = rq, .o = o, .own = rq->dialect->family == DIALECT_OPENAI};
+    struct request_writer w = {.ctx = ctx, .rq = rq, .o = o, .mistral = mistral};
+    w.own = mistral || rq->dialect->family == DIALECT_OPENAI;
     json_out_object(o);
     json_out_key_string(o, SPAN("model"), target->model);
     json_out_key_array(o, SPAN("messages"));
@@ -489,7 +514,7 @@ enum rw_err chat_openai_request_write(struct chat_ctx *ctx, const struct chat_re
     if (rq->cache && !w.own) RW_TRY(chat_drop(ctx, SPAN("cache_control")));
     if (rq->stream) {
         json_out_key_bool(o, SPAN("stream"), true);
-        json_out_key_raw(o, SPAN("stream_options"), SPAN("{\"include_usage\":true}"));
+        if (!mistral) json_out_key_raw(o, SPAN("stream_options"), SPAN("{\"include_usage\":true}"));
     }
     if (w.own) chat_extra_write(o, rq->extra);
     else RW_TRY(chat_extra_lose(ctx, rq->extra, refused, 1));

@@ -10,7 +10,8 @@
     X(K_CHOICES, "choices") \
     X(K_USAGE, "usage") \
     X(K_ERROR, "error") \
-    X(K_TIER, "service_tier")
+    X(K_TIER, "service_tier") \
+    X(K_OBJECT, "object")
 #define CHOICE_KEYS(X) \
     X(C_INDEX, "index") \
     X(C_DELTA, "delta") \
@@ -162,6 +163,9 @@ enum rw_err chat_openai_read(struct chat_reader *r, struct span name, struct spa
     }
     struct span v[CHUNK_COUNT], key, choice;
     RW_TRY(chat_members(&r->temp, data, chunk_keys, CHUNK_COUNT, v, NULL));
+    // Mistral and older vLLM send the error itself as the event.
+    if (!chat_has(v[K_ERROR]) && span_eq(chat_text_or_none(&r->temp, v[K_OBJECT]), SPAN("error")))
+        v[K_ERROR] = data;
     if (chat_has(v[K_ERROR])) {
         struct chat_error error = {
             .kind = CHAT_E_SERVER, .message = SPAN("The provider reported an error."), .retry_after_ms = -1};

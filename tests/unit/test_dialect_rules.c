@@ -1,0 +1,367 @@
+// Rules of translation that fixtures do not show: each test gives the text that a client or a provider would send and looks at
+// what goes out.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/story.h"
+
+static struct story_world world;
+static struct chat_ctx ctx;
+static struct dialect_pipe pipe_now;
+static char sent[65536];
+
+static const struct dialect_reply reply = {.id = SPAN_INIT("r1"), .created_s = 1, .usage_wanted = true};
+
+static int begin(void **state)
+{
+    (void)state;
+    story_open(&world);
+    chat_ctx_init(&ctx, &world.arena, CHAT_NORMAL);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    story_close(&world);
+    return 0;
+}
+
+static const char *text_of(struct json_out *o)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < o->iov_n; i++) {
+        assert_true(n + o->iov[i].iov_len < sizeof sent);
+        memcpy(sent + n, o->iov[i].iov_base, o->iov[i].iov_len);
+        n += (uint32_t)o->iov[i].iov_len;
+    }
+    sent[n] = 0;
+    return sent;
+}
+
+// What goes upstream; NULL if it was refused.
+static const char *request(const struct dialect *from, const struct dialect *to, const char *body,
+                           const char *model)
+{
+    static struct chat_request rq;
+    struct json_out o;
+    const struct dialect_target target = {.model = span_str(model)};
+    assert_true(chat_is_object(span_str(body)));
+    if (from->decode_request(&ctx, span_str(body), &rq)) return NULL;
+    json_out_init(&o, &world.arena);
+    if (to->encode_request(&ctx, &rq, &target, &o)) return NULL;
+    assert_int_equal(json_out_done(&o), RW_OK);
+    return text_of(&o);
+}
+
+static const char *stream(const struct dialect *from, const struct dialect *to, const char *text,
+                          enum rw_err *ret)
+{
+    struct json_out o;
+    dialect_pipe_init(&pipe_now, from, to, &ctx, &world.scratch, &reply);
+    json_out_init(&o, &world.scratch);
+    *ret = dialect_pipe_feed(&pipe_now, span_str(text), &o);
+    if (!*ret) *ret = dialect_pipe_end(&pipe_now, &o);
+    return text_of(&o);
+}
+
+static void assert_has(const char *text, const char *part)
+{
+    if (!text || !strstr(text, part)) fail_msg("no %s in %s", part, text ? text : "(refused)");
+}
+
+static void assert_no(const char *text, const char *part)
+{
+    if (strstr(text, part)) fail_msg("%s in %s", part, text);
+}
+
+#define CHUNK(delta) \
+    "data: {\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":" delta "}]}\n\n"
+#define FINISH(word) \
+    "data: {\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"" word \
+    "\"}]}\n\n"
+#define DONE "data: [DONE]\n\n"
+
+// --- Streams.
+
+static void test_stream__halves_of_a_character_are_joined(void **state)
+{
+    (void)state;
+    enum rw_err err;
+    const char *out = stream(&dialect_openai, &dialect_anthropic,
+                             CHUNK("{\"content\":\"a\\ud83d\"}") CHUNK("{\"content\":\"\\ude00b\"}")
+                                 CHUNK("{\"content\":\"\\ud83d\"}") FINISH("stop") DONE,
+                             &err);
+    assert_int_equal(err, RW_OK);
+    assert_has(out, "\"text\":\"a\"");
+    assert_has(out, "\"text\":\"😀b\"");
+    assert_has(out, "\"text\":\"\xef\xbf\xbd\""); // the half that stayed alone
+}
+
+static void test_stream__interleaved_calls_become_blocks_in_a_row(void **state)
+{
+    (void)state;
+    enum rw_err err;
+    const char *out = stream(
+        &dialect_openai, &dialect_anthropic,
+        CHUNK("{\"tool_calls\":[{\"index\":0,\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":\"\"}}]"
+              "}") CHUNK(
+            "{\"tool_calls\":[{\"index\":1,\"id\":\"b\",\"function\":{\"name\":\"g\",\"arguments\":\"\"}}]}")
+            CHUNK("{\"tool_calls\":[{\"index\":1,\"function\":{\"arguments\":\"{\\\"y\\\":2}\"}}]}")
+                CHUNK("{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{\\\"x\\\":1}\"}}]}")
+                    FINISH("tool_calls") DONE,
+        &err);
+    assert_int_equal(err, RW_OK);
+    const char *x = strstr(out, "{\\\"x\\\":1}"), *stop = strstr(out, "content_block_stop"),
+               *y = strstr(out, "{\\\"y\\\":2}");
+    assert_true(x && stop && y && x < stop && stop < y);
+    assert_has(out, "\"index\":1");
+    assert_has(out, "\"stop_reason\":\"tool_use\"");
+}
+
+static void test_stream__a_call_without_arguments_is_an_empty_object(void **state)
+{
+    (void)state;
+    enum rw_err err;
+    const char *out = stream(
+        &dialect_anthropic, &dialect_openai,
+        "data: "
+        "{\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"c\",\"usage\":{\"input_tokens\":1}"
+        "}}\n\n"
+        "data: "
+        "{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"tool_use\",\"id\":\"t\","
+        "\"name\":\"f\",\"input\":{}}}\n\n"
+        "data: {\"type\":\"content_block_stop\",\"index\":0}\n\n"
+        "data: "
+        "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tool_use\"},\"usage\":{\"output_tokens\":3}"
+        "}\n\n"
+        "data: {\"type\":\"message_stop\"}\n\n",
+        &err);
+    assert_int_equal(err, RW_OK);
+    assert_has(out, "\"arguments\":\"{}\"");
+    assert_has(out, "\"finish_reason\":\"tool_calls\"");
+    assert_has(out, "\"prompt_tokens\":1,\"completion_tokens\":3");
+}
+
+static void test_stream__done_without_a_finish_is_not_whole(void **state)
+{
+    (void)state;
+    enum rw_err err;
+    const char *out = stream(&dialect_openai, &dialect_anthropic, CHUNK("{\"content\":\"a\"}") DONE, &err);
+    assert_int_equal(err, RW_E_EOF);
+    assert_false(pipe_now.done || pipe_now.finished);
+    assert_no(out, "message_stop");
+    const struct chat_error broken = {
+        .kind = CHAT_E_SERVER, .message = SPAN("It broke off."), .retry_after_ms = -1};
+    struct json_out o;
+    json_out_init(&o, &world.scratch);
+    assert_int_equal(dialect_pipe_fail(&pipe_now, &broken, &o), RW_OK);
+    assert_has(text_of(&o), "event: error\ndata: {\"type\":\"error\"");
+}
+
+static void test_stream__an_error_before_content_writes_nothing(void **state)
+{
+    (void)state;
+    enum rw_err err;
+    const char *out = stream(
+        &dialect_anthropic, &dialect_openai,
+        "data: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"c\"}}\n\n"
+        "data: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Busy\"}}\n\n",
+        &err);
+    assert_int_equal(err, RW_OK);
+    assert_string_equal(out, "");
+    assert_true(pipe_now.failed && !pipe_now.begun);
+    assert_int_equal(pipe_now.error.kind, CHAT_E_OVERLOADED);
+    out = stream(
+        &dialect_openai, &dialect_anthropic,
+        CHUNK("{\"content\":\"a\"}") "data: "
+                                     "{\"error\":{\"message\":\"no\",\"type\":\"server_error\"}}\n\n" DONE,
+        &err);
+    assert_int_equal(err, RW_OK);
+    assert_has(out, "event: error");
+    assert_no(out, "message_stop");
+}
+
+static void test_stream__structured_output_by_a_call_is_text(void **state)
+{
+    (void)state;
+    enum rw_err err;
+    ctx.json_tool = true;
+    const char *out = stream(&dialect_openai, &dialect_openai,
+                             CHUNK("{\"tool_calls\":[{\"index\":0,\"id\":\"a\",\"function\":{\"name\":\"json_"
+                                   "tool_call\",\"arguments\":\"{}\"}}]}") FINISH("tool_calls") DONE,
+                             &err);
+    assert_int_equal(err, RW_OK);
+    assert_has(out, "\"content\":\"{}\"");
+    assert_has(out, "\"finish_reason\":\"stop\"");
+    assert_no(out, "tool_calls\":");
+}
+
+// --- Requests.
+
+static void test_request__turns_alternate(void **state)
+{
+    (void)state;
+    const char *out =
+        request(&dialect_openai, &dialect_anthropic,
+                "{\"messages\":[{\"role\":\"assistant\",\"content\":\"hi\"},"
+                "{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"system\",\"content\":\"s\"},"
+                "{\"role\":\"user\",\"content\":\"b\"},{\"role\":\"assistant\",\"content\":\"so \\n\"}]}",
+                "claude-sonnet-4-5");
+    assert_has(out, "\"system\":\"s\"");
+    assert_has(
+        out,
+        "\"messages\":[{\"role\":\"user\",\"content\":\".\"},{\"role\":\"assistant\",\"content\":\"hi\"},");
+    assert_has(out, "[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]");
+    assert_has(out, "\"text\":\"so\""); // a beginning must not end in white space
+}
+
+#define CALLS \
+    "{\"role\":\"user\",\"content\":\"x\"},{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"a\",\"type\":" \
+    "\"function\"," \
+    "\"function\":{\"name\":\"f\",\"arguments\":\"%s\"}},{\"id\":\"b\",\"type\":\"function\",\"function\":{" \
+    "\"name\":\"f\"," \
+    "\"arguments\":\"\"}}]}"
+
+static void test_request__results_stand_with_their_calls(void **state)
+{
+    (void)state;
+    static char body[2048];
+    snprintf(body, sizeof body,
+             "{\"messages\":[" CALLS ",{\"role\":\"tool\",\"tool_call_id\":\"b\",\"content\":\"2\"},"
+             "{\"role\":\"tool\",\"tool_call_id\":\"a\",\"content\":\"1\"},{\"role\":\"user\",\"content\":"
+             "\"y\"}]}",
+             "");
+    const char *out = request(&dialect_openai, &dialect_anthropic, body, "claude-sonnet-4-5");
+    assert_has(out, "\"input\":{}");
+    assert_has(
+        out,
+        "[{\"type\":\"tool_result\",\"tool_use_id\":\"a\",\"content\":\"1\"},{\"type\":\"tool_result\","
+        "\"tool_use_id\":\"b\",\"content\":\"2\"},{\"type\":\"text\",\"text\":\"y\"}]");
+}
+
+static void assert_refused(const char *body, const char *param, const char *text)
+{
+    assert_null(request(&dialect_openai, &dialect_anthropic, body, "claude-sonnet-4-5"));
+    static char got[512];
+    snprintf(got, sizeof got, "%.*s|%.*s", SPAN_ARG(ctx.problem.param), SPAN_ARG(ctx.problem.text));
+    assert_has(got, param);
+    assert_has(got, text);
+}
+
+static void test_request__what_is_missing_is_named(void **state)
+{
+    (void)state;
+    static char body[2048];
+    snprintf(body, sizeof body,
+             "{\"messages\":[" CALLS ",{\"role\":\"tool\",\"tool_call_id\":\"a\",\"content\":\"1\"}]}", "");
+    assert_refused(body, "messages[1].tool_calls", "'b'");
+    snprintf(body, sizeof body, "{\"messages\":[" CALLS "]}", "[1]");
+    assert_refused(body, "messages[1].tool_calls[0].function.arguments", "not a JSON object");
+    assert_refused("{\"messages\":[{\"role\":\"tool\",\"tool_call_id\":\"a\",\"content\":\"1\"}]}",
+                   "messages[0].tool_call_id", "answers no tool call");
+    assert_refused("{\"messages\":[]}", "messages", "at least one");
+    assert_refused("{\"messages\":[{\"role\":\"user\",\"content\":\" \"}]}", "messages[0].content", "empty");
+    assert_refused("{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"temperature\":\"hot\"}",
+                   "temperature", "number");
+    assert_refused("{\"model\":\"a\",\"model\":\"b\",\"messages\":[]}", "model", "twice");
+}
+
+static void test_request__parts_in_parts_have_an_end(void **state)
+{
+    (void)state;
+    static char body[32768];
+    uint32_t n = (uint32_t)snprintf(body, sizeof body, "{\"messages\":[{\"role\":\"user\",\"content\":[");
+    const uint32_t deep = 100;
+    for (uint32_t i = 0; i < deep; i++)
+        n += (uint32_t)snprintf(body + n, sizeof body - n,
+                                "{\"type\":\"tool_result\",\"tool_use_id\":\"a\",\"content\":[");
+    for (uint32_t i = 0; i < deep; i++) n += (uint32_t)snprintf(body + n, sizeof body - n, "]}");
+    snprintf(body + n, sizeof body - n, "]}]}");
+    assert_null(request(&dialect_anthropic, &dialect_openai, body, "m"));
+    assert_has((const char *)ctx.problem.text.p, "nested too deep");
+}
+
+static void test_request__thinking_follows_the_model(void **state)
+{
+    (void)state;
+    const char *body =
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"max_tokens\":100,\"temperature\":0.2,"
+        "\"reasoning_effort\":\"medium\"}";
+    const char *out = request(&dialect_openai, &dialect_anthropic, body, "claude-sonnet-4-5-20250929");
+    assert_has(out, "\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":2048}");
+    assert_has(out, "\"max_tokens\":2148"); // the budget is a part of it
+    assert_no(out, "temperature");
+    out = request(&dialect_openai, &dialect_anthropic, body, "claude-opus-4-6");
+    assert_has(out, "\"thinking\":{\"type\":\"adaptive\"},\"output_config\":{\"effort\":\"medium\"}");
+    out = request(&dialect_openai, &dialect_anthropic, body, "claude-3-haiku-20240307");
+    assert_no(out, "thinking");
+    assert_has(out, "\"temperature\":0.2");
+    out = request(&dialect_openai, &dialect_gemini, body, "gemini-2.5-flash");
+    assert_has(out, "\"thinkingConfig\":{\"thinkingBudget\":8192}");
+    out = request(&dialect_openai, &dialect_gemini, body, "gemini-3.5-flash");
+    assert_has(out, "\"thinkingConfig\":{\"thinkingLevel\":\"MEDIUM\"}");
+}
+
+static void test_request__mistral_takes_ids_of_nine_characters(void **state)
+{
+    (void)state;
+    static char body[2048];
+    snprintf(body, sizeof body,
+             "{\"seed\":5,\"messages\":[" CALLS
+             ",{\"role\":\"tool\",\"tool_call_id\":\"a\",\"content\":\"1\"},"
+             "{\"role\":\"tool\",\"tool_call_id\":\"b\",\"content\":\"2\"}],\"tools\":[{\"type\":"
+             "\"function\",\"function\":"
+             "{\"name\":\"f\"}}],\"tool_choice\":\"required\"}",
+             "");
+    const char *out = request(&dialect_openai, &dialect_mistral, body, "mistral-large-latest");
+    assert_has(out, "\"random_seed\":5");
+    assert_has(out, "\"tool_choice\":\"any\"");
+    assert_has(out, "\"parameters\":{\"type\":\"object\"");
+    const char *call = strstr(out, "\"tool_calls\":[{\"id\":\""),
+               *result = strstr(out, "\"tool_call_id\":\"");
+    assert_true(call && result);
+    assert_int_equal(call[21 + 9], '"');
+    assert_memory_equal(call + 21, result + 16, 10);
+}
+
+static void test_request__gemini_wants_a_signature_for_the_first_call(void **state)
+{
+    (void)state;
+    static char body[2048];
+    snprintf(body, sizeof body,
+             "{\"messages\":[" CALLS
+             ",{\"role\":\"tool\",\"tool_call_id\":\"a\",\"content\":\"{\\\"t\\\":1}\"},"
+             "{\"role\":\"tool\",\"tool_call_id\":\"b\",\"content\":\"2\"}]}",
+             "");
+    const char *out = request(&dialect_openai, &dialect_gemini, body, "gemini-3.5-flash");
+    assert_has(out, "\"thoughtSignature\":\"skip_thought_signature_validator\"},{\"functionCall\"");
+    assert_has(out, "{\"name\":\"f\",\"response\":{\"t\":1}}");
+    assert_has(out, "{\"name\":\"f\",\"response\":{\"result\":\"2\"}}");
+    assert_no(request(&dialect_openai, &dialect_gemini, body, "gemini-2.5-pro"), "thoughtSignature");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_stream__halves_of_a_character_are_joined, begin, end),
+        cmocka_unit_test_setup_teardown(test_stream__interleaved_calls_become_blocks_in_a_row, begin, end),
+        cmocka_unit_test_setup_teardown(test_stream__a_call_without_arguments_is_an_empty_object, begin, end),
+        cmocka_unit_test_setup_teardown(test_stream__done_without_a_finish_is_not_whole, begin, end),
+        cmocka_unit_test_setup_teardown(test_stream__an_error_before_content_writes_nothing, begin, end),
+        cmocka_unit_test_setup_teardown(test_stream__structured_output_by_a_call_is_text, begin, end),
+        cmocka_unit_test_setup_teardown(test_request__turns_alternate, begin, end),
+        cmocka_unit_test_setup_teardown(test_request__results_stand_with_their_calls, begin, end),
+        cmocka_unit_test_setup_teardown(test_request__what_is_missing_is_named, begin, end),
+        cmocka_unit_test_setup_teardown(test_request__parts_in_parts_have_an_end, begin, end),
+        cmocka_unit_test_setup_teardown(test_request__thinking_follows_the_model, begin, end),
+        cmocka_unit_test_setup_teardown(test_request__mistral_takes_ids_of_nine_characters, begin, end),
+        cmocka_unit_test_setup_teardown(test_request__gemini_wants_a_signature_for_the_first_call, begin,
+                                        end),
+    };
+    return cmocka_run_group_tests_name("dialect_rules", tests, NULL, NULL);
+}
