@@ -214,7 +214,8 @@ deps: ## install what is missing to build, test and lint (Debian; needs root or 
 run: ## start the gateway on the built-in echo model; prints a curl line
 	$(Q)$(DEPS) build
 	$(Q)$(MAKE) $(BUILD)/ringway
-	$(Q)exec $(BUILD)/ringway serve
+	$(Q)mkdir -p build/run && STATE_DIRECTORY=$(CURDIR)/build/run/state CONFIGURATION_DIRECTORY=$(CURDIR)/build/run \
+	    RUNTIME_DIRECTORY=$(CURDIR)/build/run exec $(BUILD)/ringway serve
 
 demo: ## start, ask, print the answer, stop; fails if anything does
 	$(Q)$(DEPS) build demo

@@ -68,5 +68,7 @@ const char *cli_value(const struct cli *c, const char *name);
 
 extern const struct cli_command cli_local_commands[];
 extern const uint32_t cli_local_command_count;
+extern const struct cli_command cli_admin_commands[];
+extern const uint32_t cli_admin_command_count;
 
 #endif

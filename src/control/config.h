@@ -165,6 +165,10 @@ struct config {
     enum config_io io;
     uint64_t memory_bytes; // of all workers; 0: auto
     const char *service_name;
+    const char *data_dir; // "": off, nothing is kept
+    bool data_dir_given; // in the file
+    const char *pepper_file;
+    const char *admin_socket;
     const char *base_path; // begins with '/' or is "", never ends with '/'
 
     const struct config_provider *providers; // at least one: echo if the file names none

@@ -1,5 +1,7 @@
 // What no single value of the configuration shows: what a provider needs by its type, which time limit holds
 // where, what is there when a file names nothing.
+#include <unistd.h>
+
 #include "control/config_priv.h"
 #include "wire/url.h"
 
@@ -212,12 +214,63 @@ static void check_listeners(struct config_loader *l)
     }
 }
 
+static const char *variable(const struct config_loader *l, const char *name)
+{
+    const char *value = l->env->get(l->env->ctx, name);
+    return value && *value == '/' ? value : NULL;
+}
+
+// Where a kind of file belongs: systemd says so (StateDirectory= and the like), root has the system's folders, a user his own.
+struct place {
+    const char *systemd; // variable
+    const char *root;
+    const char *user; // variable
+    const char *below_home; // where the user's is if that is not set; NULL: nowhere
+};
+
+static const char *path_in(struct config_loader *l, const struct place *p, const char *user_folder,
+                           const char *name)
+{
+    char text[512];
+    const char *value = variable(l, p->systemd);
+    if (value) snprintf(text, sizeof text, "%.300s%s", value, name);
+    else if (geteuid() == 0) snprintf(text, sizeof text, "%s%s", p->root, name);
+    else if ((value = variable(l, p->user)))
+        snprintf(text, sizeof text, "%.300s%s%s", value, user_folder, name);
+    else if (p->below_home && (value = variable(l, "HOME")))
+        snprintf(text, sizeof text, "%.300s%s%s%s", value, p->below_home, user_folder, name);
+    else return NULL;
+    return config_copy(l->memory, text, strlen(text));
+}
+
+static void default_paths(struct config_loader *l)
+{
+    static const struct place state = {"STATE_DIRECTORY", "/var/lib/ringway", "XDG_STATE_HOME",
+                                       "/.local/state"};
+    static const struct place own = {"CONFIGURATION_DIRECTORY", "/etc/ringway", "XDG_CONFIG_HOME",
+                                     "/.config"};
+    static const struct place run = {"RUNTIME_DIRECTORY", "/run/ringway", "XDG_RUNTIME_DIR", NULL};
+    struct config *c = l->config;
+    c->data_dir_given = c->data_dir != NULL;
+    if (!c->data_dir) c->data_dir = path_in(l, &state, "/ringway", "");
+    // A user without a home has nowhere to keep anything.
+    if (!c->data_dir || strcmp(c->data_dir, "off") == 0) c->data_dir = "";
+    if (!c->pepper_file) c->pepper_file = path_in(l, &own, "/ringway", "/pepper");
+    if (!c->pepper_file) c->pepper_file = "/etc/ringway/pepper";
+    if (!c->admin_socket) c->admin_socket = path_in(l, &run, "/ringway", "/admin.sock");
+    if (c->admin_socket) return;
+    char text[512];
+    snprintf(text, sizeof text, "%.300s/admin.sock", *c->data_dir ? c->data_dir : "/run/ringway");
+    c->admin_socket = config_copy(l->memory, text, strlen(text));
+}
+
 void config_top_finish(struct config_loader *l, const struct config_node *at, void *base)
 {
     (void)at;
     (void)base;
     check_listeners(l);
     inherit_all(l->config);
+    default_paths(l);
     if (l->builtin_echo && !l->config->default_model) {
         struct config_setting *setting = config_setting_find(l->config, "default_model");
         l->config->default_model = "echo";

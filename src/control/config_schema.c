@@ -435,6 +435,19 @@ static const struct config_option drain_options[] = {
 static const struct config_section drain_section = {
     .name = "drain", .options = drain_options, .count = COUNT(drain_options)};
 
+static const struct config_option admin_options[] = {
+    {.key = "socket",
+     .kind = CONFIG_K_TEXT,
+     AT(config, admin_socket),
+     .min = 1,
+     .max = 100,
+     .doc = "Where the command line reaches the running server. Without it admin.sock in systemd's "
+            "RuntimeDirectory, else in "
+            "/run/ringway for root, else in $XDG_RUNTIME_DIR/ringway, else in data_dir."},
+};
+static const struct config_section admin_section = {
+    .name = "admin", .options = admin_options, .count = COUNT(admin_options)};
+
 static const struct config_option health_options[] = {
     {.key = "ready_needs_target",
      .kind = CONFIG_K_BOOL,
@@ -480,6 +493,24 @@ static const struct config_option top_options[] = {
      .def = "auto",
      .doc = "For bodies and answers of all workers together; auto: half of the cgroup's limit, or of the "
             "memory. Beyond it requests get 503."},
+    {.key = "admin", .kind = CONFIG_K_SECTION, .section = &admin_section, .doc = "The administrator's side."},
+    {.key = "data_dir",
+     .kind = CONFIG_K_TEXT,
+     AT(config, data_dir),
+     .min = 1,
+     .max = 300,
+     .doc = "Where accounts are kept, on a local disk; or off. Without it systemd's StateDirectory, else "
+            "/var/lib/ringway for "
+            "root, else $XDG_STATE_HOME/ringway or ~/.local/state/ringway."},
+    {.key = "pepper_file",
+     .kind = CONFIG_K_TEXT,
+     AT(config, pepper_file),
+     .min = 1,
+     .max = 300,
+     .doc = "The secret that keys are hashed with; made if it is not there. Keep a copy apart from data_dir. "
+            "Without it pepper in "
+            "systemd's ConfigurationDirectory, else in /etc/ringway for root, else in "
+            "$XDG_CONFIG_HOME/ringway or ~/.config/ringway."},
     {.key = "service_name",
      .kind = CONFIG_K_TEXT,
      AT(config, service_name),

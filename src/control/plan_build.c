@@ -49,7 +49,7 @@ static void plan_free(struct plan_memory *m)
     for (uint32_t i = 0; i < m->plan.listener_count; i++) tls_server_let_go(m->plan.listeners[i].entry.tls);
     map_done(&m->plan.model_by_name);
     map_done(&m->plan.provider_by_name);
-    map_done(&m->plan.key_by_digest);
+    map_done(&m->plan.principal_by_digest);
     while (m->blocks) {
         struct block *b = m->blocks;
         m->blocks = b->next;
@@ -84,10 +84,17 @@ void plan_drop(struct plan *plan)
 }
 
 void plan_world_init(struct plan_world *w, struct io_loop *loop, struct io_resolver *resolver,
-                     struct metric_labels *labels, uint32_t workers)
+                     struct metric_labels *labels, uint32_t workers, const struct crypto_hmac_key *key_hmac)
 {
     *w = (struct plan_world){.loop = loop, .resolver = resolver, .labels = labels, .workers = workers};
-    crypto_random(w->key_secret, sizeof w->key_secret);
+    if (key_hmac) {
+        w->key_hmac = *key_hmac;
+    } else {
+        uint8_t secret[CRYPTO_SHA256_BYTES];
+        crypto_random(secret, sizeof secret);
+        crypto_hmac_key_init(&w->key_hmac, secret, sizeof secret);
+        crypto_wipe(secret, sizeof secret);
+    }
     crypto_random(&w->map_seed, sizeof w->map_seed);
 }
 
@@ -304,37 +311,38 @@ static struct plan_model *add_models(struct plan_memory *m)
     return all;
 }
 
-static bool add_key(struct plan_memory *m, struct plan_key *to, const char *key)
+static bool add_key(struct plan_memory *m, struct principal *to, const char *key)
 {
     crypto_hmac(&m->plan.key_hmac, key, strlen(key), to->digest);
-    return map_put(&m->plan.key_by_digest, span_of(to->digest, sizeof to->digest), to, NULL) == RW_OK;
+    return map_put(&m->plan.principal_by_digest, span_of(to->digest, sizeof to->digest), to, NULL) == RW_OK;
 }
 
-static struct plan_key *add_keys(struct plan_memory *m, const char *extra_key)
+static struct principal *add_keys(struct plan_memory *m, const char *extra_key)
 {
     const struct config *c = m->config;
-    struct plan_key *all = take(m, (c->key_count + 1) * sizeof *all);
+    struct principal *all = take(m, (c->key_count + 1) * sizeof *all);
     if (!all) return NULL;
-    crypto_hmac_key_init(&m->plan.key_hmac, m->world->key_secret, sizeof m->world->key_secret);
+    m->plan.key_hmac = m->world->key_hmac;
     for (uint32_t i = 0; i < c->key_count; i++) {
         const struct config_key *from = &c->keys[i];
         struct span *models = take(m, from->model_count * sizeof *models + 1);
         if (!models) return NULL;
         for (uint32_t k = 0; k < from->model_count; k++) models[k] = span_str(from->models[k]);
-        all[i] = (struct plan_key){.name = span_str(from->name),
-                                   .team = span_str(from->team),
-                                   .models = models,
-                                   .model_count = from->model_count,
-                                   .disabled = from->disabled};
+        all[i] = (struct principal){.name = span_str(from->name),
+                                    .team = span_str(from->team),
+                                    .tenant = SPAN("default"),
+                                    .models = {{models, from->model_count}},
+                                    .disabled = from->disabled};
         if (!add_key(m, &all[i], from->key)) return NULL;
     }
-    m->plan.key_count = c->key_count;
+    m->plan.principal_count = c->key_count;
     if (extra_key) {
-        all[c->key_count] = (struct plan_key){.name = SPAN("first"), .team = SPAN("default")};
+        all[c->key_count] =
+            (struct principal){.name = SPAN("first"), .team = SPAN("default"), .tenant = SPAN("default")};
         if (!add_key(m, &all[c->key_count], extra_key)) return NULL;
-        m->plan.key_count++;
+        m->plan.principal_count++;
     }
-    m->plan.keys = all;
+    m->plan.principals = all;
     return all;
 }
 
@@ -416,7 +424,7 @@ struct plan *plan_build(struct plan_world *w, struct config *config, const char 
     p->service_name = span_str(config->service_name);
     p->version = SPAN(RW_VERSION);
     p->base_path = span_str(config->base_path);
-    map_init(&p->key_by_digest, w->map_seed, KEYS_IN_FILE_MAX + 1);
+    map_init(&p->principal_by_digest, w->map_seed, KEYS_IN_FILE_MAX + 1);
     map_init(&p->provider_by_name, w->map_seed, PROVIDERS_MAX);
     map_init(&p->model_by_name, w->map_seed, MODELS_MAX);
     uint32_t connections = config->limits.connections;
@@ -433,7 +441,7 @@ struct plan *plan_build(struct plan_world *w, struct config *config, const char 
     p->ready_needs_target = config->ready_needs_target;
     p->access_log = config->access != CONFIG_ACCESS_OFF;
     struct plan_model *models = NULL;
-    struct plan_key *keys = add_keys(m, extra_key);
+    struct principal *keys = add_keys(m, extra_key);
     if (keys && add_listeners(m, ret_why, cap) && add_cors(m) && add_providers(m, ret_why, cap) &&
         (models = add_models(m)) && add_seats(m) &&
         !plan_ready(p, models, keys, &(struct plan_room){.take = take_more, .ctx = m}))

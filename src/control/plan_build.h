@@ -26,7 +26,7 @@ struct plan_watch {
 struct plan_world {
     struct io_loop *loop; // control's: freed plans are posted to it
     struct metric_labels *labels;
-    uint8_t key_secret[CRYPTO_SHA256_BYTES];
+    struct crypto_hmac_key key_hmac;
     uint64_t map_seed;
     uint32_t workers;
     uint32_t connections_fit; // what the limit of open files allows; 0: no bound
@@ -47,8 +47,9 @@ struct plan_world {
     _Atomic int32_t plans; // that exist
 };
 
+// key_hmac: how the store hashes keys; NULL: there is no store, and a secret of this process will do.
 void plan_world_init(struct plan_world *w, struct io_loop *loop, struct io_resolver *resolver,
-                     struct metric_labels *labels, uint32_t workers);
+                     struct metric_labels *labels, uint32_t workers, const struct crypto_hmac_key *key_hmac);
 void plan_world_done(struct plan_world *w);
 
 // NULL: *ret_why (of `cap` bytes) says why; the configuration stays the caller's. extra_key (may be NULL): one more key, named

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "control/admin_local.h"
+#include "control/admin_server.h"
 #include "control/crash.h"
 #include "control/first_key.h"
 #include "control/log.h"
@@ -65,6 +67,8 @@ struct serve {
     struct budget budget;
     struct io_loop loop;
     struct metrics_page page;
+    struct admin admin; // admin.store NULL: nothing is kept
+    struct admin_server admin_server;
     struct io_op signals;
     struct io_timer look;
     struct stat file;
@@ -198,6 +202,7 @@ static bool thread_prepare(struct serve *s, uint32_t i, int64_t memory_bytes, ui
                                  .access = &t->ring,
                                  .metrics = s->metrics[i],
                                  .offload = s->offload,
+                                 .store = s->admin.store,
                                  .open_by_worker = s->open_by_worker,
                                  .peers = s->workers,
                                  .plan_released = plan_released,
@@ -359,7 +364,7 @@ static void reload(struct serve *s)
         worker_plan(&t->worker, &t->plan_mail, plan);
     }
     log_msg(LOG_INFO, "configuration loaded from %s (%u providers, %u models, %u keys)",
-            s->options.config_path, plan->provider_count, plan->model_count, plan->key_count);
+            s->options.config_path, plan->provider_count, plan->model_count, plan->principal_count);
 }
 
 // The watchdog: a loop that does not turn while its thread should.
@@ -484,6 +489,48 @@ static void greet(const struct serve *s)
     if (s->first_key) first_key_show(s->first_key, c);
 }
 
+// Accounts. False: the configuration insists on a folder that cannot be used.
+static bool store_begin(struct serve *s)
+{
+    char why[STORE_WHY_BYTES];
+    const struct config *c = s->config;
+    if (!*c->data_dir) return true;
+    if (admin_store_open(c, &s->admin, why, sizeof why) == RW_OK) return true;
+    s->admin.store = NULL;
+    if (c->data_dir_given) {
+        log_msg(LOG_ERROR, "%s", why);
+        return false;
+    }
+    log_msg(LOG_WARNING,
+            "%s. Going on without: only keys of the configuration are known. Set data_dir, or data_dir: off.",
+            why);
+    return true;
+}
+
+static void admin_begin_serving(struct serve *s)
+{
+    const struct config *c = s->config;
+    const struct admin_server_cfg cfg = {
+        .loop = &s->loop, .offload = s->offload, .admin = &s->admin, .path = c->admin_socket};
+    if (!s->admin.store) return;
+    const enum rw_err err = admin_server_open(&s->admin_server, &cfg);
+    if (err)
+        log_msg(LOG_WARNING,
+                "the admin socket %s cannot be opened: %s. Commands such as 'ringway key create' work on the "
+                "store itself. See admin.socket in the configuration.",
+                c->admin_socket,
+                err == (enum rw_err) - EADDRINUSE ? "another server has it" : rw_err_name((int)err));
+    else log_msg(LOG_INFO, "administration on %s", c->admin_socket);
+}
+
+// What administrators asked for is done to its end: it runs on threads that are about to go.
+static void admin_end_serving(struct serve *s)
+{
+    admin_server_close(&s->admin_server);
+    while (!admin_server_closed(&s->admin_server)) io_loop_turn(&s->loop, s->loop.now_ns + 10 * CLOCK_MS);
+    admin_server_done(&s->admin_server);
+}
+
 static bool control_open(struct serve *s)
 {
     int err = 0;
@@ -500,6 +547,24 @@ static bool control_open(struct serve *s)
     return open == RW_OK;
 }
 
+static bool one_is_enough(const struct store_account *a, void *ctx)
+{
+    (void)a;
+    *(bool *)ctx = true;
+    return false;
+}
+
+static bool has_keys(struct serve *s)
+{
+    struct store_reader *r;
+    bool found = false;
+    uint32_t next;
+    if (!s->admin.store || store_reader_open(s->admin.store, STORE_ACCOUNTS, &r)) return false;
+    if (store_account_list(r, STORE_KEY, 0, 0, 1, one_is_enough, &found, &next)) found = false;
+    store_reader_close(r);
+    return found;
+}
+
 static bool parts_open(struct serve *s, uint32_t fit)
 {
     s->labels = metric_labels_new();
@@ -511,10 +576,11 @@ static bool parts_open(struct serve *s, uint32_t fit)
         log_msg(LOG_ERROR, "the resolver cannot be made");
         return false;
     }
-    plan_world_init(&s->world, &s->loop, s->resolver, s->labels, s->worker_count);
+    plan_world_init(&s->world, &s->loop, s->resolver, s->labels, s->worker_count,
+                    s->admin.store ? &s->admin.pepper.hmac : NULL);
     s->world.connections_fit = fit;
     char why[512];
-    if (s->config->key_count == 0 && !(s->first_key = first_key_make())) return no_memory();
+    if (s->config->key_count == 0 && !has_keys(s) && !(s->first_key = first_key_make())) return no_memory();
     s->plan = plan_build(&s->world, s->config, s->first_key, why, sizeof why);
     if (!s->plan) {
         log_msg(LOG_ERROR, "%s", why);
@@ -543,7 +609,7 @@ static int run(struct serve *s, int signal_fd)
 {
     if (!choose_io(s)) return 2;
     const uint32_t fit = connections_fit(s->config);
-    if (!control_open(s) || !parts_open(s, fit)) return 1;
+    if (!store_begin(s) || !control_open(s) || !parts_open(s, fit)) return 1;
     exchange_tables();
     if (!workers_start(s)) return 1;
     const struct metrics_page_cfg page = {.loop = &s->loop,
@@ -564,8 +630,10 @@ static int run(struct serve *s, int signal_fd)
     remember_file(s);
     io_timer_init(&s->look, look);
     io_timer_arm(&s->loop.timers, &s->look, s->loop.now_ns + FILE_LOOK_NS);
+    admin_begin_serving(s);
     greet(s);
     while (s->running > 0) io_loop_turn(&s->loop, CLOCK_NEVER);
+    admin_end_serving(s);
     log_msg(LOG_INFO, "drained");
     return 0;
 }
@@ -611,6 +679,8 @@ static void control_close(struct serve *s)
            s->loop.now_ns < until)
         io_loop_turn(&s->loop, s->loop.now_ns + 10 * CLOCK_MS);
     metrics_page_done(&s->page);
+    if (s->admin.store) store_close(s->admin.store);
+    store_pepper_wipe(&s->admin.pepper);
     io_op_close(&s->loop, &s->signals);
     io_loop_close(&s->loop);
     plan_world_done(&s->world);

@@ -1,6 +1,7 @@
 // Who asks. A key comes in any of the headers that the SDKs use, or as ?key=; all that are there must be the same one. Keys are
 // looked up by their HMAC under a secret of this plan, unless the worker has just seen the same one.
 #include "gateway/exchange.h"
+#include "gateway/worker.h"
 #include "wire/url.h"
 
 static struct span bearer(struct span value)
@@ -46,6 +47,28 @@ static struct worker_key *seen_at(struct worker *w, struct span key)
     return &w->keys_seen[(end * UINT32_C(0x9e3779b1)) >> (32 - WORKER_KEYS_SEEN_BITS)];
 }
 
+static enum stage look_up(struct exchange *x, const uint8_t digest[CRYPTO_SHA256_BYTES])
+{
+    x->principal = map_get(&x->plan->principal_by_digest, span_of(digest, CRYPTO_SHA256_BYTES));
+    if (x->principal) return STAGE_GO;
+    struct worker *w = x->worker;
+    if (!w->principals) return exchange_fail(x, END_BAD_KEY, NULL);
+    const enum rw_err err = principal_find(w->principals, digest, w->loop.wall_ns / CLOCK_MS, &x->principal);
+    if (err == RW_OK) return STAGE_GO;
+    if (err == RW_E_NOT_FOUND) return exchange_fail(x, END_BAD_KEY, NULL);
+    return exchange_fail(x, END_OVERLOADED, "the accounts cannot be read");
+}
+
+static enum stage allowed(struct exchange *x)
+{
+    const struct principal *p = x->principal;
+    if (p->disabled || (p->expires_ms && x->worker->loop.wall_ns / CLOCK_MS >= p->expires_ms))
+        return exchange_fail(x, END_BAD_KEY, NULL);
+    if (!principal_may_come_from(p, &x->call->client))
+        return exchange_fail(x, END_NOT_ALLOWED, "This API key may not be used from this network address.");
+    return STAGE_GO;
+}
+
 enum stage exchange_authenticate(struct exchange *x)
 {
     if (x->route->kind == ROUTE_HEALTH || x->route->kind == ROUTE_READY) return STAGE_GO;
@@ -53,19 +76,20 @@ enum stage exchange_authenticate(struct exchange *x)
     if (!key_of(&x->call->head, &key)) return exchange_fail(x, END_KEYS_CONTRADICT, NULL);
     if (key.n == 0) return exchange_fail(x, END_NO_KEY, NULL);
     struct worker_key *seen = seen_at(x->worker, key);
-    if (seen->key && seen->n == key.n && crypto_equal(seen->text, key.p, key.n)) {
-        x->key = seen->key;
-        return STAGE_GO;
+    if (seen->n == key.n && crypto_equal(seen->text, key.p, key.n)) {
+        x->principal = seen->planned;
+        const enum stage s = x->principal ? STAGE_GO : look_up(x, seen->digest);
+        return s == STAGE_GO ? allowed(x) : s;
     }
     uint8_t digest[CRYPTO_SHA256_BYTES];
     crypto_hmac(&x->plan->key_hmac, key.p, key.n, digest);
-    const struct plan_key *found = map_get(&x->plan->key_by_digest, span_of(digest, sizeof digest));
-    if (!found || found->disabled) return exchange_fail(x, END_BAD_KEY, NULL);
-    x->key = found;
+    const enum stage s = look_up(x, digest);
+    if (s != STAGE_GO) return s;
     if (key.n <= WORKER_KEY_BYTES_MAX) {
-        seen->key = found;
+        seen->planned = x->principal->key_id ? NULL : x->principal;
         seen->n = key.n;
         memcpy(seen->text, key.p, key.n);
+        memcpy(seen->digest, digest, sizeof digest);
     }
-    return STAGE_GO;
+    return allowed(x);
 }

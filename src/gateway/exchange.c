@@ -77,6 +77,7 @@ void exchange_run(struct call *call, struct worker *worker)
 
     if (x->asked) ask_close(&x->ask);
     if (!call->recorded) exchange_settle(x);
+    principal_leave(worker->principals, x->principal);
     fiber_note(NULL, 0);
     worker_plan_leave(worker, x->plan);
 }

@@ -49,7 +49,7 @@ struct exchange {
     struct span rest; // behind the route's path
     uint8_t request_id[REQUEST_ID_BYTES];
     struct span client_request_id;
-    const struct plan_key *key;
+    const struct principal *principal;
     struct span body;
     struct json_scan *scan; // of the body; done
     struct span model_named; // the field model, unescaped; n 0: absent

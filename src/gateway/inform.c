@@ -47,14 +47,6 @@ static enum stage ready(struct exchange *x)
     return exchange_reply(x, 200, SPAN("application/json"), SPAN("{\"status\":\"ready\"}"));
 }
 
-static bool may_use(const struct plan_key *key, struct span model)
-{
-    if (key->model_count == 0) return true;
-    for (uint32_t i = 0; i < key->model_count; i++)
-        if (span_eq(key->models[i], model)) return true;
-    return false;
-}
-
 static void entry(struct fmt *f, struct span name, struct span owner)
 {
     fmt_str(f, "{\"id\":");
@@ -78,7 +70,7 @@ static enum stage models(struct exchange *x)
     bool first = true;
     for (uint32_t i = 0; i < plan->model_count; i++) {
         const struct plan_model *m = &plan->models[i];
-        if (!may_use(x->key, m->name)) continue;
+        if (!principal_may_model(x->principal, m->name)) continue;
         if (!first) fmt_str(&f, ",");
         first = false;
         entry(&f, m->name, plan->providers[m->provider].name);
@@ -94,7 +86,7 @@ static enum stage model(struct exchange *x)
     const struct plan_model *m = NULL;
     if (url_decode(x->rest, false, name, sizeof name, &decoded) == RW_OK)
         m = map_get(&x->plan->model_by_name, decoded);
-    if (!m || !may_use(x->key, m->name))
+    if (!m || !principal_may_model(x->principal, m->name))
         return exchange_fail_text(
             x, END_NO_MODEL, SPAN("The model '"), x->rest,
             SPAN("' does not exist or this key may not use it. GET /v1/models lists those it may."));

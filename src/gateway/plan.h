@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/span.h"
+#include "gateway/principal.h"
 #include "io/addr.h"
 #include "net/h1.h"
 #include "net/upstream.h"
@@ -48,16 +49,6 @@ struct plan_model {
     struct plan_timeouts timeouts;
 };
 
-struct plan_key {
-    struct span name;
-    struct span team;
-    uint8_t digest[CRYPTO_SHA256_BYTES]; // HMAC of the key under plan.key_hmac
-    const struct span *models; // names this key may ask for; none: all
-    uint32_t model_count;
-    bool disabled;
-    struct span log_principal; // access_record.principal (plan_ready.h)
-};
-
 struct plan_origin {
     struct span name; // "host:port", for people
     struct io_addr addr[UP_ADDRS_MAX];
@@ -90,12 +81,12 @@ struct plan {
     uint32_t provider_count;
     const struct plan_model *models;
     uint32_t model_count;
-    const struct plan_key *keys;
-    uint32_t key_count;
+    const struct principal *principals; // of keys that stand in the configuration
+    uint32_t principal_count;
     struct map model_by_name;
     struct map provider_by_name;
-    struct map key_by_digest;
-    struct crypto_hmac_key key_hmac;
+    struct map principal_by_digest;
+    struct crypto_hmac_key key_hmac; // of all keys, those of the store, too
     int32_t default_model; // index, -1: none
     int32_t default_provider; // index, -1: none
     struct span service_name;

@@ -48,7 +48,7 @@ static bool model_lines(struct plan_model *m, struct span provider, const struct
     return true;
 }
 
-enum rw_err plan_ready(struct plan *p, struct plan_model *models, struct plan_key *keys,
+enum rw_err plan_ready(struct plan *p, struct plan_model *models, struct principal *keys,
                        const struct plan_room *room)
 {
     char *piece = room->take(room->ctx, ACCESS_TARGET_BYTES_MAX + ACCESS_PRINCIPAL_BYTES_MAX);
@@ -64,10 +64,10 @@ enum rw_err plan_ready(struct plan *p, struct plan_model *models, struct plan_ke
             !keep(room, piece, access_log_prepare_target(&r, piece), &m->log_target))
             return (enum rw_err) - ENOMEM;
     }
-    for (uint32_t i = 0; i < p->key_count; i++) {
-        struct plan_key *k = &keys[i];
-        const struct access_record r = {.team = k->team, .key = k->name};
-        if (!keep(room, piece, access_log_prepare_principal(&r, piece), &k->log_principal))
+    for (uint32_t i = 0; i < p->principal_count; i++) {
+        struct principal *k = &keys[i];
+        const struct access_record r = {.tenant = k->tenant, .team = k->team, .key = k->name};
+        if (!keep(room, piece, access_log_prepare_principal(&r, piece), &k->log_line))
             return (enum rw_err) - ENOMEM;
     }
     return RW_OK;

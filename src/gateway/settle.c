@@ -57,7 +57,7 @@ static void write_line(struct exchange *x, int64_t duration_ns)
         r.upstream_model = x->upstream_model;
     }
     r.upstream_request_id = x->upstream_request_id;
-    if (x->key) r.principal = x->key->log_principal;
+    if (x->principal) r.principal = x->principal->log_line;
     r.end = x->end;
     r.status = call->head_sent ? call->status : 0;
     r.attempts = x->asked ? x->ask.attempts : 0;

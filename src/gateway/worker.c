@@ -392,7 +392,9 @@ enum rw_err worker_open(struct worker *w, struct io_driver *driver, const struct
     w->http.on_closed = client_closed;
     w->http.offload = cfg->offload;
     plan_take(w, cfg->plan);
-    const enum rw_err err = listen_all(w, ret_listener);
+    enum rw_err err = RW_OK;
+    if (cfg->store) w->principals = principals_open(cfg->store, &err);
+    if (!err) err = listen_all(w, ret_listener);
     if (err) {
         w->draining = true;
         worker_close(w);
@@ -427,6 +429,7 @@ void worker_close(struct worker *w)
     MUST(w->plan_users == 0 && !w->old_plans);
     crypto_wipe(w->keys_seen, sizeof w->keys_seen);
     plan_done(w, w->plan);
+    principals_close(w->principals);
     free(w->listeners);
     free(w->origins);
     w->closed = true;

@@ -25,10 +25,11 @@
 // As secret as the keys themselves; wiped with its plan.
 #define WORKER_KEYS_SEEN_BITS 6
 #define WORKER_KEYS_SEEN (1u << WORKER_KEYS_SEEN_BITS)
-#define WORKER_KEY_BYTES_MAX 116
+#define WORKER_KEY_BYTES_MAX 84
 struct worker_key {
-    const struct plan_key *key; // NULL: none
-    uint32_t n;
+    const struct principal *planned; // of the present plan; NULL: one of the store, by its digest
+    uint32_t n; // 0: none
+    uint8_t digest[STORE_HASH_BYTES];
     uint8_t text[WORKER_KEY_BYTES_MAX];
 };
 static_assert(sizeof(struct worker_key) == 128, "two cache lines");
@@ -45,6 +46,7 @@ struct worker_cfg {
     struct logring *access; // NULL: off
     struct metrics *metrics;
     struct io_offload *offload; // for handshakes; NULL: they are made on the worker
+    struct store *store; // accounts; NULL: none
     // Connections of each worker, for the balance at accept; NULL: none. WORKER_CLOSED until it is open and once it drains.
     _Atomic uint32_t *open_by_worker;
     struct worker **peers; // all workers, this one included; NULL: none
@@ -79,6 +81,7 @@ struct worker {
     uint32_t plan_users; // exchanges on the present plan
     struct plan_seat *old_plans;
     struct access_log access;
+    struct principals *principals; // NULL: only keys of the configuration are known
     struct prng prng;
     uint64_t sequence; // of request ids
     uint64_t id_high; // the upper half of the last one

@@ -498,6 +498,8 @@ def test_serve_without_a_file(tmp_path):
         pytest.skip("/etc/ringway/ringway.yaml exists here: NOT TESTED")
     env = {k: v for k, v in os.environ.items() if k != "RINGWAY_CONFIG"}
     env["OPENAI_API_KEY"] = "sk-never-shown-0123456789"
+    for variable in ("STATE_DIRECTORY", "CONFIGURATION_DIRECTORY", "RUNTIME_DIRECTORY"):
+        env[variable] = str(tmp_path)
     main, sub = pty.openpty()
     child = subprocess.Popen(
         [servers.RINGWAY, "serve"], stdout=sub, stderr=sub, stdin=subprocess.DEVNULL, env=env, cwd=tmp_path

@@ -65,6 +65,7 @@ listen:
   - address: 127.0.0.1:$port
 metrics: { address: 127.0.0.1:$metrics_port }
 workers: 1
+data_dir: off
 keys:
   - { name: demo, key: "$key" }
 YAML

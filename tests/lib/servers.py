@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 import promtext
@@ -202,6 +203,10 @@ class Gateway(Process):
         self.config_path = folder / f"{name}.yaml"
         self.access_path = folder / f"{name}.access.log"
         config.setdefault("log", {"access": str(self.access_path)})
+        config.setdefault("data_dir", str(folder / f"{name}-data"))
+        config.setdefault("pepper_file", str(folder / f"{name}-pepper"))
+        # A socket's path has 107 characters at most; pytest's folders have long names.
+        config.setdefault("admin", {"socket": f"{tempfile.mkdtemp(prefix='rw-')}/admin.sock"})
         self.write_config()
         host, _, port = config["listen"][0]["address"].rpartition(":")
         self.address = (

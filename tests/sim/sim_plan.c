@@ -122,27 +122,26 @@ static void plan_entry(struct sim_gateway *g, struct plan *p)
     p->listener_count = 1;
 }
 
-static struct plan_key *plan_keys(struct plan *p)
+static struct principal *plan_keys(struct plan *p)
 {
     static const char *const texts[] = {SIM_KEY, SIM_KEY_LIMITED, SIM_KEY_DISABLED};
     static const struct span may[] = {SPAN_INIT("echo"), SPAN_INIT("same-0"), SPAN_INIT("alias-0")};
-    struct plan_key *keys = sim_keep(3 * sizeof *keys);
+    struct principal *keys = sim_keep(3 * sizeof *keys);
     crypto_hmac_key_init(&p->key_hmac, "secret", 6);
     for (int i = 0; i < 3; i++) {
-        struct plan_key *key = &keys[i];
-        *key = (struct plan_key){.name = SPAN("k"), .team = SPAN("t"), .disabled = i == 2};
+        struct principal *key = &keys[i];
+        *key = (struct principal){.name = SPAN("k"), .team = SPAN("t"), .disabled = i == 2};
         if (i == 1) {
-            key->models = may;
-            key->model_count = 3;
+            key->models[0] = (struct principal_list){may, 3};
         }
         const struct span text = span_str(texts[i]);
         crypto_hmac(&p->key_hmac, text.p, text.n, key->digest);
         const enum rw_err err =
-            map_put(&p->key_by_digest, span_of(key->digest, sizeof key->digest), key, NULL);
+            map_put(&p->principal_by_digest, span_of(key->digest, sizeof key->digest), key, NULL);
         MUST(err == RW_OK);
     }
-    p->keys = keys;
-    p->key_count = 3;
+    p->principals = keys;
+    p->principal_count = 3;
     return keys;
 }
 
@@ -165,11 +164,11 @@ struct plan *sim_plan_make(struct sim_gateway *g, uint64_t generation)
     p->seats = sim_keep(SIM_WORKERS_MAX * sizeof *p->seats);
     map_init(&p->model_by_name, 1, 64);
     map_init(&p->provider_by_name, 1, 64);
-    map_init(&p->key_by_digest, 1, 64);
+    map_init(&p->principal_by_digest, 1, 64);
     plan_entry(g, p);
     plan_providers(g, p);
     struct plan_model *models = plan_models(g, p);
-    struct plan_key *keys = plan_keys(p);
+    struct principal *keys = plan_keys(p);
     p->service_name = SPAN("sim");
     p->version = SPAN("0");
     plan_cors(g, p);
@@ -194,5 +193,5 @@ void sim_plan_free(struct plan *p)
 {
     map_done(&p->model_by_name);
     map_done(&p->provider_by_name);
-    map_done(&p->key_by_digest);
+    map_done(&p->principal_by_digest);
 }

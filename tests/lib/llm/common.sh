@@ -128,6 +128,7 @@ listen:
   - address: 127.0.0.1:$port
 metrics: { address: 127.0.0.1:$(free_port) }
 workers: 1
+data_dir: off
 providers:
   local: { type: openai, base_url: "$model_url" }
 keys:

@@ -1,0 +1,64 @@
+// The administrator's side: one function from a request to its answer. The admin socket of a running server calls it on an
+// offload thread (admin_server.h); the command line calls it itself when no server runs. So both do the same.
+//
+// Paths    behind /admin/v1: tenants, teams, keys, plans, each with /{id or name}; keys/{id}/rotate and /revoke; audit.
+// Objects  use the configuration's names plus id, created_at, updated_at, and prefix for keys. Lists are
+//          {"data":[…],"next":…|null} with ?limit=&after=. PUT replaces what the body names and leaves the
+//          rest; null takes a value away.
+// Errors   {"error":{"message","type":"gateway_error","code",…}}; the message says what to do.
+// Thread   any that may wait for the disk; several at once. No call sees another's memory.
+#ifndef RINGWAY_CONTROL_ADMIN_H
+#define RINGWAY_CONTROL_ADMIN_H
+
+#include "store/secret.h"
+#include "wire/http.h"
+#include "wire/json_out.h"
+
+#define ADMIN_PREFIX "/admin/v1"
+
+struct admin {
+    struct store *store;
+    struct store_pepper pepper;
+    int64_t (*wall_ms)(void);
+};
+
+struct admin_call {
+    // What is asked.
+    enum http_method method;
+    struct span path; // whole
+    struct span query;
+    struct span body;
+    struct span actor; // for the audit
+    struct arena *arena;
+    // The answer, in the arena.
+    uint16_t status;
+    const char *allow; // methods, with 405
+    struct json_out out;
+    const struct admin *admin;
+};
+
+void admin_run(const struct admin *a, struct admin_call *c);
+
+// --- For the files of the admin API: each takes the segments behind its collection's name.
+void admin_accounts(struct admin_call *c, enum store_kind kind, struct span id, struct span verb);
+void admin_audit(struct admin_call *c);
+
+// Answers with an error. The text's %: detail.
+void admin_refuse(struct admin_call *c, uint16_t status, const char *text, struct span detail);
+void admin_refuse_err(struct admin_call *c, enum rw_err err);
+void admin_begin(struct admin_call *c, uint16_t status); // an answer of ours: c->out is ready for its object
+// A parameter of the query, decoded; {NULL, 0}: not there.
+struct span admin_query(struct admin_call *c, struct span name);
+bool admin_query_u64(struct admin_call *c, struct span name, uint64_t least, uint64_t most, uint64_t *value);
+
+// --- admin_account.c: records as JSON.
+void admin_account_write(struct json_out *o, struct store_reader *r, const struct store_account *a);
+// Lays the members of an object over *a; lists and texts go to the call's arena. False: it was refused.
+// What is no part of the record: the name of the parent, and a key's text when it is brought along.
+struct admin_more {
+    struct span parent, key;
+};
+bool admin_account_read(struct admin_call *c, struct span body, struct store_account *a,
+                        struct admin_more *more);
+
+#endif

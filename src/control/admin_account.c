@@ -1,0 +1,499 @@
+// Accounts as JSON, both ways. See admin.h.
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/fmt.h"
+#include "control/admin.h"
+#include "io/addr.h"
+#include "wire/json.h"
+
+#define NANOS_PER_USD INT64_C(1000000000)
+// A million dollars is no limit any more, and far from the end of 64 bits.
+#define USD_MAX INT64_C(1000000)
+
+// --- Writing.
+
+static void write_time(struct json_out *o, struct span key, int64_t ms)
+{
+    char text[32];
+    const time_t seconds = (time_t)(ms / 1000);
+    struct tm tm;
+    if (ms == 0 || !gmtime_r(&seconds, &tm)) {
+        json_out_key_null(o, key);
+        return;
+    }
+    const size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    json_out_key_string(o, key, span_of(text, n));
+}
+
+static void write_usd(struct json_out *o, struct span key, int64_t nanos)
+{
+    char text[FMT_DECIMAL_BYTES];
+    struct fmt f;
+    fmt_init(&f, text, sizeof text);
+    fmt_decimal(&f, nanos, 9);
+    json_out_key_raw(o, key, fmt_text(&f));
+}
+
+static bool is_minute(const struct store_rate *r, enum store_unit unit)
+{
+    return r->window == STORE_MINUTE && r->unit == unit && r->burst == 0;
+}
+
+static const char *const windows[STORE_WINDOW_COUNT] = {"second", "minute", "hour", "day"};
+
+static void write_rates(struct json_out *o, const struct store_limits *l)
+{
+    bool begun = false;
+    for (uint32_t i = 0; i < l->rates_count; i++) {
+        const struct store_rate *r = &l->rates[i];
+        if (is_minute(r, STORE_REQUESTS)) json_out_key_u64(o, SPAN("rpm"), r->limit);
+        else if (is_minute(r, STORE_TOKENS)) json_out_key_u64(o, SPAN("tpm"), r->limit);
+    }
+    for (uint32_t i = 0; i < l->rates_count; i++) {
+        const struct store_rate *r = &l->rates[i];
+        if (is_minute(r, STORE_REQUESTS) || is_minute(r, STORE_TOKENS)) continue;
+        if (!begun) json_out_key_array(o, SPAN("rates"));
+        begun = true;
+        json_out_object(o);
+        json_out_key_string(o, SPAN("window"), span_str(windows[r->window]));
+        json_out_key_u64(o, r->unit == STORE_REQUESTS ? SPAN("requests") : SPAN("tokens"), r->limit);
+        if (r->burst) json_out_key_u64(o, SPAN("burst"), r->burst);
+        json_out_end(o);
+    }
+    if (begun) json_out_end(o);
+}
+
+static void write_limits(struct json_out *o, const struct store_limits *l)
+{
+    json_out_key_object(o, SPAN("limits"));
+    write_rates(o, l);
+    if (l->set & STORE_SET_CONCURRENCY) json_out_key_u64(o, SPAN("concurrency"), l->concurrency);
+    if (l->set & STORE_SET_USD_PER_REQUEST) write_usd(o, SPAN("usd_per_request"), l->usd_per_request_nanos);
+    if (l->set & STORE_SET_USD_PER_DAY) write_usd(o, SPAN("usd_per_day"), l->usd_per_day_nanos);
+    if (l->set & STORE_SET_USD_PER_MONTH) write_usd(o, SPAN("usd_per_month"), l->usd_per_month_nanos);
+    if (l->set & STORE_SET_HARD) json_out_key_bool(o, SPAN("hard"), l->hard);
+    if (l->set & STORE_SET_SHADOW) json_out_key_bool(o, SPAN("shadow"), l->shadow);
+    if (l->set & STORE_SET_MODE)
+        json_out_key_string(o, SPAN("mode"),
+                            l->mode == STORE_FIXED_WINDOW ? SPAN("fixed_window") : SPAN("token_bucket"));
+    json_out_end(o);
+}
+
+static void write_list(struct json_out *o, struct span key, struct store_list list)
+{
+    struct span item;
+    if (list.count == 0) return;
+    json_out_key_array(o, key);
+    while (store_list_next(&list, &item)) json_out_string(o, item);
+    json_out_end(o);
+}
+
+static void write_cidrs(struct json_out *o, struct store_list list)
+{
+    struct span item;
+    if (list.count == 0) return;
+    json_out_key_array(o, SPAN("cidrs"));
+    while (store_list_next(&list, &item)) {
+        struct store_cidr cidr;
+        char text[FMT_IP_BYTES + 8];
+        struct fmt f;
+        MUST(item.n == sizeof cidr);
+        memcpy(&cidr, item.p, sizeof cidr);
+        fmt_init(&f, text, sizeof text);
+        fmt_ip(&f, cidr.address, cidr.bytes);
+        fmt_char(&f, '/');
+        fmt_u64(&f, cidr.bits);
+        json_out_string(o, fmt_text(&f));
+    }
+    json_out_end(o);
+}
+
+static void write_tags(struct json_out *o, struct store_list list)
+{
+    struct span item;
+    if (list.count == 0) return;
+    json_out_key_object(o, SPAN("tags"));
+    while (store_list_next(&list, &item)) {
+        const uint32_t equals = span_find(item, '=');
+        json_out_key_text(o, (struct span){item.p, equals});
+        json_out_string(o, equals < item.n ? span_from(item, equals + 1) : SPAN(""));
+    }
+    json_out_end(o);
+}
+
+static void write_id(struct json_out *o, struct span key, uint32_t id)
+{
+    char text[FMT_U64_BYTES];
+    struct fmt f;
+    fmt_init(&f, text, sizeof text);
+    fmt_u64(&f, id);
+    json_out_key_string(o, key, fmt_text(&f));
+}
+
+static void write_parent(struct json_out *o, struct store_reader *r, struct span key, enum store_kind kind,
+                         uint32_t id)
+{
+    char name[STORE_NAME_BYTES_MAX];
+    const int64_t n = store_account_label(r, kind, id, name);
+    if (n >= 0) json_out_key_string(o, key, span_of(name, (size_t)n));
+}
+
+void admin_account_write(struct json_out *o, struct store_reader *r, const struct store_account *a)
+{
+    json_out_object(o);
+    write_id(o, SPAN("id"), a->id);
+    json_out_key_string(o, SPAN("name"), a->name);
+    if (a->kind == STORE_KEY) {
+        json_out_key_string(o, SPAN("prefix"), a->prefix);
+        write_parent(o, r, SPAN("team"), STORE_TEAM, a->parent);
+        write_parent(o, r, SPAN("tenant"), STORE_TENANT, a->tenant);
+    }
+    if (a->kind == STORE_TEAM) write_parent(o, r, SPAN("tenant"), STORE_TENANT, a->parent);
+    if (a->plan.n) json_out_key_string(o, SPAN("plan"), a->plan);
+    json_out_key_bool(o, SPAN("disabled"), (a->flags & STORE_DISABLED) != 0);
+    if (a->kind == STORE_KEY) json_out_key_bool(o, SPAN("revoked"), (a->flags & STORE_REVOKED) != 0);
+    if (a->flags & STORE_FROM_FILE) json_out_key_bool(o, SPAN("from_file"), true);
+    write_limits(o, &a->limits);
+    write_list(o, SPAN("models"), a->models);
+    write_list(o, SPAN("providers"), a->providers);
+    write_list(o, SPAN("regions"), a->regions);
+    write_cidrs(o, a->cidrs);
+    write_tags(o, a->tags);
+    write_time(o, SPAN("created_at"), a->created_ms);
+    write_time(o, SPAN("updated_at"), a->updated_ms);
+    if (a->kind != STORE_PLAN) write_time(o, SPAN("expires"), a->expires_ms);
+    if (a->previous_until_ms) write_time(o, SPAN("previous_until"), a->previous_until_ms);
+    json_out_end(o);
+}
+
+// --- Reading.
+
+static bool bad(struct admin_call *c, const char *text, struct span field)
+{
+    admin_refuse(c, 400, text, field);
+    return false;
+}
+
+static bool text_of(struct admin_call *c, struct span field, struct span value, struct span *ret)
+{
+    uint8_t *buf = arena_alloc(c->arena, value.n);
+    if (json_type(value) != JSON_STRING || !buf) return bad(c, "The field '%' must be a string.", field);
+    if (json_string(value, JSON_LONE_REFUSE, buf, value.n, ret))
+        return bad(c, "The field '%' holds half of a surrogate pair.", field);
+    // In the arena also where it had no escapes: the caller may keep it longer than the body.
+    if (ret->p != buf) *ret = arena_copy(c->arena, *ret);
+    return true;
+}
+
+// "12.5" dollars to nano-dollars, exactly.
+static bool usd_of(struct admin_call *c, struct span field, struct span value, int64_t *ret)
+{
+    static const char *const text =
+        "The field '%' is US dollars, from 0 to 1000000, with at most nine decimals: 12.50.";
+    int64_t whole = 0, fraction = 0, scale = NANOS_PER_USD;
+    uint32_t i = 0;
+    if (json_type(value) != JSON_NUMBER) return bad(c, text, field);
+    for (; i < value.n && value.p[i] >= '0' && value.p[i] <= '9' && whole <= USD_MAX; i++)
+        whole = whole * 10 + (value.p[i] - '0');
+    if (i < value.n && value.p[i] == '.')
+        for (i++; i < value.n && value.p[i] >= '0' && value.p[i] <= '9' && scale > 1; i++) {
+            scale /= 10;
+            fraction += (value.p[i] - '0') * scale;
+        }
+    if (i != value.n || whole > USD_MAX) return bad(c, text, field);
+    *ret = whole * NANOS_PER_USD + fraction;
+    return true;
+}
+
+static bool bool_of(struct admin_call *c, struct span field, struct span value, bool *ret)
+{
+    return json_bool(value, ret) || bad(c, "The field '%' must be true or false.", field);
+}
+
+// Sets, or with limit 0 takes away, the rate of that window and unit.
+static bool set_rate(struct admin_call *c, struct store_limits *l, struct store_rate rate)
+{
+    uint32_t i = 0;
+    while (i < l->rates_count && (l->rates[i].window != rate.window || l->rates[i].unit != rate.unit)) i++;
+    if (rate.limit == 0) {
+        if (i < l->rates_count) l->rates[i] = l->rates[--l->rates_count];
+        return true;
+    }
+    if (i == STORE_RATES_MAX) return bad(c, "More than eight rates in '%'.", SPAN("limits"));
+    if (i == l->rates_count) l->rates_count++;
+    l->rates[i] = rate;
+    return true;
+}
+
+static bool rate_of(struct admin_call *c, struct store_limits *l, struct span object)
+{
+    struct store_rate rate = {.window = STORE_WINDOW_COUNT};
+    struct json_iter it = json_iter(object);
+    struct span key, value, text;
+    if (json_type(object) != JSON_OBJECT) return bad(c, "Each of '%' is an object.", SPAN("limits.rates"));
+    while (json_next(&it, &key, &value)) {
+        if (json_key_is(key, SPAN("window"))) {
+            if (!text_of(c, SPAN("limits.rates[].window"), value, &text)) return false;
+            for (uint8_t i = 0; i < STORE_WINDOW_COUNT; i++)
+                if (span_eq(text, span_str(windows[i]))) rate.window = i;
+        } else if (json_key_is(key, SPAN("requests")) || json_key_is(key, SPAN("tokens"))) {
+            rate.unit = json_key_is(key, SPAN("tokens")) ? STORE_TOKENS : STORE_REQUESTS;
+            if (!json_u64(value, &rate.limit))
+                return bad(c, "The field '%' is a whole number.", SPAN("limits.rates[].requests or tokens"));
+        } else if (json_key_is(key, SPAN("burst"))) {
+            if (!json_u64(value, &rate.burst))
+                return bad(c, "The field '%' is a whole number.", SPAN("limits.rates[].burst"));
+        } else {
+            return bad(c, "The field 'limits.rates[].%' is unknown.", key);
+        }
+    }
+    if (rate.window == STORE_WINDOW_COUNT || rate.limit == 0)
+        return bad(c,
+                   "Each of '%' has a window (second, minute, hour or day) and requests or tokens above 0.",
+                   SPAN("limits.rates"));
+    return set_rate(c, l, rate);
+}
+
+static bool rates_of(struct admin_call *c, struct store_limits *l, struct span array)
+{
+    struct json_iter it = json_iter(array);
+    struct span none, value;
+    if (json_type(array) != JSON_ARRAY) return bad(c, "The field '%' is a list.", SPAN("limits.rates"));
+    l->rates_count = 0;
+    while (json_next(&it, &none, &value))
+        if (!rate_of(c, l, value)) return false;
+    return true;
+}
+
+static bool money_of(struct admin_call *c, struct store_limits *l, struct span field, struct span value,
+                     uint32_t flag, int64_t *slot)
+{
+    *slot = 0;
+    l->set &= ~flag;
+    if (json_type(value) == JSON_NULL) return true;
+    l->set |= flag;
+    return usd_of(c, field, value, slot);
+}
+
+static bool mode_of(struct admin_call *c, struct store_limits *l, struct span value)
+{
+    struct span text;
+    if (!text_of(c, SPAN("limits.mode"), value, &text)) return false;
+    l->set |= STORE_SET_MODE;
+    l->mode = span_eq(text, SPAN("fixed_window")) ? STORE_FIXED_WINDOW : STORE_TOKEN_BUCKET;
+    return l->mode == STORE_FIXED_WINDOW || span_eq(text, SPAN("token_bucket")) ||
+        bad(c, "The field '%' is token_bucket or fixed_window.", SPAN("limits.mode"));
+}
+
+static bool count_of(struct admin_call *c, struct span field, struct span value, uint64_t most, uint64_t *ret)
+{
+    *ret = 0;
+    if (json_type(value) == JSON_NULL) return true;
+    return (json_u64(value, ret) && *ret > 0 && *ret <= most) ||
+        bad(c, "The field 'limits.%' is a whole number above 0, or null for no limit.", field);
+}
+
+static bool limit_of(struct admin_call *c, struct store_limits *l, struct span key, struct span value)
+{
+    uint64_t n;
+    if (json_key_is(key, SPAN("rpm")) || json_key_is(key, SPAN("tpm"))) {
+        const uint8_t unit = json_key_is(key, SPAN("tpm")) ? STORE_TOKENS : STORE_REQUESTS;
+        return count_of(c, key, value, UINT32_MAX, &n) &&
+            set_rate(c, l, (struct store_rate){.window = STORE_MINUTE, .unit = unit, .limit = n});
+    }
+    if (json_key_is(key, SPAN("concurrency"))) {
+        if (!count_of(c, key, value, UINT32_MAX, &n)) return false;
+        l->concurrency = (uint32_t)n;
+        l->set = n ? l->set | STORE_SET_CONCURRENCY : l->set & ~(uint32_t)STORE_SET_CONCURRENCY;
+        return true;
+    }
+    if (json_key_is(key, SPAN("usd_per_request")))
+        return money_of(c, l, key, value, STORE_SET_USD_PER_REQUEST, &l->usd_per_request_nanos);
+    if (json_key_is(key, SPAN("usd_per_day")))
+        return money_of(c, l, key, value, STORE_SET_USD_PER_DAY, &l->usd_per_day_nanos);
+    if (json_key_is(key, SPAN("usd_per_month")))
+        return money_of(c, l, key, value, STORE_SET_USD_PER_MONTH, &l->usd_per_month_nanos);
+    if (json_key_is(key, SPAN("hard"))) {
+        l->set |= STORE_SET_HARD;
+        return bool_of(c, SPAN("limits.hard"), value, &l->hard);
+    }
+    if (json_key_is(key, SPAN("shadow"))) {
+        l->set |= STORE_SET_SHADOW;
+        return bool_of(c, SPAN("limits.shadow"), value, &l->shadow);
+    }
+    if (json_key_is(key, SPAN("mode"))) return mode_of(c, l, value);
+    if (json_key_is(key, SPAN("rates"))) return rates_of(c, l, value);
+    return bad(c, "The field 'limits.%' is unknown.", key);
+}
+
+static bool limits_of(struct admin_call *c, struct store_limits *l, struct span object)
+{
+    struct json_iter it = json_iter(object);
+    struct span key, value;
+    if (json_type(object) == JSON_NULL) {
+        memset(l, 0, sizeof *l);
+        return true;
+    }
+    if (json_type(object) != JSON_OBJECT) return bad(c, "The field '%' is an object.", SPAN("limits"));
+    while (json_next(&it, &key, &value))
+        if (!limit_of(c, l, key, value)) return false;
+    return true;
+}
+
+// Room for all items of a JSON value, encoded.
+static bool list_begin(struct admin_call *c, struct store_list_maker *m, struct span value, uint32_t each)
+{
+    const uint32_t cap = value.n + each;
+    *m = (struct store_list_maker){.p = arena_alloc(c->arena, cap), .cap = cap};
+    if (!m->p) admin_refuse(c, 400, "A list is longer than the gateway has room for.", SPAN(""));
+    return m->p != NULL;
+}
+
+static bool list_end(struct admin_call *c, struct span field, const struct store_list_maker *m,
+                     struct store_list *ret)
+{
+    if (m->overflow) return bad(c, "The list '%' is too long.", field);
+    *ret = store_list_made(m);
+    return true;
+}
+
+static bool strings_of(struct admin_call *c, struct span field, struct span array, struct store_list *ret)
+{
+    struct store_list_maker m = {0};
+    struct json_iter it = json_iter(array);
+    struct span none, value, text;
+    *ret = (struct store_list){{NULL, 0}, 0};
+    if (json_type(array) == JSON_NULL) return true;
+    if (json_type(array) != JSON_ARRAY) return bad(c, "The field '%' is a list of strings.", field);
+    if (!list_begin(c, &m, array, 16)) return false;
+    while (json_next(&it, &none, &value)) {
+        if (!text_of(c, field, value, &text)) return false;
+        if (text.n == 0) return bad(c, "The list '%' holds an empty string.", field);
+        store_list_add(&m, text);
+    }
+    return list_end(c, field, &m, ret);
+}
+
+static bool cidrs_of(struct admin_call *c, struct span array, struct store_list *ret)
+{
+    static const char *const mend =
+        "Each of 'cidrs' is a network such as 10.0.0.0/8 or 2001:db8::/32, not %.";
+    struct store_list_maker m = {0};
+    struct json_iter it = json_iter(array);
+    struct span none, value, text;
+    *ret = (struct store_list){{NULL, 0}, 0};
+    if (json_type(array) == JSON_NULL) return true;
+    if (json_type(array) != JSON_ARRAY) return bad(c, "The field '%' is a list of strings.", SPAN("cidrs"));
+    // The shortest text, "::/0", becomes a whole struct.
+    if (!list_begin(c, &m, array, array.n / 4 * (uint32_t)sizeof(struct store_cidr))) return false;
+    while (json_next(&it, &none, &value)) {
+        struct io_cidr net;
+        struct store_cidr cidr = {0};
+        if (!text_of(c, SPAN("cidrs"), value, &text)) return false;
+        if (io_cidr_parse(text, &net) != RW_OK) return bad(c, mend, text);
+        // io/ keeps IPv4 as ::ffff:a.b.c.d.
+        static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+        const bool v4 = net.bits >= 96 && memcmp(net.bytes, mapped, sizeof mapped) == 0;
+        cidr.bytes = v4 ? 4 : 16;
+        cidr.bits = v4 ? (uint8_t)(net.bits - 96) : net.bits;
+        memcpy(cidr.address, v4 ? net.bytes + 12 : net.bytes, cidr.bytes);
+        store_list_add(&m, span_of(&cidr, sizeof cidr));
+    }
+    return list_end(c, SPAN("cidrs"), &m, ret);
+}
+
+static bool tags_of(struct admin_call *c, struct span object, struct store_list *ret)
+{
+    struct store_list_maker m = {0};
+    struct json_iter it = json_iter(object);
+    struct span key, value, name, text;
+    *ret = (struct store_list){{NULL, 0}, 0};
+    if (json_type(object) == JSON_NULL) return true;
+    if (json_type(object) != JSON_OBJECT)
+        return bad(c, "The field '%' is an object of strings.", SPAN("tags"));
+    if (!list_begin(c, &m, object, 16)) return false;
+    while (json_next(&it, &key, &value)) {
+        uint8_t *buf = arena_alloc(c->arena, key.n + value.n + 1);
+        if (!buf || json_unescape(key, JSON_LONE_REFUSE, buf, key.n, &name) || name.n == 0 ||
+            span_find(name, '=') < name.n)
+            return bad(c, "A name in '%' is empty or holds '='.", SPAN("tags"));
+        if (!text_of(c, SPAN("tags"), value, &text)) return false;
+        memmove(buf, name.p, name.n);
+        buf[name.n] = '=';
+        if (text.n) memcpy(buf + name.n + 1, text.p, text.n);
+        store_list_add(&m, span_of(buf, name.n + 1 + text.n));
+    }
+    return list_end(c, SPAN("tags"), &m, ret);
+}
+
+// "30d" from now, or a time in UTC; null: never.
+static bool expires_of(struct admin_call *c, struct span value, int64_t *ret_ms)
+{
+    static const char *const mend =
+        "The field '%' is a time in UTC such as 2027-01-31T00:00:00Z, or a duration such as 30d, 12h, 90m.";
+    struct span text;
+    char copy[32];
+    struct tm tm = {0};
+    *ret_ms = 0;
+    if (json_type(value) == JSON_NULL) return true;
+    if (!text_of(c, SPAN("expires"), value, &text)) return false;
+    if (text.n < 2 || text.n >= sizeof copy) return bad(c, mend, SPAN("expires"));
+    memcpy(copy, text.p, text.n);
+    copy[text.n] = 0;
+    const char *end = strptime(copy, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    if (!end || *end) end = strptime(copy, "%Y-%m-%d", &tm);
+    if (end && !*end) {
+        *ret_ms = (int64_t)timegm(&tm) * 1000;
+        return true;
+    }
+    uint64_t n;
+    const int64_t unit = text.p[text.n - 1] == 'd' ? 86400
+        : text.p[text.n - 1] == 'h'                ? 3600
+        : text.p[text.n - 1] == 'm'                ? 60
+                                                   : 0;
+    if (unit == 0 || !span_u64((struct span){text.p, text.n - 1}, &n) || n == 0 || n > 36500 * 24 * 60)
+        return bad(c, mend, SPAN("expires"));
+    *ret_ms = c->admin->wall_ms() + (int64_t)n * unit * 1000;
+    return true;
+}
+
+static bool member_of(struct admin_call *c, struct span key, struct span value, struct store_account *a,
+                      struct admin_more *more)
+{
+    if (json_key_is(key, SPAN("name"))) return text_of(c, SPAN("name"), value, &a->name);
+    if (json_key_is(key, SPAN("limits"))) return limits_of(c, &a->limits, value);
+    if (a->kind != STORE_PLAN && json_key_is(key, SPAN("plan"))) {
+        a->plan = (struct span){NULL, 0};
+        return json_type(value) == JSON_NULL || text_of(c, SPAN("plan"), value, &a->plan);
+    }
+    if ((a->kind == STORE_KEY && json_key_is(key, SPAN("team"))) ||
+        (a->kind == STORE_TEAM && json_key_is(key, SPAN("tenant"))))
+        return text_of(c, key, value, &more->parent);
+    if (a->kind == STORE_KEY && json_key_is(key, SPAN("key"))) return text_of(c, key, value, &more->key);
+    if (a->kind == STORE_PLAN) return bad(c, "The field '%' is unknown: a plan has name and limits.", key);
+    if (json_key_is(key, SPAN("models"))) return strings_of(c, SPAN("models"), value, &a->models);
+    if (json_key_is(key, SPAN("providers"))) return strings_of(c, SPAN("providers"), value, &a->providers);
+    if (json_key_is(key, SPAN("regions"))) return strings_of(c, SPAN("regions"), value, &a->regions);
+    if (json_key_is(key, SPAN("cidrs"))) return cidrs_of(c, value, &a->cidrs);
+    if (json_key_is(key, SPAN("tags"))) return tags_of(c, value, &a->tags);
+    if (json_key_is(key, SPAN("expires"))) return expires_of(c, value, &a->expires_ms);
+    if (json_key_is(key, SPAN("disabled"))) {
+        bool disabled;
+        if (!bool_of(c, SPAN("disabled"), value, &disabled)) return false;
+        a->flags = disabled ? a->flags | STORE_DISABLED : a->flags & ~(uint32_t)STORE_DISABLED;
+        return true;
+    }
+    return bad(c, "The field '%' is unknown.", key);
+}
+
+bool admin_account_read(struct admin_call *c, struct span body, struct store_account *a,
+                        struct admin_more *more)
+{
+    struct json_iter it = json_iter(body);
+    struct span key, value;
+    *more = (struct admin_more){{NULL, 0}, {NULL, 0}};
+    while (json_next(&it, &key, &value))
+        if (!member_of(c, key, value, a, more)) return false;
+    return true;
+}

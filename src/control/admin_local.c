@@ -1,0 +1,180 @@
+// See admin_local.h.
+#include "control/admin_local.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "control/admin_server.h"
+#include "io/clock.h"
+#include "store/secret.h"
+
+#define LOCAL_BYTES_MAX MIB(256)
+
+static int64_t wall_ms(void)
+{
+    struct io_time t;
+    io_clock(&t);
+    return t.wall_ns / CLOCK_MS;
+}
+
+// --- The store of a configuration.
+
+struct first {
+    enum store_kind kind;
+    uint32_t parent;
+    uint32_t id;
+};
+
+static enum rw_err commit_first(struct store_txn *t, void *ctx)
+{
+    struct first *f = ctx;
+    const struct store_account a = {.kind = (uint8_t)f->kind, .parent = f->parent, .name = SPAN("default")};
+    const struct store_act act = {.wall_ms = wall_ms(), .actor = SPAN("ringway"), .detail = SPAN("")};
+    return store_account_create(t, &a, NULL, &act, &f->id);
+}
+
+// Team and tenant `default`, whom everything belongs to that names nobody. Two processes may do this at once.
+static enum rw_err make_default(struct store *s, enum store_kind kind, uint32_t parent, uint32_t *ret_id)
+{
+    struct store_account a;
+    struct store_reader *r;
+    RW_TRY(store_reader_open(s, STORE_ACCOUNTS, &r));
+    struct store_buf buf = {.p = malloc(STORE_ACCOUNT_BYTES_MAX), .cap = STORE_ACCOUNT_BYTES_MAX};
+    MUST(buf.p);
+    enum rw_err err = store_account_named(r, kind, SPAN("default"), &buf, &a);
+    if (err == RW_E_NOT_FOUND) {
+        struct first f = {.kind = kind, .parent = parent};
+        err = store_commit(s, STORE_ACCOUNTS, commit_first, &f);
+        if (!err || err == (enum rw_err) - EEXIST)
+            err = store_account_named(r, kind, SPAN("default"), &buf, &a);
+    }
+    store_reader_close(r);
+    free(buf.p);
+    if (!err) *ret_id = a.id;
+    return err;
+}
+
+// The folders above data_dir that are not there yet; data_dir itself is the store's.
+static void make_parents(const char *path)
+{
+    char part[STORE_PATH_BYTES_MAX];
+    for (size_t i = 1; path[i] && i < sizeof part; i++) {
+        if (path[i] != '/') continue;
+        memcpy(part, path, i);
+        part[i] = 0;
+        (void)mkdir(part, 0755);
+    }
+}
+
+enum rw_err admin_store_open(const struct config *c, struct admin *ret, char *ret_why, size_t cap)
+{
+    char why[STORE_WHY_BYTES];
+    uint32_t tenant, team;
+    const struct store_cfg cfg = {.data_dir = c->data_dir};
+    *ret = (struct admin){.wall_ms = wall_ms};
+    make_parents(c->data_dir);
+    make_parents(c->pepper_file);
+    enum rw_err err = store_pepper_load(c->pepper_file, c->data_dir, true, &ret->pepper, why);
+    if (!err) err = store_open(&cfg, &ret->store, why);
+    if (err) {
+        snprintf(ret_why, cap, "%s", why);
+        return err;
+    }
+    err = store_pepper_bind(ret->store, &ret->pepper);
+    if (err) {
+        snprintf(
+            ret_why, cap,
+            "the keys in %s were hashed with another pepper than %s: without the right one none is known",
+            c->data_dir, c->pepper_file);
+        store_close(ret->store);
+        ret->store = NULL;
+        return err;
+    }
+    err = make_default(ret->store, STORE_TENANT, STORE_ID_NONE, &tenant);
+    if (!err) err = make_default(ret->store, STORE_TEAM, tenant, &team);
+    if (!err) return RW_OK;
+    snprintf(ret_why, cap, "team and tenant 'default' cannot be made in %s: %s", c->data_dir,
+             rw_err_name((int)err));
+    store_close(ret->store);
+    ret->store = NULL;
+    return err;
+}
+
+// --- Without a server.
+
+static enum http_method method_of(const char *name)
+{
+    static const enum http_method all[] = {HTTP_GET, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (span_eq(http_method_name(all[i]), span_str(name))) return all[i];
+    return HTTP_METHOD_OTHER;
+}
+
+static enum rw_err on_store(const struct config *c, const char *method, const char *target, struct span body,
+                            struct admin_answer *ret, char *ret_why, size_t cap)
+{
+    struct admin admin;
+    struct budget budget = {.limit = LOCAL_BYTES_MAX};
+    struct arena_pool pool;
+    struct arena arena;
+    char actor[32];
+    RW_TRY(admin_store_open(c, &admin, ret_why, cap));
+    arena_pool_init(&pool, &budget, 0);
+    arena_init(&arena, &pool, LOCAL_BYTES_MAX);
+    const struct span whole = span_str(target);
+    const uint32_t mark = span_find(whole, '?');
+    const int n = snprintf(actor, sizeof actor, "uid %u", (unsigned)geteuid());
+    struct admin_call call = {.method = method_of(method),
+                              .path = {whole.p, mark},
+                              .query = mark < whole.n ? span_from(whole, mark + 1) : SPAN(""),
+                              .body = body,
+                              .actor = span_of(actor, (size_t)n),
+                              .arena = &arena};
+    admin_run(&admin, &call);
+    const struct span text = json_out_flat(&call.out);
+    ret->status = call.status;
+    ret->n = text.n;
+    ret->body = text.p ? malloc(text.n + 1u) : NULL;
+    if (ret->body) {
+        memcpy(ret->body, text.p, text.n);
+        ret->body[text.n] = 0;
+    }
+    arena_done(&arena);
+    arena_pool_done(&pool);
+    store_close(admin.store);
+    store_pepper_wipe(&admin.pepper);
+    return ret->body ? RW_OK : (enum rw_err) - ENOMEM;
+}
+
+enum rw_err admin_local_call(const char *config_path, const char *method, const char *target,
+                             struct span body, struct admin_answer *ret, char *ret_why, size_t cap)
+{
+    struct config *c = NULL;
+    struct config_errors errors = {0};
+    enum rw_err err = config_path ? config_load(config_path, &config_env_process, &c, &errors)
+                                  : config_default_from_env(&config_env_process, &c, &errors);
+    if (err) {
+        config_errors_write(&errors, config_path ? config_path : "(environment)", stderr);
+        config_errors_free(&errors);
+        snprintf(ret_why, cap, "the configuration cannot be used");
+        return RW_E_CONFIG;
+    }
+    err = admin_client_call(c->admin_socket, method, target, body, ret);
+    if (err == (enum rw_err) - EACCES || err == RW_E_EOF)
+        snprintf(ret_why, cap, "%s does not let you in: be root, the server's user, or in group ringway",
+                 c->admin_socket);
+    else if (err == (enum rw_err) - ENOENT || err == (enum rw_err) - ECONNREFUSED) {
+        if (*c->data_dir) {
+            err = on_store(c, method, target, body, ret, ret_why, cap);
+        } else {
+            snprintf(ret_why, cap, "the configuration says data_dir: off, so there is nothing to administer");
+            err = RW_E_CONFIG;
+        }
+    } else if (err) {
+        snprintf(ret_why, cap, "%s: %s", c->admin_socket, rw_err_name((int)err));
+    }
+    config_free(c);
+    return err;
+}

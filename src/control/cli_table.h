@@ -1,0 +1,22 @@
+// Lists of JSON objects as people and spreadsheets want them.
+#ifndef RINGWAY_CONTROL_CLI_TABLE_H
+#define RINGWAY_CONTROL_CLI_TABLE_H
+
+#include <stdio.h>
+
+#include "base/span.h"
+#include "control/cli.h"
+
+struct cli_column {
+    const char *title;
+    const char *path; // "limits.rpm"
+    bool right; // a number
+};
+
+// rows: JSON arrays of objects, one after the other as pages. CLI_TABLE aligns, CLI_CSV quotes (RFC 4180).
+void cli_table_print(FILE *out, enum cli_output as, const struct cli_column *columns, uint32_t column_count,
+                     const struct span *pages, uint32_t page_count);
+// One object, a member a line.
+void cli_object_print(FILE *out, struct span object);
+
+#endif

@@ -1,0 +1,246 @@
+// See principal.h.
+#include "gateway/principal.h"
+
+#include <stdlib.h>
+
+#include "gateway/access_log.h"
+#include "tls/crypto.h"
+
+// One slot for each hash: a busy key that shares its slot with another costs a read of the store each time they alternate, 175 ns.
+#define SLOTS 4096u
+// A key under its previous text is looked at again this soon: the store knows until when it is good.
+#define ROTATED_MS 1000
+
+struct principals {
+    struct store *store;
+    struct store_reader *reader;
+    struct principal *slot[SLOTS];
+    uint8_t record[PRINCIPAL_LEVELS][STORE_ACCOUNT_BYTES_MAX];
+};
+
+struct principals *principals_open(struct store *store, enum rw_err *ret_err)
+{
+    struct principals *p = calloc(1, sizeof *p);
+    *ret_err = p ? store_reader_open(store, STORE_ACCOUNTS, &p->reader) : (enum rw_err) - ENOMEM;
+    if (!*ret_err) {
+        p->store = store;
+        return p;
+    }
+    free(p);
+    return NULL;
+}
+
+void principals_close(struct principals *p)
+{
+    if (!p) return;
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        MUST(!p->slot[i] || p->slot[i]->users == 0);
+        free(p->slot[i]);
+    }
+    store_reader_close(p->reader);
+    free(p);
+}
+
+// --- From records to a principal: one block of memory, so that it goes by one free().
+
+struct builder {
+    struct principal *principal; // NULL: only count
+    uint8_t *at;
+    size_t bytes;
+};
+
+static void *take(struct builder *b, size_t n)
+{
+    void *p = b->at;
+    n = (n + 15) & ~(size_t)15;
+    b->bytes += n;
+    if (b->at) b->at += n;
+    return p;
+}
+
+static struct span keep(struct builder *b, struct span s)
+{
+    void *p = take(b, s.n);
+    if (p && s.n) memcpy(p, s.p, s.n);
+    return (struct span){p, s.n};
+}
+
+static void keep_list(struct builder *b, struct store_list list, struct principal_list *ret)
+{
+    struct span *items = take(b, list.count * sizeof *items);
+    struct span item;
+    uint32_t n = 0;
+    while (store_list_next(&list, &item)) {
+        const struct span kept = keep(b, item);
+        if (items) items[n++] = kept;
+    }
+    if (ret) *ret = (struct principal_list){items, n};
+}
+
+static void keep_cidrs(struct builder *b, struct store_list list, uint32_t level)
+{
+    struct io_cidr *nets = take(b, list.count * sizeof *nets);
+    struct span item;
+    uint32_t n = 0;
+    while (store_list_next(&list, &item)) {
+        struct store_cidr c;
+        if (!nets || item.n != sizeof c) continue;
+        memcpy(&c, item.p, sizeof c);
+        struct io_cidr *net = &nets[n++];
+        memset(net, 0, sizeof *net);
+        // io/ keeps IPv4 as ::ffff:a.b.c.d.
+        if (c.bytes == 4) net->bytes[10] = net->bytes[11] = 0xff;
+        memcpy(net->bytes + 16 - c.bytes, c.address, c.bytes);
+        net->bits = (uint8_t)(c.bits + (c.bytes == 4 ? 96 : 0));
+    }
+    if (!b->principal) return;
+    b->principal->cidrs[level] = nets;
+    b->principal->cidr_count[level] = n;
+}
+
+static void build(struct builder *b, const struct store_account level[PRINCIPAL_LEVELS])
+{
+    struct principal *p = take(b, sizeof *p);
+    const struct span names[PRINCIPAL_LEVELS] = {keep(b, level[0].name), keep(b, level[1].name),
+                                                 keep(b, level[2].name)};
+    b->principal = p;
+    for (uint32_t i = 0; i < PRINCIPAL_LEVELS; i++) {
+        keep_list(b, level[i].models, p ? &p->models[i] : NULL);
+        keep_list(b, level[i].providers, p ? &p->providers[i] : NULL);
+        keep_cidrs(b, level[i].cidrs, i);
+        if (!p) continue;
+        p->disabled = p->disabled || (level[i].flags & STORE_DISABLED) != 0;
+        if (level[i].expires_ms && (!p->expires_ms || level[i].expires_ms < p->expires_ms))
+            p->expires_ms = level[i].expires_ms;
+    }
+    uint8_t *line = take(b, ACCESS_PRINCIPAL_BYTES_MAX);
+    if (!p) return;
+    p->name = names[0];
+    p->team = names[1];
+    p->tenant = names[2];
+    p->key_id = level[0].id;
+    p->team_id = level[1].id;
+    p->tenant_id = level[2].id;
+    const struct access_record r = {.tenant = names[2], .team = names[1], .key = names[0]};
+    p->log_line = span_of(line, access_log_prepare_principal(&r, (char *)line));
+    p->known = !(level[0].flags & STORE_REVOKED);
+}
+
+static struct principal *make(const struct store_account level[PRINCIPAL_LEVELS])
+{
+    struct builder b = {0};
+    build(&b, level);
+    uint8_t *bytes = calloc(1, b.bytes);
+    if (!bytes) return NULL;
+    b = (struct builder){.at = bytes};
+    build(&b, level);
+    return b.principal;
+}
+
+// What stays valid: the key's record, its team's and its tenant's, each in a buffer of its own.
+static enum rw_err read_levels(struct principals *p, const uint8_t *digest, int64_t wall_ms,
+                               struct store_account level[PRINCIPAL_LEVELS])
+{
+    struct store_buf buf[PRINCIPAL_LEVELS];
+    for (uint32_t i = 0; i < PRINCIPAL_LEVELS; i++)
+        buf[i] = (struct store_buf){.p = p->record[i], .cap = sizeof p->record[i]};
+    RW_TRY(store_key_find(p->reader, digest, wall_ms, &buf[0], &level[0]));
+    RW_TRY(store_account_get(p->reader, STORE_TEAM, level[0].parent, &buf[1], &level[1]));
+    return store_account_get(p->reader, STORE_TENANT, level[1].parent, &buf[2], &level[2]);
+}
+
+static struct principal *read_anew(struct principals *p, const uint8_t *digest, int64_t wall_ms,
+                                   enum rw_err *ret_err)
+{
+    struct store_account level[PRINCIPAL_LEVELS];
+    struct principal *made;
+    // Before the records: what is changed meanwhile makes the entry old, never the other way round.
+    const uint64_t version = store_accounts_version(p->store);
+    *ret_err = read_levels(p, digest, wall_ms, level);
+    if (*ret_err == RW_E_NOT_FOUND) made = calloc(1, sizeof *made);
+    else if (*ret_err) return NULL;
+    else made = make(level);
+    if (!made) {
+        *ret_err = (enum rw_err) - ENOMEM;
+        return NULL;
+    }
+    if (made->known && level[0].previous_until_ms > wall_ms) made->good_until_ms = wall_ms + ROTATED_MS;
+    memcpy(made->digest, digest, sizeof made->digest);
+    made->version = version;
+    *ret_err = RW_OK;
+    return made;
+}
+
+static void drop(struct principal *old)
+{
+    if (!old) return;
+    old->cached = false;
+    if (old->users == 0) free(old);
+}
+
+enum rw_err principal_find(struct principals *p, const uint8_t digest[STORE_HASH_BYTES], int64_t wall_ms,
+                           const struct principal **ret)
+{
+    uint32_t at;
+    memcpy(&at, digest, sizeof at);
+    struct principal **slot = &p->slot[at % SLOTS];
+    struct principal *one = *slot;
+    const bool fresh = one && one->version == store_accounts_version(p->store) && !(one->version & 1) &&
+        (!one->good_until_ms || wall_ms < one->good_until_ms) &&
+        crypto_equal(one->digest, digest, STORE_HASH_BYTES);
+    if (RW_UNLIKELY(!fresh)) {
+        enum rw_err err;
+        one = read_anew(p, digest, wall_ms, &err);
+        if (err) return err;
+        drop(*slot);
+        *slot = one;
+        one->cached = true;
+    }
+    if (!one->known) return RW_E_NOT_FOUND;
+    one->users++;
+    *ret = one;
+    return RW_OK;
+}
+
+void principal_leave(struct principals *p, const struct principal *principal)
+{
+    // One of the plan's is not counted.
+    if (!p || !principal || !principal->key_id) return;
+    struct principal *one = (struct principal *)(uintptr_t)principal;
+    MUST(one->users > 0);
+    one->users--;
+    if (one->users == 0 && !one->cached) free(one);
+}
+
+// --- What it may.
+
+static bool lists_allow(const struct principal_list lists[PRINCIPAL_LEVELS], struct span name)
+{
+    for (uint32_t i = 0; i < PRINCIPAL_LEVELS; i++) {
+        bool found = lists[i].count == 0;
+        for (uint32_t k = 0; k < lists[i].count && !found; k++) found = span_eq(lists[i].item[k], name);
+        if (!found) return false;
+    }
+    return true;
+}
+
+bool principal_may_model(const struct principal *p, struct span model)
+{
+    return lists_allow(p->models, model);
+}
+
+bool principal_may_provider(const struct principal *p, struct span provider)
+{
+    return lists_allow(p->providers, provider);
+}
+
+bool principal_may_come_from(const struct principal *p, const struct io_addr *client)
+{
+    for (uint32_t i = 0; i < PRINCIPAL_LEVELS; i++) {
+        bool found = p->cidr_count[i] == 0;
+        for (uint32_t k = 0; k < p->cidr_count[i] && !found; k++)
+            found = io_cidr_has(&p->cidrs[i][k], client);
+        if (!found) return false;
+    }
+    return true;
+}

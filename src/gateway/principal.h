@@ -1,0 +1,55 @@
+// Who asks: a key with its team and tenant, and what they may do. Keys of the configuration are in the plan; those of the store
+// are read by their hash and kept in a cache of the worker's until anything changes in the accounts.
+//
+// Fresh    An entry holds for the accounts version it was read under (store/env.h), so a revocation, a raised limit, a new key
+//          hold from the next request on, on every worker of every process. Unknown keys are remembered, too.
+// Owner    the cache; principal_leave() gives back what principal_find() gave. A plan's live as long as the plan.
+// Thread   the worker's. Never suspends; a miss reads the store's mapped file.
+#ifndef RINGWAY_GATEWAY_PRINCIPAL_H
+#define RINGWAY_GATEWAY_PRINCIPAL_H
+
+#include "base/clock.h"
+#include "io/addr.h"
+#include "store/accounts.h"
+
+#define PRINCIPAL_LEVELS 3 // key, team, tenant
+
+struct principal_list {
+    const struct span *item;
+    uint32_t count; // 0: all
+};
+
+struct principal {
+    struct span name, team, tenant;
+    struct span log_line; // access_record.principal
+    uint32_t key_id, team_id, tenant_id; // of the store; 0: stands in the configuration
+    bool disabled; // itself, or whom it belongs to
+    int64_t expires_ms; // the earliest of them; 0: never
+    struct principal_list models[PRINCIPAL_LEVELS], providers[PRINCIPAL_LEVELS]; // all of them must allow it
+    const struct io_cidr *cidrs[PRINCIPAL_LEVELS];
+    uint32_t cidr_count[PRINCIPAL_LEVELS];
+    uint8_t digest[STORE_HASH_BYTES];
+    // --- The cache's.
+    bool known;
+    bool cached; // in a slot
+    uint32_t users;
+    uint64_t version;
+    int64_t good_until_ms; // 0: as long as the version holds
+};
+
+struct principals; // a worker's cache
+
+// NULL: no memory, or the store has no room for another reader (*ret_err).
+struct principals *principals_open(struct store *store, enum rw_err *ret_err);
+void principals_close(struct principals *p); // NULL is fine. No principal is in use.
+
+// RW_E_NOT_FOUND: no such key. Other errors are the store's: nobody can be let in.
+RW_WARN_UNUSED enum rw_err principal_find(struct principals *p, const uint8_t digest[STORE_HASH_BYTES],
+                                          int64_t wall_ms, const struct principal **ret);
+void principal_leave(struct principals *p, const struct principal *principal); // both may be NULL
+
+bool principal_may_model(const struct principal *p, struct span model);
+bool principal_may_provider(const struct principal *p, struct span provider);
+bool principal_may_come_from(const struct principal *p, const struct io_addr *client);
+
+#endif
