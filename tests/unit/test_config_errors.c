@@ -26,10 +26,10 @@ static void test_keys__unknown_with_a_suggestion(void **state)
         {"Workers: 1\n", "r.yaml:1:1: unknown key \"Workers\"; did you mean \"workers\"?\n"},
         {"log: { acces: off }\n", "r.yaml:1:8: log: unknown key \"acces\"; did you mean \"access\"?\n"},
         // Keys of what is not built yet are unknown like any other, and no other word is near.
-        {"cache: {}\nteams: []\nadmin: {}\n",
+        {"cache: {}\nteams: []\npassthrough: {}\n",
          "r.yaml:1:1: unknown key \"cache\"\n"
          "r.yaml:2:1: unknown key \"teams\"\n"
-         "r.yaml:3:1: unknown key \"admin\"\n"},
+         "r.yaml:3:1: unknown key \"passthrough\"\n"},
         {"timeouts: { proxy: 5s }\n", "r.yaml:1:13: timeouts: unknown key \"proxy\"\n"},
         {"providers: { a: { type: vllm, region: x } }\n",
          "r.yaml:1:31: providers.a: unknown key \"region\"\n"},
