@@ -281,9 +281,10 @@ static bool mode_of(struct admin_call *c, struct store_limits *l, struct span va
     struct span text;
     if (!text_of(c, SPAN("limits.mode"), value, &text)) return false;
     l->set |= STORE_SET_MODE;
-    l->mode = span_eq(text, SPAN("fixed_window")) ? STORE_FIXED_WINDOW : STORE_TOKEN_BUCKET;
-    return l->mode == STORE_FIXED_WINDOW || span_eq(text, SPAN("token_bucket")) ||
-        bad(c, "The field '%' is token_bucket or fixed_window.", SPAN("limits.mode"));
+    const bool fixed = span_eq(text, SPAN("fixed_window"));
+    const bool known = fixed || span_eq(text, SPAN("token_bucket"));
+    l->mode = fixed ? STORE_FIXED_WINDOW : STORE_TOKEN_BUCKET;
+    return known || bad(c, "The field '%' is token_bucket or fixed_window.", SPAN("limits.mode"));
 }
 
 static bool count_of(struct admin_call *c, struct span field, struct span value, uint64_t most, uint64_t *ret)

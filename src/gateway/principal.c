@@ -6,7 +6,7 @@
 #include "gateway/access_log.h"
 #include "tls/crypto.h"
 
-// One slot for each hash: a busy key that shares its slot with another costs a read of the store each time they alternate, 175 ns.
+// One slot for each hash: two busy keys that share one cost a read of the store each time they alternate, 175 ns.
 #define SLOTS 4096u
 // A key under its previous text is looked at again this soon: the store knows until when it is good.
 #define ROTATED_MS 1000
