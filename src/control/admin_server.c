@@ -136,8 +136,12 @@ enum rw_err admin_server_open(struct admin_server *s, const struct admin_server_
                 cfg->path);
     if (chmod(cfg->path, s->group >= 0 ? 0660 : 0600) != 0)
         log_msg(LOG_WARNING, "the mode of %s cannot be set: %s", cfg->path, strerror(errno));
+    const enum rw_err err = h1_server_open(&s->http, cfg->loop, &http, handle, s);
+    if (err) {
+        cfg->loop->driver->ops->fd_close(cfg->loop->driver, fd);
+        return err;
+    }
     s->fd = fd;
-    h1_server_open(&s->http, cfg->loop, &http, handle, s);
     io_op_open(cfg->loop, &s->accept, IO_OP_ACCEPT, fd, accepted);
     io_submit(cfg->loop, &s->accept);
     return RW_OK;
