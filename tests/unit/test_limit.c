@@ -307,6 +307,27 @@ static void test_reserve__money_is_exact_and_ends_with_the_day(void **state)
     assert_int_equal(used(b, LIMIT_USD_DAY), 0); // the day had been taken and was given back
 }
 
+static void test_reserve__who_is_a_moment_behind_midnight_charges_the_new_day(void **state)
+{
+    (void)state;
+    struct limit_cfg cfg = limit_cfg_none();
+    cfg.usd_per_day = 10 * USD;
+    const struct limit_bound *b = bound(LIMIT_KEY, 0, cfg);
+    struct limit_refusal why;
+    const struct limit_time before = now;
+    later(LIMIT_DAY_NS);
+    struct limit first = request(b), behind = request(b);
+    assert_true(admit(&first, &why));
+    assert_true(limit_reserve(&first, 0, 6 * USD, &now, &why));
+    assert_true(limit_admit(&behind, LIMIT_ALL_LEVELS, &before, &why));
+    assert_false(limit_reserve(&behind, 0, 5 * USD, &before, &why)); // no second budget
+    assert_true(limit_reserve(&behind, 0, 4 * USD, &before, &why));
+    assert_int_equal(used(b, LIMIT_USD_DAY), 10 * USD);
+    limit_charge(&behind, 0, USD, &now);
+    limit_release(&behind, &now);
+    assert_int_equal(used(b, LIMIT_USD_DAY), 7 * USD);
+}
+
 static void test_reserve__a_second_one_tops_up(void **state)
 {
     (void)state;
@@ -743,6 +764,7 @@ int main(void)
         T(test_reserve__excess_of_tokens_is_debt_and_less_is_given_back),
         T(test_reserve__more_than_the_burst_waits_for_a_full_bucket),
         T(test_reserve__money_is_exact_and_ends_with_the_day),
+        T(test_reserve__who_is_a_moment_behind_midnight_charges_the_new_day),
         T(test_reserve__a_second_one_tops_up),
         T(test_reserve__a_request_may_not_cost_more_than_its_own_limit),
         T(test_reserve__soft_budget_admits_while_anything_is_left),
