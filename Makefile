@@ -234,7 +234,7 @@ demo-llm: ## show that a streamed answer of a real model comes through unchanged
 
 # --- Test ---------------------------------------------------------------------------------------------------------------
 
-.PHONY: test unit unit-programs e2e sim fuzz fuzz-replay fuzz-programs asan ubsan tsan cov bench
+.PHONY: test unit unit-programs e2e sim fuzz fuzz-replay fuzz-cov fuzz-long fuzz-programs asan ubsan tsan cov bench
 test: ## everything that proves the code: unit, fuzz-replay, sim, e2e
 	$(Q)$(DEPS) build test
 	$(Q)$(MAKE) all
@@ -267,6 +267,21 @@ fuzz-replay: $(REPLAY_PROGRAMS) ## every committed fuzz input once
 	$(if $(REPLAY_PROGRAMS),,@echo "fuzz-replay: nothing in tests/fuzz/: NOT TESTED")
 	$(Q)set -e; for f in $(FUZZ_NAMES); do \
 	    [ -z "$(REPLAY)" ] || $(BUILD)/replay/$$f tests/data/fuzz/$$f; done
+
+fuzz-cov: ## how much of each parser the committed fuzz inputs reach; fails below 90 %
+	$(Q)$(DEPS) build test
+	$(Q)$(MAKE) FLAVOUR=cov fuzz-replay
+	$(Q)$(PYTHON) tests/lib/fuzz_coverage.py build-cov --least 90
+
+RUNS ?= 10000000
+fuzz-long: ## 10^7 runs of each fuzz target (hours; RUNS=1000000 T=json_scan)
+	$(Q)$(DEPS) build lint
+	$(Q)$(MAKE) FLAVOUR=fuzz $(if $(T),build-fuzz/fuzz/$(T),fuzz-programs)
+	$(Q)set -e; for f in $(or $(T),$(FUZZ_NAMES)); do \
+	    mkdir -p build-fuzz/corpus/$$f build-fuzz/found; dict=tests/data/fuzz/$$f.dict; echo "== $$f"; \
+	    build-fuzz/fuzz/$$f -runs=$(RUNS) -print_final_stats=1 -artifact_prefix=build-fuzz/found/$$f- \
+	        $$([ -e $$dict ] && echo -dict=$$dict) build-fuzz/corpus/$$f tests/data/fuzz/$$f 2>&1 | tail -n 8; \
+	    [ -z "$$(ls build-fuzz/found | grep "^$$f-")" ]; done
 
 fuzz-programs: $(FUZZ_PROGRAMS)
 fuzz: ## libFuzzer with ASan and UBSan (T=json SECS=30; without T all, SECS each)

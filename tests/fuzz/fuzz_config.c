@@ -38,9 +38,26 @@ static void must_not_tell(const char *text)
     if (text) MUST(!strstr(text, SECRET));
 }
 
+static char text[1 << 20];
+
+// What people read of mistakes, as one text; and, once, the reference, which is made of the same tables.
+static void write_errors(const struct config_errors *errors, bool said)
+{
+    static bool reference;
+    memset(text, 0, sizeof text);
+    FILE *out = fmemopen(text, sizeof text, "w");
+    MUST(out);
+    if (!reference) config_write_reference(out);
+    reference = true;
+    config_errors_write(errors, "fuzz", out);
+    fclose(out);
+    text[sizeof text - 1] = 0;
+    if (!said) must_not_tell(text);
+}
+
 static void explain(const struct config *config, bool said)
 {
-    static char text[1 << 20];
+    memset(text, 0, sizeof text);
     FILE *out = fmemopen(text, sizeof text, "w");
     MUST(out);
     config_explain(config, out);
@@ -72,6 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         MUST(*errors.items[i].text);
         if (!said) must_not_tell(errors.items[i].text);
     }
+    write_errors(&errors, said);
     for (uint32_t i = 0; config && !said && i < config->warning_count; i++)
         must_not_tell(config->warnings[i]);
     config_free(config);

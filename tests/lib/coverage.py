@@ -76,4 +76,5 @@ def main():
     sys.exit(0 if percent >= least else 1)
 
 
-main()
+if __name__ == "__main__":
+    main()
