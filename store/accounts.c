@@ -50,7 +50,7 @@ static enum rw_err key_find(struct store_reader *r, struct span hash, int64_t wa
 enum rw_err store_key_find(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], int64_t wall_ms,
                            struct store_buf *buf, struct store_account *ret)
 {
-    struct span encoded;
+    struct span encoded = {NULL, 0};
     RW_TRY(store_reader_begin(r));
     enum rw_err err = key_find(r, (struct span){hash, STORE_HASH_BYTES}, wall_ms, &encoded);
     if (!err) err = copy_out(encoded, buf, ret);
@@ -61,7 +61,7 @@ enum rw_err store_key_find(struct store_reader *r, const uint8_t hash[STORE_HASH
 enum rw_err store_account_get(struct store_reader *r, enum store_kind kind, uint32_t id,
                               struct store_buf *buf, struct store_account *ret)
 {
-    struct span encoded;
+    struct span encoded = {NULL, 0};
     RW_TRY(store_reader_begin(r));
     enum rw_err err = store_account_bytes(r->store, r->txn, kind, id, &encoded, NULL);
     if (!err) err = copy_out(encoded, buf, ret);
@@ -89,8 +89,8 @@ static enum rw_err id_of_name(struct store_reader *r, enum store_kind kind, stru
 enum rw_err store_account_named(struct store_reader *r, enum store_kind kind, struct span name,
                                 struct store_buf *buf, struct store_account *ret)
 {
-    struct span encoded;
-    uint32_t id;
+    struct span encoded = {NULL, 0};
+    uint32_t id = 0;
     if (name.n > STORE_NAME_BYTES_MAX) return RW_E_NOT_FOUND;
     RW_TRY(store_reader_begin(r));
     enum rw_err err = id_of_name(r, kind, name, &id);
@@ -141,8 +141,8 @@ static enum rw_err list(struct store_reader *r, const struct walk *w, MDB_cursor
             *ret_next = last;
             return RW_OK;
         }
-        struct span encoded;
-        struct store_account a;
+        struct span encoded = {NULL, 0};
+        struct store_account a = {0};
         last = store_be32_of((const uint8_t *)k.mv_data + k.mv_size - 4);
         RW_TRY(store_account_bytes(r->store, r->txn, w->kind, last, &encoded, NULL));
         RW_TRY(store_account_decode(encoded, &a));
@@ -179,7 +179,7 @@ enum rw_err store_account_list(struct store_reader *r, enum store_kind kind, uin
 static int64_t label(struct store_reader *r, enum store_kind kind, uint32_t id, char *ret_name)
 {
     struct span found;
-    struct store_account a;
+    struct store_account a = {0};
     enum rw_err err = store_account_bytes(r->store, r->txn, kind, id, &found, NULL);
     if (!err) {
         err = store_account_decode(found, &a);

@@ -52,7 +52,8 @@ static struct store_list in_list(struct store_in *in)
     struct store_list list = {.count = store_in_u32(in)};
     list.bytes = store_in_span(in);
     if (!in->bad && !list_is_whole(list)) in->bad = true;
-    return in->bad ? (struct store_list){0} : list;
+    if (in->bad) list = (struct store_list){0};
+    return list;
 }
 
 static void out_limits(struct store_out *o, const struct store_limits *l)

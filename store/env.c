@@ -381,7 +381,7 @@ int store_readers_check(struct store *s)
 
 static enum rw_err next_epoch(struct store_txn *t, void *ctx)
 {
-    uint64_t epoch;
+    uint64_t epoch = 0;
     RW_TRY(store_meta_get(t->store, t->txn, TABLE_USAGE_META, "epoch", &epoch));
     *(uint64_t *)ctx = ++epoch;
     return store_meta_put(t, TABLE_USAGE_META, "epoch", epoch);
@@ -389,7 +389,7 @@ static enum rw_err next_epoch(struct store_txn *t, void *ctx)
 
 enum rw_err store_epoch_next(struct store *s, uint16_t *ret)
 {
-    uint64_t epoch;
+    uint64_t epoch = 0;
     RW_TRY(store_commit(s, STORE_USAGE, next_epoch, &epoch));
     *ret = (uint16_t)epoch;
     return RW_OK;

@@ -119,7 +119,7 @@ static enum rw_err text_number(struct store_ledger *l, struct store_txn *t, stru
     }
     struct cached_text *c = &l->text[map_hash(text, 0) & (TEXTS_CACHED - 1)];
     if (c->number == 0 || !span_eq(span_of(c->p, c->n), text)) {
-        uint32_t number;
+        uint32_t number = 0;
         enum rw_err err = store_ledger_text_find(t->store, t->txn, text, &number);
         if (err == RW_E_NOT_FOUND) {
             err = text_make(t, text, &number);
@@ -167,7 +167,7 @@ static void rollup_key(uint8_t *p, uint32_t day, enum store_level level, const s
 static enum rw_err sum_up(struct store_ledger *l, struct store_txn *t, const struct store_record *r)
 {
     struct store_sums sums;
-    uint32_t model, provider;
+    uint32_t model = 0, provider = 0;
     uint8_t p[ROLLUP_KEY_BYTES];
     const uint32_t day = store_day(store_id_ms(r->id));
     store_sums_of(r, &sums);
@@ -178,7 +178,7 @@ static enum rw_err sum_up(struct store_ledger *l, struct store_txn *t, const str
         store_sums_add(row_of(l, TABLE_ROLLUP, p, ROLLUP_KEY_BYTES), &sums);
     }
     for (uint32_t i = 0; i < r->texts.tags_count; i++) {
-        uint32_t tag;
+        uint32_t tag = 0;
         RW_TRY(text_number(l, t, r->texts.tags[i], &tag));
         store_be32(p, day);
         store_be32(p + 4, r->team);
