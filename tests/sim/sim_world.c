@@ -166,7 +166,8 @@ static void clock_faults(struct sim_world *w)
         w->wall_ahead_ns += sim_between(w, -4000 * CLOCK_SEC, 4000 * CLOCK_SEC);
     if (w->rate[SIM_CLOCK_JUMP] && sim_fault(w, SIM_CLOCK_JUMP)) {
         w->now_ns += sim_between(w, CLOCK_MS, 200 * CLOCK_SEC);
-        sim_trouble(w, w->now_ns);
+        // Connections that timed out meanwhile are closed; their clients learn it a little later.
+        sim_trouble(w, w->now_ns + CLOCK_SEC);
     }
 }
 
