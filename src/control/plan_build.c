@@ -444,7 +444,7 @@ struct plan *plan_build(struct plan_world *w, struct config *config, const char 
     struct principal *keys = add_keys(m, extra_key);
     if (keys && add_listeners(m, ret_why, cap) && add_cors(m) && add_providers(m, ret_why, cap) &&
         (models = add_models(m)) && add_seats(m) &&
-        !plan_ready(p, models, keys, &(struct plan_room){.take = take_more, .ctx = m}))
+        !gateway_plan_ready(p, models, keys, &(struct plan_room){.take = take_more, .ctx = m}))
         return p;
     plan_drop(p);
     return NULL;

@@ -48,8 +48,8 @@ static bool model_lines(struct plan_model *m, struct span provider, const struct
     return true;
 }
 
-enum rw_err plan_ready(struct plan *p, struct plan_model *models, struct principal *keys,
-                       const struct plan_room *room)
+enum rw_err gateway_plan_ready(struct plan *p, struct plan_model *models, struct principal *keys,
+                               const struct plan_room *room)
 {
     char *piece = room->take(room->ctx, ACCESS_TARGET_BYTES_MAX + ACCESS_PRINCIPAL_BYTES_MAX);
     if (!piece || !answer_lines(p, room)) return (enum rw_err) - ENOMEM;

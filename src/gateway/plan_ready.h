@@ -16,7 +16,7 @@ struct plan_room {
 };
 
 // models and keys: those of the plan, which holds them as const.
-enum rw_err plan_ready(struct plan *p, struct plan_model *models, struct principal *keys,
-                       const struct plan_room *room) RW_WARN_UNUSED;
+enum rw_err gateway_plan_ready(struct plan *p, struct plan_model *models, struct principal *keys,
+                               const struct plan_room *room) RW_WARN_UNUSED;
 
 #endif

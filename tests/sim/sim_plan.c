@@ -184,7 +184,7 @@ struct plan *sim_plan_make(struct sim_gateway *g, uint64_t generation)
     p->access_log = g->shape.access_log;
     p->response_model_requested = g->shape.renamed;
     p->ready_needs_target = g->shape.ready_needs_target;
-    const enum rw_err ready = plan_ready(p, models, keys, &(struct plan_room){.take = room});
+    const enum rw_err ready = gateway_plan_ready(p, models, keys, &(struct plan_room){.take = room});
     MUST(ready == RW_OK);
     return p;
 }
