@@ -97,6 +97,7 @@ struct sim_client {
     uint32_t tries;
     uint32_t left_troubles; // of the world when it left
     uint8_t leave_how;
+    bool overtold; // bytes behind the last answer are the body that HEAD did not want
     bool last_here; // the answer said close
     bool intruder; // what it said instead of a PROXY header must not be answered
     struct span entry; // what stands in front of the first request of a connection
