@@ -79,6 +79,10 @@
 // buffer.
 #define EXCHANGE_COPY_BYTES_MAX KIB(4)
 
+// Decoding a chat request of HTTP_BODY_BYTES into the neutral model and encoding it again: what is unescaped and escaped anew is
+// copied twice.
+#define TRANSLATION_BYTES_MAX MIB(96)
+
 // --- The process.
 #define WORKERS_MAX 64
 #define CONNECTIONS 20000

@@ -8,6 +8,7 @@
 #include "control/log.h"
 #include "gateway/plan_ready.h"
 #include "io/loop.h"
+#include "providers/dialect.h"
 #include "wire/proxy_protocol.h"
 
 #define CORS_HEADERS "Content-Type,X-Amz-Date,Authorization,X-Api-Key,X-Amz-Security-Token"
@@ -235,6 +236,23 @@ static struct plan_timeouts timeouts_of(const struct config_timeouts *t)
                                   .total_ns = t->total_ns};
 }
 
+// What kind of API a type has.
+static const struct api {
+    const struct dialect *dialect;
+    const char *chat_path; // behind base_url; of dialects with the model in the path what stands before it
+    const char *key_field; // what the key is sent behind
+    bool max_tokens_old;
+} apis[] = {
+    [CONFIG_PROVIDER_OPENAI] = {&dialect_openai, "/chat/completions", "authorization: Bearer ", false},
+    [CONFIG_PROVIDER_VLLM] = {&dialect_openai, "/chat/completions", "authorization: Bearer ", true},
+    [CONFIG_PROVIDER_LLAMACPP] = {&dialect_openai, "/chat/completions", "authorization: Bearer ", true},
+    [CONFIG_PROVIDER_OLLAMA] = {&dialect_openai, "/chat/completions", "authorization: Bearer ", true},
+    [CONFIG_PROVIDER_ANTHROPIC] = {&dialect_anthropic, "/v1/messages", "x-api-key: ", false},
+    [CONFIG_PROVIDER_GEMINI] = {&dialect_gemini, "/v1beta/models/", "x-goog-api-key: ", false},
+    [CONFIG_PROVIDER_MISTRAL] = {&dialect_mistral, "/chat/completions", "authorization: Bearer ", false},
+    [CONFIG_PROVIDER_ECHO] = {&dialect_openai, "/chat/completions", "", false},
+};
+
 // The lines that every request to this provider carries; empty: no memory.
 static struct span head_fields(struct plan_memory *m, const struct config_provider *p)
 {
@@ -251,7 +269,7 @@ static struct span head_fields(struct plan_memory *m, const struct config_provid
         authorized = authorized || strcmp(p->headers[i].name, "authorization") == 0;
     }
     if (p->api_key && !authorized) {
-        http_write_raw(&w, SPAN("authorization: Bearer "));
+        http_write_raw(&w, span_str(apis[p->type].key_field));
         http_write_raw(&w, span_str(p->api_key));
         http_write_raw(&w, SPAN("\r\n"));
     }
@@ -270,6 +288,9 @@ static bool add_providers(struct plan_memory *m, char *ret_why, uint32_t cap)
         struct plan_provider *to = &all[i];
         to->name = span_str(p->name);
         to->timeouts = timeouts_of(&p->timeouts);
+        to->dialect = apis[p->type].dialect;
+        to->chat_path = span_str(apis[p->type].chat_path);
+        to->max_tokens_old = apis[p->type].max_tokens_old;
         to->kind = p->type == CONFIG_PROVIDER_ECHO ? PLAN_ECHO : PLAN_HTTP;
         if (to->kind == PLAN_HTTP) {
             const int32_t origin = origin_of(m->world, p, ret_why, cap);

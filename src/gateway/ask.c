@@ -139,11 +139,13 @@ static int send_upload(struct ask *a, struct iovec *head)
 
 static int send_request(struct ask *a)
 {
-    struct iovec iov[1 + ASK_BODY_IOV_MAX];
+    // Sending uses the list up: each attempt has its own.
+    struct iovec *iov = arena_alloc(a->arena, (1 + a->body_iov) * (uint32_t)sizeof *iov);
+    if (!iov) return RW_E_BUDGET;
     const int r = request_head(a, &iov[0]);
     if (r < 0) return r;
     if (a->upload) return send_upload(a, &iov[0]);
-    memcpy(&iov[1], a->body, a->body_iov * sizeof *iov);
+    if (a->body_iov) memcpy(&iov[1], a->body, a->body_iov * sizeof *iov);
     return up_send(a->up, iov, 1 + a->body_iov, until(a, a->timeouts->idle_ns));
 }
 

@@ -19,8 +19,6 @@ struct worker;
 struct echo;
 struct echo_request;
 
-#define ASK_BODY_IOV_MAX 16
-
 struct ask {
     // What is asked.
     struct worker *worker;
@@ -30,7 +28,7 @@ struct ask {
     enum http_method method;
     struct span path; // behind the provider's prefix
     struct span fields; // complete header lines that cross (content-type, accept, ...)
-    struct iovec body[ASK_BODY_IOV_MAX];
+    const struct iovec *body; // in the arena
     uint32_t body_iov;
     uint64_t body_bytes;
     struct call *upload; // instead of body: passed on as it arrives, never asked twice

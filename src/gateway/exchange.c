@@ -18,6 +18,7 @@
 //                              settle ◄─────────────────────────┘ metrics, log
 #include "gateway/exchange.h"
 
+#include "gateway/translate.h"
 #include "gateway/worker.h"
 
 typedef enum stage stage_fn(struct exchange *x);
@@ -78,6 +79,7 @@ void exchange_run(struct call *call, struct worker *worker)
     if (x->asked) ask_close(&x->ask);
     if (!call->recorded) exchange_settle(x);
     principal_leave(worker->principals, x->principal);
+    translate_close(x);
     fiber_note(NULL, 0);
     worker_plan_leave(worker, x->plan);
 }

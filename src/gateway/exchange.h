@@ -13,6 +13,8 @@
 #include "net/call.h"
 #include "wire/json.h"
 
+struct translation;
+
 // What a stage says.
 enum stage {
     STAGE_GO, // the next stage
@@ -60,6 +62,8 @@ struct exchange {
     struct span upstream_model;
     const struct plan_model *model; // NULL: provider/model
     const struct plan_provider *provider;
+    bool translated; // the provider speaks another dialect than the client
+    struct translation *translation; // translate.h; NULL: none
     struct ask ask;
     bool asked; // ask_open() was called
     bool streaming; // an event stream was begun to the client

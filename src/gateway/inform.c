@@ -5,7 +5,8 @@
 #include "wire/url.h"
 
 // One entry of the list is at most this long: two names and the rest.
-#define MODEL_ENTRY_BYTES(name, owner) (FMT_JSON_BYTES((name).n) + FMT_JSON_BYTES((owner).n) + 96)
+// First and last name are repeated behind the list: each entry pays for one more.
+#define MODEL_ENTRY_BYTES(name, owner) (4 * FMT_JSON_BYTES((name).n) + FMT_JSON_BYTES((owner).n) + 128)
 
 static enum stage health(struct exchange *x)
 {
@@ -47,8 +48,22 @@ static enum stage ready(struct exchange *x)
     return exchange_reply(x, 200, SPAN("application/json"), SPAN("{\"status\":\"ready\"}"));
 }
 
-static void entry(struct fmt *f, struct span name, struct span owner)
+// Anthropic's SDKs ask the same path, and say so.
+static bool asks_anthropic(const struct exchange *x)
 {
+    return http_has(&x->call->head, HTTP_N_ANTHROPIC_VERSION);
+}
+
+static void entry(const struct exchange *x, struct fmt *f, struct span name, struct span owner)
+{
+    if (asks_anthropic(x)) {
+        fmt_str(f, "{\"type\":\"model\",\"id\":");
+        fmt_json_string(f, name);
+        fmt_str(f, ",\"display_name\":");
+        fmt_json_string(f, name);
+        fmt_str(f, ",\"created_at\":\"1970-01-01T00:00:00Z\"}");
+        return;
+    }
     fmt_str(f, "{\"id\":");
     fmt_json_string(f, name);
     fmt_str(f, ",\"object\":\"model\",\"created\":0,\"owned_by\":");
@@ -56,26 +71,42 @@ static void entry(struct fmt *f, struct span name, struct span owner)
     fmt_str(f, "}");
 }
 
+static void id_or_null(struct fmt *f, struct span name)
+{
+    if (name.p) fmt_json_string(f, name);
+    else fmt_str(f, "null");
+}
+
 static enum stage models(struct exchange *x)
 {
     const struct plan *plan = x->plan;
-    uint64_t cap = 64;
+    uint64_t cap = 128;
     for (uint32_t i = 0; i < plan->model_count; i++)
         cap += MODEL_ENTRY_BYTES(plan->models[i].name, plan->providers[plan->models[i].provider].name);
     char *text = cap <= UINT32_MAX ? arena_alloc(x->call->arena, (uint32_t)cap) : NULL;
     if (!text) return exchange_fail(x, END_OVERLOADED, "memory");
     struct fmt f;
     fmt_init(&f, text, (uint32_t)cap);
-    fmt_str(&f, "{\"object\":\"list\",\"data\":[");
+    fmt_str(&f, asks_anthropic(x) ? "{\"data\":[" : "{\"object\":\"list\",\"data\":[");
     bool first = true;
+    struct span first_name = {NULL, 0}, last_name = {NULL, 0};
     for (uint32_t i = 0; i < plan->model_count; i++) {
         const struct plan_model *m = &plan->models[i];
         if (!principal_may_model(x->principal, m->name)) continue;
         if (!first) fmt_str(&f, ",");
         first = false;
-        entry(&f, m->name, plan->providers[m->provider].name);
+        entry(x, &f, m->name, plan->providers[m->provider].name);
+        if (!first_name.p) first_name = m->name;
+        last_name = m->name;
     }
-    fmt_str(&f, "]}");
+    fmt_str(&f, "]");
+    if (asks_anthropic(x)) {
+        fmt_str(&f, ",\"has_more\":false,\"first_id\":");
+        id_or_null(&f, first_name);
+        fmt_str(&f, ",\"last_id\":");
+        id_or_null(&f, last_name);
+    }
+    fmt_str(&f, "}");
     return exchange_reply(x, 200, SPAN("application/json"), fmt_text(&f));
 }
 
@@ -96,7 +127,7 @@ static enum stage model(struct exchange *x)
     if (!text) return exchange_fail(x, END_OVERLOADED, "memory");
     struct fmt f;
     fmt_init(&f, text, cap);
-    entry(&f, m->name, owner);
+    entry(x, &f, m->name, owner);
     return exchange_reply(x, 200, SPAN("application/json"), fmt_text(&f));
 }
 

@@ -26,6 +26,8 @@ struct plan_timeouts {
     int64_t total_ns;
 };
 
+struct dialect;
+
 enum plan_provider_kind { PLAN_HTTP, PLAN_ECHO };
 
 // Workers keep one connection pool per origin; `origin` is its index, stable over reloads while the address stays.
@@ -35,6 +37,9 @@ struct plan_provider {
     uint32_t origin;
     struct span path_prefix; // of base_url, "/v1"
     struct span head_fields; // complete lines: host, authorization, configured headers
+    const struct dialect *dialect; // of its API
+    struct span chat_path; // behind path_prefix, where chats of its dialect are asked
+    bool max_tokens_old; // OpenAI's dialect without max_completion_tokens
     struct plan_timeouts timeouts;
 };
 

@@ -1,6 +1,7 @@
 // Errors in the client's dialect. Every text comes from base/end.h; what the stages add is the detail.
 #include "base/fmt.h"
 #include "gateway/exchange.h"
+#include "gateway/translate.h"
 #include "gateway/worker.h"
 
 #define TEXT_BYTES_MAX 1024
@@ -22,11 +23,34 @@ static void word(struct fmt *f, const char *key, const char *value)
     else fmt_str(f, "null");
 }
 
-// The body of an error. `status` is what the head says.
-static struct span error_body(struct exchange *x, uint32_t status)
+// In a dialect that has its own table of statuses; theirs wins where it is more than "bad request".
+static struct span dialect_body(struct exchange *x, struct span text, uint32_t *status)
+{
+    const enum rw_end end = x->end;
+    const char *detail = x->detail;
+    if (translate_open(x) != STAGE_GO) {
+        x->end = end;
+        x->detail = detail;
+        return (struct span){NULL, 0};
+    }
+    struct translation *t = x->translation;
+    const struct chat_error error = translate_end(x, text);
+    struct json_out out;
+    json_out_init(&out, &t->memory);
+    const uint16_t own = x->route->dialect->encode_error(&error, &t->reply, &out);
+    if (error.kind != CHAT_E_BAD_REQUEST) *status = own;
+    return json_out_flat(&out);
+}
+
+// The body of an error. *status is what the head says.
+static struct span error_body(struct exchange *x, uint32_t *status)
 {
     char text[TEXT_BYTES_MAX];
     const uint32_t text_n = end_text(x->end, x->detail, text, sizeof text);
+    if (x->route->shape == SHAPE_DIALECT) {
+        const struct span body = dialect_body(x, span_of(text, text_n), status);
+        if (body.p) return body;
+    }
     const uint32_t cap = FMT_JSON_BYTES(text_n) + 512;
     char *bytes = arena_alloc(x->call->arena, cap);
     if (!bytes)
@@ -37,10 +61,10 @@ static struct span error_body(struct exchange *x, uint32_t status)
     fmt_json_string(&f, span_of(text, text_n));
     if (x->route->shape == SHAPE_NATIVE) {
         fmt_str(&f, ",\"type\":\"gateway_error\",\"code\":");
-        fmt_u64(&f, status);
+        fmt_u64(&f, *status);
     } else {
         const char *type, *code;
-        openai_kind(x->end, status, &type, &code);
+        openai_kind(x->end, *status, &type, &code);
         word(&f, ",\"type\":", type);
         word(&f, ",\"param\":", x->param);
         word(&f, ",\"code\":", code);
@@ -49,21 +73,52 @@ static struct span error_body(struct exchange *x, uint32_t status)
     return fmt_text(&f);
 }
 
+// The error as an event of the client's dialect, framed. Empty if there is no memory.
+static struct span dialect_event(struct exchange *x)
+{
+    char text[TEXT_BYTES_MAX];
+    const uint32_t text_n = end_text(x->end, x->detail, text, sizeof text);
+    struct translation *t = x->translation;
+    const struct chat_error error = translate_end(x, span_of(text, text_n));
+    struct json_out out;
+    json_out_init(&out, &t->memory);
+    enum rw_err err;
+    if (t->pipe) {
+        err = dialect_pipe_fail(t->pipe, &error, &out);
+    } else {
+        struct chat_writer *w = arena_alloc(&t->memory, sizeof *w);
+        if (!w) return SPAN("");
+        chat_writer_init(w, x->route->dialect, &t->ctx, &t->memory, &t->reply);
+        w->out = &out;
+        err = w->dialect->write(w, &(struct chat_event){.kind = CHAT_EV_ERROR, .error = &error});
+    }
+    const struct span event = json_out_flat(&out);
+    return err || !event.p ? SPAN("") : event;
+}
+
 // The answer has begun: what was sent must not be taken for whole. A stream gets the error as its last event, without [DONE];
 // anything else is broken off.
 static void refuse_late(struct exchange *x)
 {
     struct call *call = x->call;
+    struct span body;
     const bool can_speak =
         x->streaming && !call->broken && x->end != END_CLIENT_GONE && x->end != END_SEND_FAILED;
     if (can_speak) {
-        const struct span body = error_body(x, 500);
         // On a line of its own, also behind half an event.
-        const struct span begin = x->mid_event ? SPAN("\n\ndata: ") : SPAN("data: ");
+        struct span begin = x->mid_event ? SPAN("\n\ndata: ") : SPAN("data: "), end = SPAN("\n\n");
+        if (x->route->shape == SHAPE_DIALECT || (x->translation && x->translation->pipe)) {
+            body = dialect_event(x);
+            begin = x->mid_event ? SPAN("\n\n") : SPAN("");
+            end = SPAN("");
+        } else {
+            uint32_t status = 500;
+            body = error_body(x, &status);
+        }
         const struct iovec iov[] = {
             {.iov_base = (void *)(uintptr_t)begin.p, .iov_len = begin.n},
             {.iov_base = (void *)(uintptr_t)body.p, .iov_len = body.n},
-            {.iov_base = (void *)(uintptr_t) "\n\n", .iov_len = 2},
+            {.iov_base = (void *)(uintptr_t)end.p, .iov_len = end.n},
         };
         fiber_shield();
         const int sent =
@@ -93,7 +148,8 @@ void exchange_refuse(struct exchange *x)
     const char *detail = x->detail;
     // What is said is said also when the worker is being stopped; a client that has left is found out by the send.
     fiber_shield();
-    (void)exchange_reply(x, (uint16_t)status, SPAN("application/json"), error_body(x, status));
+    const struct span body = error_body(x, &status);
+    (void)exchange_reply(x, (uint16_t)status, SPAN("application/json"), body);
     fiber_unshield();
     x->end = end;
     x->detail = detail;

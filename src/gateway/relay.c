@@ -4,7 +4,9 @@
 #include "base/fmt.h"
 #include "base/limits.h"
 #include "gateway/meter.h"
+#include "gateway/relay.h"
 #include "gateway/worker.h"
+#include "providers/dialect.h"
 #include "wire/sse.h"
 
 // A partial event is completed in steps of this size, so that little is copied twice.
@@ -36,7 +38,7 @@ static enum stage send_failed(struct exchange *x, int err)
                          NULL);
 }
 
-static void start(struct exchange *x, uint64_t length)
+void relay_start(struct exchange *x, uint64_t length)
 {
     struct call_field fields[CALL_FIELDS_MAX];
     struct call_reply reply;
@@ -47,13 +49,14 @@ static void start(struct exchange *x, uint64_t length)
     x->call->ops->reply_start(x->call, &reply);
 }
 
-static int forward(struct exchange *x, const struct iovec *iov, uint32_t n, bool last)
+enum stage relay_forward(struct exchange *x, const struct iovec *iov, uint32_t n, bool last)
 {
     const int64_t from = x->call->loop->now_ns;
     const int r = x->call->ops->reply_write(x->call, iov, n, last, exchange_write_until(x));
     x->client_wait_ns += x->call->loop->now_ns - from;
-    for (uint32_t i = 0; i < n && r == 0; i++) x->answer_bytes += iov[i].iov_len;
-    return r;
+    if (r < 0) return send_failed(x, r);
+    for (uint32_t i = 0; i < n; i++) x->answer_bytes += iov[i].iov_len;
+    return STAGE_GO;
 }
 
 // The name the client asked for, as JSON; empty if there is no memory.
@@ -105,12 +108,12 @@ static enum stage flush(struct relay *r, bool last)
     struct exchange *x = r->x;
     if (r->iov_n == 0 && !last) return STAGE_GO;
     if (!x->call->replied) {
-        start(x, CALL_CHUNKED);
+        relay_start(x, CALL_CHUNKED);
         x->streaming = true;
     }
-    const int sent = forward(x, r->iov, r->iov_n, last);
+    const enum stage s = relay_forward(x, r->iov, r->iov_n, last);
     r->iov_n = 0;
-    return sent < 0 ? send_failed(x, sent) : STAGE_GO;
+    return s;
 }
 
 // A stream whose first event is an error has not begun: the client gets it as an error.
@@ -159,7 +162,7 @@ static enum stage one_event(struct relay *r, const struct sse_event *e)
         return STAGE_GO;
     case METER_DONE:
         // Without a finish reason it is not complete, whatever it says.
-        if (x->route->chat && !r->meter.finished && !r->error) {
+        if (x->route->finishes && !r->meter.finished && !r->error) {
             const enum stage s = flush(r, false);
             return s != STAGE_GO ? s : exchange_fail(x, END_TRUNCATED, "it ended without a finish reason");
         }
@@ -278,7 +281,7 @@ static enum stage stream_end(struct relay *r)
     }
     if (r->error) {
         x->end = END_STREAM_ERROR;
-    } else if (x->route->chat && !r->meter.finished) {
+    } else if (x->route->finishes && !r->meter.finished) {
         return exchange_fail(x, END_TRUNCATED, "it ended without a finish reason");
     }
     return STAGE_GO;
@@ -363,9 +366,9 @@ static enum stage relay_json(struct exchange *x)
         n = 3;
         length = iov[0].iov_len + iov[1].iov_len + iov[2].iov_len;
     }
-    start(x, length);
-    r = forward(x, iov, n, true);
-    return r < 0 ? send_failed(x, r) : STAGE_DONE;
+    relay_start(x, length);
+    const enum stage s = relay_forward(x, iov, n, true);
+    return s == STAGE_GO ? STAGE_DONE : s;
 }
 
 // --- Anything else: bytes as they come.
@@ -380,11 +383,11 @@ static enum stage relay_raw(struct exchange *x)
         const int got = ask_piece(&x->ask, &piece);
         if (got < 0) return exchange_fail_ask(x, got);
         const bool end = got == 0 || ask_ended(&x->ask);
-        if (!started) start(x, known ? left : CALL_CHUNKED);
+        if (!started) relay_start(x, known ? left : CALL_CHUNKED);
         started = true;
         const struct iovec iov = {.iov_base = (void *)(uintptr_t)piece.p, .iov_len = piece.n};
-        const int r = forward(x, &iov, piece.n > 0, end);
-        if (r < 0) return send_failed(x, r);
+        const enum stage s = relay_forward(x, &iov, piece.n > 0, end);
+        if (s != STAGE_GO) return s;
         if (end) return STAGE_DONE;
     }
 }
@@ -402,6 +405,7 @@ static enum stage relay_error(struct exchange *x)
                                      x->ask.status, x->call->loop->now_ns);
         return exchange_fail(x, END_UPSTREAM_AUTH, NULL);
     }
+    if (x->translated) return relay_translated_error(x);
     const int r = ask_whole(&x->ask, UPSTREAM_ERROR_BYTES_MAX, &body);
     if (r == -ECANCELED) return exchange_fail_ask(x, r);
     struct json_scan *s = arena_alloc(x->call->arena, sizeof *s);
@@ -435,9 +439,14 @@ enum stage exchange_relay(struct exchange *x)
         return exchange_fail(x, END_UPSTREAM_BROKEN,
                              "its content coding is not one that is understood here (identity and gzip are)");
     if (x->route->kind == ROUTE_PASS_JSON) {
-        if (is_type(a->content_type, SPAN("text/event-stream"))) return relay_stream(x);
-        if (is_type(a->content_type, SPAN("application/json"))) return relay_json(x);
-        if (x->route->chat || x->stream || is_type(a->content_type, SPAN("text/html")))
+        const bool stream = is_type(a->content_type, SPAN("text/event-stream"));
+        const bool json = is_type(a->content_type, SPAN("application/json"));
+        if (x->translated && (stream || json)) return relay_translated(x, stream);
+        if (x->route->chat && x->route->dialect != &dialect_openai && (stream || json))
+            return relay_watched(x, stream);
+        if (stream) return relay_stream(x);
+        if (json) return relay_json(x);
+        if (x->route->finishes || x->stream || is_type(a->content_type, SPAN("text/html")))
             return exchange_fail(x, END_UPSTREAM_BROKEN,
                                  "its content type is neither JSON nor an event stream");
     }

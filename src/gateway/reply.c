@@ -1,6 +1,7 @@
 // What answers have in common: the fields of every head, and whole answers of ours.
 #include "base/fmt.h"
 #include "gateway/exchange.h"
+#include "gateway/translate.h"
 #include "gateway/worker.h"
 
 // A client that takes nothing for this long is gone; the connection is held by nothing else then.
@@ -60,6 +61,8 @@ void exchange_reply_init(struct exchange *x, struct call_reply *reply, struct ca
     const struct plan *plan = x->plan;
     uint32_t n = 0, lines = 0;
     fields[n++] = (struct call_field){SPAN("x-request-id"), span_of(x->request_id, REQUEST_ID_BYTES)};
+    if (x->route->dialect == &dialect_anthropic)
+        fields[n++] = (struct call_field){SPAN("request-id"), span_of(x->request_id, REQUEST_ID_BYTES)};
     reply->lines[lines++] = plan->answer_lines;
     const struct span origin = listed_origin(x);
     if (origin.n) {
@@ -70,6 +73,9 @@ void exchange_reply_init(struct exchange *x, struct call_reply *reply, struct ca
         if (x->model) reply->lines[lines++] = x->model->answer_lines;
         else n += target_fields(x, fields + n);
         reply->lines[lines++] = attempts[x->ask.attempts < 3 ? x->ask.attempts : 3];
+        if (x->translation && x->translation->dropped_n)
+            fields[n++] = (struct call_field){SPAN("x-ringway-dropped"),
+                                              span_of(x->translation->dropped, x->translation->dropped_n)};
         for (uint32_t i = 0; i < x->crossed_count; i++) fields[n++] = x->crossed[i];
     }
     const struct span timing = server_timing(x);

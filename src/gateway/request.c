@@ -3,17 +3,24 @@
 #include "base/fmt.h"
 #include "gateway/echo.h"
 #include "gateway/exchange.h"
+#include "gateway/translate.h"
 #include "gateway/worker.h"
 #include "wire/json_edit.h"
+#include "wire/url.h"
 
+// X(name, crosses also into another dialect)
 #define UP_FIELDS(X) \
-    X(HTTP_N_CONTENT_TYPE) \
-    X(HTTP_N_ACCEPT) \
-    X(HTTP_N_OPENAI_BETA) \
-    X(HTTP_N_IDEMPOTENCY_KEY) \
-    X(HTTP_N_TRACEPARENT) \
-    X(HTTP_N_TRACESTATE) \
-    X(HTTP_N_BAGGAGE)
+    X(HTTP_N_CONTENT_TYPE, true) \
+    X(HTTP_N_ACCEPT, true) \
+    X(HTTP_N_OPENAI_BETA, false) \
+    X(HTTP_N_ANTHROPIC_VERSION, false) \
+    X(HTTP_N_ANTHROPIC_BETA, false) \
+    X(HTTP_N_IDEMPOTENCY_KEY, true) \
+    X(HTTP_N_TRACEPARENT, true) \
+    X(HTTP_N_TRACESTATE, true) \
+    X(HTTP_N_BAGGAGE, true)
+
+#define ANTHROPIC_VERSION "2023-06-01"
 
 #define DOWN_FIELDS(X) \
     X(HTTP_N_RETRY_AFTER) \
@@ -21,8 +28,11 @@
     X(HTTP_N_X_SHOULD_RETRY) \
     X(HTTP_N_OPENAI_PROCESSING_MS)
 
-static const enum http_name up_names[] = {
-#define X(name) name,
+static const struct {
+    enum http_name name;
+    bool any_dialect;
+} up_names[] = {
+#define X(name, any) {name, any},
     UP_FIELDS(X)
 #undef X
 };
@@ -31,10 +41,19 @@ static const enum http_name down_names[] = {
     DOWN_FIELDS(X)
 #undef X
 };
+// The body and what the edits put between its pieces.
+#define BODY_IOV_MAX 16
 #define UP_NAMES (sizeof up_names / sizeof *up_names)
 #define DOWN_NAMES (sizeof down_names / sizeof *down_names)
 
 static_assert(DOWN_NAMES + 1 <= CROSSED_FIELDS_MAX, "and the provider's request id");
+
+// Anthropic's API wants to be told which of its versions is spoken.
+static bool needs_version(const struct exchange *x)
+{
+    return x->provider->dialect == &dialect_anthropic &&
+        (x->translated || !http_has(&x->call->head, HTTP_N_ANTHROPIC_VERSION));
+}
 
 // Complete lines, in the arena.
 static bool fields_up(struct exchange *x)
@@ -44,17 +63,21 @@ static bool fields_up(struct exchange *x)
     const bool connection = http_has(head, HTTP_N_CONNECTION);
     uint32_t cap = 2;
     for (size_t i = 0; i < UP_NAMES; i++) {
-        value[i] = http_value(head, up_names[i]);
+        const struct span name = http_name_text(up_names[i].name);
+        value[i] = http_value(head, up_names[i].name);
         // A field that Connection names belongs to this hop only (RFC 9110 7.6.1).
-        if (connection && value[i].n && http_connection_lists(head, http_name_text(up_names[i])))
-            value[i].n = 0;
-        if (value[i].n) cap += http_name_text(up_names[i]).n + value[i].n + 4;
+        if (connection && value[i].n && http_connection_lists(head, name)) value[i].n = 0;
+        if (x->translated && !up_names[i].any_dialect) value[i].n = 0;
+        if (value[i].n) cap += name.n + value[i].n + 4;
     }
+    const bool version = needs_version(x);
+    if (version) cap += sizeof "anthropic-version: " ANTHROPIC_VERSION "\r\n";
     uint8_t *bytes = arena_alloc(x->call->arena, cap);
     if (!bytes) return false;
     struct http_writer w = http_writer(bytes, cap);
     for (size_t i = 0; i < UP_NAMES; i++)
-        if (value[i].n) http_write_value(&w, http_name_text(up_names[i]), value[i]);
+        if (value[i].n) http_write_value(&w, http_name_text(up_names[i].name), value[i]);
+    if (version) http_write_raw(&w, SPAN("anthropic-version: " ANTHROPIC_VERSION "\r\n"));
     x->ask.fields = span_of(bytes, w.n);
     return true;
 }
@@ -84,9 +107,10 @@ static void fields_down(struct exchange *x)
 static enum stage edit_body(struct exchange *x)
 {
     struct json_edits *e = arena_alloc(x->call->arena, sizeof *e);
+    struct iovec *iov = arena_alloc(x->call->arena, BODY_IOV_MAX * sizeof *iov);
     const uint32_t name_cap = FMT_JSON_BYTES(x->upstream_model.n);
     char *name = arena_alloc(x->call->arena, name_cap);
-    if (!e || !name) return exchange_fail(x, END_OVERLOADED, "memory");
+    if (!e || !iov || !name) return exchange_fail(x, END_OVERLOADED, "memory");
     const struct json_value *v = x->scan->value;
     json_edits_init(e, x->body, x->scan);
     if (!span_eq(x->upstream_model, x->model_named)) {
@@ -102,10 +126,27 @@ static enum stage edit_body(struct exchange *x)
         MUST(set == RW_OK); // its type was looked at
     }
     uint32_t bytes;
-    if (json_edits_gather(e, x->ask.body, ASK_BODY_IOV_MAX, &x->ask.body_iov, &bytes))
+    if (json_edits_gather(e, iov, BODY_IOV_MAX, &x->ask.body_iov, &bytes))
         return exchange_fail(x, END_BAD_REQUEST, "the body grew beyond 4 GiB");
+    x->ask.body = iov;
     x->ask.body_bytes = bytes;
     return STAGE_GO;
+}
+
+// Where the provider is asked; {NULL, 0}: no memory.
+static struct span chat_path(struct exchange *x)
+{
+    const struct plan_provider *p = x->provider;
+    if (!p->dialect->model_in_path) return p->chat_path;
+    const struct span verb = x->stream ? SPAN(":streamGenerateContent?alt=sse") : SPAN(":generateContent");
+    const uint32_t name_cap = 3 * x->upstream_model.n;
+    uint8_t *path = arena_alloc(x->call->arena, p->chat_path.n + name_cap + verb.n);
+    struct span name;
+    if (!path || url_encode(x->upstream_model, false, path + p->chat_path.n, name_cap, &name))
+        return (struct span){NULL, 0};
+    memcpy(path, p->chat_path.p, p->chat_path.n);
+    memcpy(path + p->chat_path.n + name.n, verb.p, verb.n);
+    return span_of(path, p->chat_path.n + name.n + verb.n);
 }
 
 static enum stage prepare(struct exchange *x)
@@ -119,17 +160,28 @@ static enum stage prepare(struct exchange *x)
     a->path = x->route->upstream;
     a->stream = x->stream;
     if (!fields_up(x)) return exchange_fail(x, END_OVERLOADED, "memory");
+    if (x->translated) {
+        const enum stage s = translate_request(x);
+        if (s != STAGE_GO) return s;
+        a->path = chat_path(x);
+        if (!a->path.p) return exchange_fail(x, END_OVERLOADED, "memory");
+        a->body = x->translation->body.iov;
+        a->body_iov = x->translation->body.iov_n;
+        a->body_bytes = x->translation->body.bytes;
+    }
     if (x->provider->kind == PLAN_ECHO) {
+        const struct span body = x->translated ? json_out_flat(&x->translation->body) : x->body;
         struct echo_request *echo = arena_alloc(call->arena, sizeof *echo);
-        if (!echo) return exchange_fail(x, END_OVERLOADED, "memory");
+        if (!echo || !body.p) return exchange_fail(x, END_OVERLOADED, "memory");
         *echo = (struct echo_request){.model = x->model_asked,
-                                      .body = x->body,
-                                      .path = x->route->upstream,
+                                      .body = body,
+                                      .path = a->path,
                                       .id = span_of(x->request_id, REQUEST_ID_BYTES),
-                                      .usage = x->usage_asked};
+                                      .usage = x->usage_asked || x->translated};
         a->echo = echo;
         return STAGE_GO;
     }
+    if (x->translated) return STAGE_GO;
     if (x->route->kind == ROUTE_PASS_JSON) return edit_body(x);
     if (call->framing.kind == HTTP_BODY_NONE) return exchange_fail(x, END_LENGTH_REQUIRED, NULL);
     a->upload = call;

@@ -1,32 +1,44 @@
 // See route.h.
 #include "gateway/route.h"
 
+#include "providers/dialect.h"
+
 static const struct route routes[] = {
     {SPAN_INIT("/v1/chat/completions"), ROUTE_PASS_JSON, SHAPE_OPENAI, ROUTE_POST,
-     SPAN_INIT("/chat/completions"), true, true},
-    {SPAN_INIT("/v1/completions"), ROUTE_PASS_JSON, SHAPE_OPENAI, ROUTE_POST, SPAN_INIT("/completions"), true,
-     true},
-    {SPAN_INIT("/v1/embeddings"), ROUTE_PASS_JSON, SHAPE_OPENAI, ROUTE_POST, SPAN_INIT("/embeddings"), false,
-     false},
+     SPAN_INIT("/chat/completions"), &dialect_openai, true, true, true},
+    {SPAN_INIT("/v1/completions"), ROUTE_PASS_JSON, SHAPE_OPENAI, ROUTE_POST, SPAN_INIT("/completions"),
+     &dialect_openai, false, true, true},
+    {SPAN_INIT("/v1/embeddings"), ROUTE_PASS_JSON, SHAPE_OPENAI, ROUTE_POST, SPAN_INIT("/embeddings"),
+     &dialect_openai, false, false, false},
     {SPAN_INIT("/v1/moderations"), ROUTE_PASS_JSON, SHAPE_OPENAI, ROUTE_POST, SPAN_INIT("/moderations"),
-     false, false},
+     &dialect_openai, false, false, false},
     {SPAN_INIT("/v1/audio/speech"), ROUTE_PASS_JSON, SHAPE_OPENAI, ROUTE_POST, SPAN_INIT("/audio/speech"),
-     false, false},
+     &dialect_openai, false, false, false},
     {SPAN_INIT("/v1/audio/transcriptions"), ROUTE_PASS_BODY, SHAPE_OPENAI, ROUTE_POST,
-     SPAN_INIT("/audio/transcriptions"), false, false},
+     SPAN_INIT("/audio/transcriptions"), &dialect_openai, false, false, false},
     {SPAN_INIT("/v1/audio/translations"), ROUTE_PASS_BODY, SHAPE_OPENAI, ROUTE_POST,
-     SPAN_INIT("/audio/translations"), false, false},
-    {SPAN_INIT("/v1/files"), ROUTE_PASS_BODY, SHAPE_OPENAI, ROUTE_POST, SPAN_INIT("/files"), false, false},
-    {SPAN_INIT("/v1/models"), ROUTE_MODELS, SHAPE_OPENAI, ROUTE_GET, SPAN_INIT(""), false, false},
-    {SPAN_INIT("/v1/models/"), ROUTE_MODEL, SHAPE_OPENAI, ROUTE_GET, SPAN_INIT(""), false, false},
-    {SPAN_INIT("/health"), ROUTE_HEALTH, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), false, false},
-    {SPAN_INIT("/health/live"), ROUTE_HEALTH, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), false, false},
-    {SPAN_INIT("/healthz"), ROUTE_HEALTH, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), false, false},
-    {SPAN_INIT("/livez"), ROUTE_HEALTH, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), false, false},
-    {SPAN_INIT("/health/ready"), ROUTE_READY, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), false, false},
-    {SPAN_INIT("/readyz"), ROUTE_READY, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), false, false},
+     SPAN_INIT("/audio/translations"), &dialect_openai, false, false, false},
+    {SPAN_INIT("/v1/files"), ROUTE_PASS_BODY, SHAPE_OPENAI, ROUTE_POST, SPAN_INIT("/files"), &dialect_openai,
+     false, false, false},
+    {SPAN_INIT("/v1/messages"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT("/v1/messages"),
+     &dialect_anthropic, true, true, false},
+    {SPAN_INIT("/v1/messages/count_tokens"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST,
+     SPAN_INIT("/v1/messages/count_tokens"), &dialect_anthropic, false, false, false},
+    {SPAN_INIT("/v1/models"), ROUTE_MODELS, SHAPE_OPENAI, ROUTE_GET, SPAN_INIT(""), NULL, false, false,
+     false},
+    {SPAN_INIT("/v1/models/"), ROUTE_MODEL, SHAPE_OPENAI, ROUTE_GET, SPAN_INIT(""), NULL, false, false,
+     false},
+    {SPAN_INIT("/health"), ROUTE_HEALTH, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), NULL, false, false, false},
+    {SPAN_INIT("/health/live"), ROUTE_HEALTH, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), NULL, false, false,
+     false},
+    {SPAN_INIT("/healthz"), ROUTE_HEALTH, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), NULL, false, false, false},
+    {SPAN_INIT("/livez"), ROUTE_HEALTH, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), NULL, false, false, false},
+    {SPAN_INIT("/health/ready"), ROUTE_READY, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), NULL, false, false,
+     false},
+    {SPAN_INIT("/readyz"), ROUTE_READY, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), NULL, false, false, false},
 };
-const struct route route_unknown = {SPAN_INIT(""), ROUTE_NONE, SHAPE_NATIVE, 0, SPAN_INIT(""), false, false};
+const struct route route_unknown = {SPAN_INIT(""), ROUTE_NONE, SHAPE_NATIVE, 0,    SPAN_INIT(""),
+                                    NULL,          false,      false,        false};
 
 const struct route *route_find(struct span path, struct span *ret_rest)
 {

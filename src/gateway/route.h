@@ -6,8 +6,10 @@
 
 #include "wire/http.h"
 
+struct dialect;
+
 // How errors of a route are worded.
-enum route_shape { SHAPE_OPENAI, SHAPE_NATIVE };
+enum route_shape { SHAPE_OPENAI, SHAPE_NATIVE, SHAPE_DIALECT };
 
 // What the route does.
 enum route_kind {
@@ -29,8 +31,10 @@ struct route {
     enum route_kind kind;
     enum route_shape shape;
     uint32_t methods;
-    struct span upstream; // behind the provider's base_url
-    bool chat; // answers have finish reasons: one without is not complete
+    struct span upstream; // behind the provider's base_url, if it speaks the route's dialect
+    const struct dialect *dialect; // whose clients use the route
+    bool chat; // providers of other dialects are asked in theirs
+    bool finishes; // answers have finish reasons: one without is not complete
     bool usage_on_request; // a stream carries usage only if stream_options asks for it
 };
 

@@ -1,6 +1,7 @@
 // The end of every exchange, however it came about: metrics and the line in the log. Nothing here waits.
 #include "gateway/exchange.h"
 #include "gateway/worker.h"
+#include "providers/dialect.h"
 
 static void count(struct exchange *x, int64_t duration_ns)
 {
@@ -46,10 +47,10 @@ static void write_line(struct exchange *x, int64_t duration_ns)
     if (call_has_head(call)) {
         r.method = http_method_text(&call->head);
         r.path = http_target(&call->head);
-        if (x->route->kind == ROUTE_PASS_JSON || x->route->kind == ROUTE_PASS_BODY)
-            r.dialect = SPAN("openai");
+        if (x->route->dialect) r.dialect = span_str(x->route->dialect->name);
     }
-    if (x->model) {
+    // What was made ready is in OpenAI's dialect.
+    if (x->model && x->route->dialect == &dialect_openai) {
         r.target = x->model->log_target;
     } else {
         r.model = x->model_asked;

@@ -92,5 +92,11 @@ static enum stage by_provider(struct exchange *x)
 
 enum stage exchange_route(struct exchange *x)
 {
-    return x->route->kind == ROUTE_PASS_JSON ? by_model(x) : by_provider(x);
+    const enum stage s = x->route->kind == ROUTE_PASS_JSON ? by_model(x) : by_provider(x);
+    if (s != STAGE_GO || x->provider->dialect == x->route->dialect) return s;
+    if (!x->route->chat)
+        return exchange_fail_text(x, END_BAD_FIELD, SPAN("The provider '"), x->provider->name,
+                                  SPAN("' speaks another API, which has no counterpart of this route."));
+    x->translated = true;
+    return s;
 }

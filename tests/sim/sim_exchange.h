@@ -15,6 +15,7 @@
 
 #include "gateway/exchange.h"
 #include "gateway/worker.h"
+#include "providers/dialect.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_driver.h"
 #include "tests/sim/sim_http.h"

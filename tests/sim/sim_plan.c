@@ -57,6 +57,7 @@ static void plan_providers(struct sim_gateway *g, struct plan *p)
         struct plan_provider *to = &providers[i];
         to->timeouts = timeouts(g);
         to->kind = i == g->providers ? PLAN_ECHO : PLAN_HTTP;
+        to->dialect = &dialect_openai;
         to->name = i == g->providers ? SPAN("echo") : text_of("p%u", i);
         const enum rw_err err = map_put(&p->provider_by_name, to->name, to, NULL);
         MUST(err == RW_OK);

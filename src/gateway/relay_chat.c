@@ -1,0 +1,243 @@
+// Chats that are decoded on their way: into another dialect, or only to know what was used and whether the answer is whole. All
+// that one receive brought leaves in one send here, too.
+#include "gateway/relay.h"
+#include "gateway/translate.h"
+#include "gateway/worker.h"
+
+static enum stage no_memory(struct exchange *x)
+{
+    return exchange_fail(x, END_OVERLOADED, "memory");
+}
+
+// All pieces of the output; the last of them is the end of the answer if `last`.
+static enum stage send_out(struct exchange *x, const struct json_out *out, bool last)
+{
+    if (json_out_done(out)) return no_memory(x);
+    if (out->iov_n == 0 && !last) return STAGE_GO;
+    if (!x->call->replied) {
+        relay_start(x, CALL_CHUNKED);
+        x->streaming = true;
+    }
+    for (uint32_t at = 0;;) {
+        const uint32_t n = out->iov_n - at < CALL_IOV_MAX ? out->iov_n - at : CALL_IOV_MAX;
+        const bool end = at + n == out->iov_n;
+        const enum stage s = relay_forward(x, out->iov + at, n, last && end);
+        if (s != STAGE_GO || end) return s;
+        at += n;
+    }
+}
+
+// What the provider reported becomes the client's error.
+static enum stage reply_error(struct exchange *x, const struct chat_error *error, enum rw_end end)
+{
+    struct translation *t = x->translation;
+    struct json_out out;
+    json_out_init(&out, &t->memory);
+    const uint16_t status = x->route->dialect->encode_error(error, &t->reply, &out);
+    const struct span body = json_out_flat(&out);
+    if (json_out_done(&out) || !body.p) return no_memory(x);
+    const enum stage s = exchange_reply(x, status, SPAN("application/json"), body);
+    if (s == STAGE_DONE) x->end = end;
+    return s;
+}
+
+static void saw_content(struct exchange *x)
+{
+    if (x->first_token_ns) return;
+    x->first_token_ns = x->call->loop->now_ns;
+    x->ask.first_token_until_ns = CLOCK_NEVER;
+}
+
+// --- Into another dialect.
+
+// What one piece of the provider's stream becomes. *ret_end: nothing follows.
+static enum stage feed(struct exchange *x, struct span piece, bool last, bool *ret_end)
+{
+    struct translation *t = x->translation;
+    struct dialect_pipe *p = t->pipe;
+    struct json_out out;
+    json_out_init(&out, &t->scratch);
+    enum rw_err err = piece.n ? dialect_pipe_feed(p, piece, &out) : RW_OK;
+    if (!err && last && !p->done && !p->failed) err = dialect_pipe_end(p, &out);
+    translate_usage(x, &p->usage);
+    if (p->content) saw_content(x);
+    *ret_end = last || p->done || p->failed;
+    if (p->failed && !x->call->replied) return reply_error(x, &p->error, END_STREAM_ERROR);
+    if (p->failed) err = dialect_pipe_fail(p, &p->error, &out);
+    if (err == RW_OK) {
+        const enum stage s = send_out(x, &out, *ret_end);
+        if (p->failed) x->end = END_STREAM_ERROR;
+        return s;
+    }
+    // What came before the break is the client's all the same.
+    if (out.iov_n > 0 && !out.failed && send_out(x, &out, false) != STAGE_GO) return STAGE_FAIL;
+    if (err == RW_E_EOF) return exchange_fail(x, END_TRUNCATED, "it ended without a finish reason");
+    if (err == RW_E_BAD)
+        return exchange_fail(x, END_UPSTREAM_BROKEN, "its stream is not what its API promises");
+    return no_memory(x);
+}
+
+static enum stage translate_stream(struct exchange *x)
+{
+    struct translation *t = x->translation;
+    t->pipe = arena_alloc(x->call->arena, sizeof *t->pipe);
+    if (!t->pipe) return no_memory(x);
+    dialect_pipe_init(t->pipe, x->provider->dialect, x->route->dialect, &t->ctx, &t->scratch, &t->reply);
+    x->ask.content_type = span_str(x->route->dialect->content_type);
+    for (;;) {
+        struct span piece = {NULL, 0};
+        const int got = ask_piece(&x->ask, &piece);
+        if (got < 0) return exchange_fail_ask(x, got);
+        const struct arena_mark mark = arena_mark(&t->scratch);
+        bool end;
+        const enum stage s = feed(x, piece, got == 0 || ask_ended(&x->ask), &end);
+        if (s != STAGE_GO) return s;
+        arena_rewind(&t->scratch, mark);
+        if (end) return STAGE_DONE;
+    }
+}
+
+static enum stage translate_whole(struct exchange *x)
+{
+    struct translation *t = x->translation;
+    struct span body;
+    struct chat_answer answer;
+    const int r = ask_whole(&x->ask, x->plan->body_bytes_max, &body);
+    if (r < 0) return exchange_fail_ask(x, r);
+    struct json_scan *scan = arena_alloc(x->call->arena, sizeof *scan);
+    if (!scan) return no_memory(x);
+    if (json_scan(scan, NULL, JSON_TOP_OBJECT, body) < 0)
+        return exchange_fail(x, END_UPSTREAM_BROKEN, "it is not valid JSON");
+    enum rw_err err = dialect_answer(&t->ctx, x->provider->dialect, body, &answer);
+    if (err == RW_E_EOF) return exchange_fail(x, END_UPSTREAM_BROKEN, "it has no finish reason");
+    if (err == RW_E_BAD) return exchange_fail(x, END_UPSTREAM_BROKEN, "it is not what its API promises");
+    if (err) return no_memory(x);
+    translate_usage(x, &answer.usage);
+    struct json_out out;
+    json_out_init(&out, &t->memory);
+    err = x->route->dialect->encode_answer(&t->ctx, &answer, &t->reply, &out);
+    if (!err) err = json_out_done(&out);
+    if (err) return no_memory(x);
+    x->ask.content_type = SPAN("application/json");
+    relay_start(x, out.bytes);
+    const enum stage s = send_out(x, &out, true);
+    return s == STAGE_GO ? STAGE_DONE : s;
+}
+
+enum stage relay_translated(struct exchange *x, bool stream)
+{
+    return stream ? translate_stream(x) : translate_whole(x);
+}
+
+enum stage relay_translated_error(struct exchange *x)
+{
+    struct span body;
+    struct chat_error error;
+    const int r = ask_whole(&x->ask, UPSTREAM_ERROR_BYTES_MAX, &body);
+    if (r == -ECANCELED) return exchange_fail_ask(x, r);
+    if (r < 0) body = SPAN("");
+    x->provider->dialect->decode_error(&x->translation->ctx, x->ask.status, body, &error);
+    return reply_error(x, &error, END_UPSTREAM_STATUS);
+}
+
+// --- The same dialect, one that meter.c does not read.
+
+struct watch {
+    struct exchange *x;
+    struct chat_reader reader;
+    struct chat_error error;
+};
+
+static enum rw_err watched(void *arg, const struct chat_event *e)
+{
+    struct watch *w = arg;
+    switch (e->kind) {
+    case CHAT_EV_TEXT:
+    case CHAT_EV_THINKING:
+    case CHAT_EV_TOOL_START:
+    case CHAT_EV_REFUSAL: saw_content(w->x); break;
+    case CHAT_EV_ERROR: w->error = *e->error; break;
+    default: break;
+    }
+    return RW_OK;
+}
+
+// What goes on of the piece and of what was held back before it: whole events only, so that a stream that breaks off never ends
+// in half of one. `held`: a copy of what the reader held before it was fed.
+static void pass_whole_events(struct json_out *out, struct span held, struct span piece, uint32_t hold)
+{
+    const uint32_t n = held.n + piece.n - hold;
+    const uint32_t first = n < held.n ? n : held.n;
+    if (first) json_out_bytes(out, (struct span){held.p, first});
+    if (n > first) json_out_bytes(out, (struct span){piece.p, n - first});
+}
+
+static enum stage watch_stream(struct exchange *x)
+{
+    struct translation *t = x->translation;
+    struct watch *w = arena_alloc(x->call->arena, sizeof *w);
+    if (!w) return no_memory(x);
+    w->x = x;
+    chat_reader_init(&w->reader, x->route->dialect, &t->ctx, &t->scratch, watched, w);
+    for (;;) {
+        struct span piece = {NULL, 0};
+        const int got = ask_piece(&x->ask, &piece);
+        if (got < 0) {
+            // A client that leaves behind the last event has all it wanted.
+            if (got == -ECANCELED && w->reader.done && x->ask.end == END_CLIENT_GONE) {
+                x->call->ops->reply_break(x->call);
+                return STAGE_DONE;
+            }
+            return exchange_fail_ask(x, got);
+        }
+        const bool end = got == 0 || ask_ended(&x->ask);
+        const struct arena_mark mark = arena_mark(&t->scratch);
+        const struct span held = arena_copy(&t->scratch, span_of(w->reader.carry, w->reader.carry_n));
+        if (w->reader.carry_n && !held.p) return no_memory(x);
+        enum rw_err err = piece.n ? chat_reader_feed(&w->reader, piece) : RW_OK;
+        if (!err && end) err = chat_reader_end(&w->reader);
+        translate_usage(x, &w->reader.usage);
+        if (w->reader.failed && !x->call->replied) return reply_error(x, &w->error, END_STREAM_ERROR);
+        x->error_sent = w->reader.failed;
+        struct json_out out;
+        json_out_init(&out, &t->scratch);
+        pass_whole_events(&out, held, piece, end && !err ? 0 : w->reader.carry_n);
+        const enum stage s = send_out(x, &out, end && !err);
+        if (s != STAGE_GO) return s;
+        arena_rewind(&t->scratch, mark);
+        if (err == RW_E_TOO_LARGE) return no_memory(x);
+        if (err) return exchange_fail(x, END_TRUNCATED, "it ended without a finish reason");
+        if (end) {
+            if (w->reader.failed) x->end = END_STREAM_ERROR;
+            return STAGE_DONE;
+        }
+    }
+}
+
+static enum stage watch_whole(struct exchange *x)
+{
+    struct translation *t = x->translation;
+    struct span body;
+    struct chat_answer answer;
+    const int r = ask_whole(&x->ask, x->plan->body_bytes_max, &body);
+    if (r < 0) return exchange_fail_ask(x, r);
+    struct json_scan *scan = arena_alloc(x->call->arena, sizeof *scan);
+    if (!scan) return no_memory(x);
+    if (json_scan(scan, NULL, JSON_TOP_OBJECT, body) < 0)
+        return exchange_fail(x, END_UPSTREAM_BROKEN, "it is not valid JSON");
+    const enum rw_err err = dialect_answer(&t->ctx, x->route->dialect, body, &answer);
+    if (err == RW_E_TOO_LARGE) return no_memory(x);
+    if (err) return exchange_fail(x, END_UPSTREAM_BROKEN, "it is not what its API promises");
+    translate_usage(x, &answer.usage);
+    relay_start(x, body.n);
+    const struct iovec iov = {.iov_base = (void *)(uintptr_t)body.p, .iov_len = body.n};
+    const enum stage s = relay_forward(x, &iov, 1, true);
+    return s == STAGE_GO ? STAGE_DONE : s;
+}
+
+enum stage relay_watched(struct exchange *x, bool stream)
+{
+    const enum stage s = translate_open(x);
+    if (s != STAGE_GO) return s;
+    return stream ? watch_stream(x) : watch_whole(x);
+}

@@ -1,0 +1,180 @@
+"""Providers of every dialect in one process, for end-to-end tests: they answer from the recorded fixtures and refuse what the
+real API would refuse.
+
+What is answered follows the model's name: FIXTURE[,OPTION=VALUE]... with the fixture's file name up to its first dot; it is
+NAME.stream.sse for a streaming request, NAME.response.json otherwise, error_NNN.json with its status and headers. Options:
+    cut=N      the stream arrives in pieces of N bytes (as long as the kernel keeps them apart)
+    break=N    the connection is closed behind N bytes of the body
+    pace=MS    between two events
+Requests are kept: take() returns and forgets them.
+"""
+
+import http.server
+import json
+import pathlib
+import threading
+import time
+import urllib.parse
+
+DATA = pathlib.Path(__file__).resolve().parents[1] / "data/contracts"
+
+
+class Refused(Exception):
+    """The request is none that the API would serve."""
+
+
+def need(condition, text):
+    if not condition:
+        raise Refused(text)
+
+
+def check_anthropic(headers, body):
+    """anthropic.md: headers, required fields, alternation and blocks, as far as the API itself refuses them."""
+    need(headers.get("x-api-key") or headers.get("authorization"), "no key")
+    need(headers.get("anthropic-version") in ("2023-06-01", "2026-10-21"), "anthropic-version")
+    need(isinstance(body.get("max_tokens"), int), "max_tokens: field required")
+    need(isinstance(body.get("messages"), list) and body["messages"], "messages: field required")
+    known = {
+        "model", "max_tokens", "messages", "system", "stream", "temperature", "top_p", "top_k", "stop_sequences", "tools",
+        "tool_choice", "metadata", "thinking", "service_tier", "output_config", "cache_control", "container", "speed",
+        "inference_geo", "mcp_servers", "context_management",
+    }  # fmt: skip
+    need(set(body) <= known, f"{sorted(set(body) - known)}: Extra inputs are not permitted")
+    calls = set()
+    for i, message in enumerate(body["messages"]):
+        need(message["role"] in ("user", "assistant", "system"), f"messages.{i}.role")
+        content = message["content"]
+        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        need(blocks, f"messages.{i}: content must not be empty")
+        answered = {b["tool_use_id"] for b in blocks if b["type"] == "tool_result"}
+        need(answered >= calls, f"messages.{i}: tool_use ids without tool_result: {sorted(calls - answered)}")
+        calls = {b["id"] for b in blocks if b["type"] == "tool_use"}
+        for b in blocks:
+            if b["type"] == "text":
+                need(b["text"].strip(), f"messages.{i}: text content blocks must contain non-whitespace text")
+            if b["type"] == "tool_use":
+                need(isinstance(b["input"], dict), f"messages.{i}: input must be an object")
+    for tool in body.get("tools", []):
+        need("input_schema" in tool or "type" in tool, "tools: input_schema is required")
+
+
+def check_openai(headers, body):
+    need(headers.get("authorization", "").startswith("Bearer "), "no key")
+    need(isinstance(body.get("messages"), list) and body["messages"], "messages: field required")
+    calls = set()
+    for i, message in enumerate(body["messages"]):
+        role = message["role"]
+        need(role in ("system", "developer", "user", "assistant", "tool"), f"messages[{i}].role")
+        if role == "tool":
+            need(message["tool_call_id"] in calls, f"messages[{i}].tool_call_id answers no call")
+            calls.discard(message["tool_call_id"])
+        else:
+            need(not calls, f"messages[{i}]: tool calls without an answer: {sorted(calls)}")
+        for call in message.get("tool_calls") or []:
+            need(isinstance(call["function"]["arguments"], str), f"messages[{i}]: arguments must be a string")
+            calls.add(call["id"])
+    for tool in body.get("tools", []):
+        need(tool["type"] == "function" and "name" in tool["function"], "tools")
+
+
+def check_gemini(headers, body):
+    need(headers.get("x-goog-api-key"), "no key")
+    need(isinstance(body.get("contents"), list) and body["contents"], "contents is not specified")
+    known = {"contents", "systemInstruction", "generationConfig", "tools", "toolConfig", "safetySettings", "cachedContent"}
+    need(set(body) <= known, f"Invalid JSON payload received. Unknown name {sorted(set(body) - known)}")
+    for i, content in enumerate(body["contents"]):
+        need(content["role"] in ("user", "model"), f"contents[{i}].role")
+        need(content["parts"], f"contents[{i}].parts")
+
+
+# path -> (folder of the fixtures, what the API checks, its error's body)
+ROUTES = {
+    "/v1/messages": ("anthropic", check_anthropic, lambda t: {"type": "error", "error": {"type": "invalid_request_error", "message": t}}),
+    "/v1/chat/completions": ("openai", check_openai, lambda t: {"error": {"message": t, "type": "invalid_request_error", "param": None, "code": None}}),
+    "/v1beta/models": ("gemini", check_gemini, lambda t: {"error": {"code": 400, "message": t, "status": "INVALID_ARGUMENT"}}),
+}  # fmt: skip
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, status, body, headers=()):
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def stream(self, text, options):
+        cut, pace, end = int(options.get("cut", 0)), float(options.get("pace", 0)) / 1000, options.get("break")
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream; charset=utf-8")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        body = text[: int(end)] if end else text
+        size = cut or len(body) or 1
+        pieces = [e + b"\n\n" for e in body.split(b"\n\n")] if pace else [body[i : i + size] for i in range(0, len(body), size)]
+        for piece in pieces:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            self.wfile.flush()
+            time.sleep(pace)
+        if end:
+            self.close_connection = True
+        else:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        path = self.path.partition("?")[0]
+        model = verb = None
+        if path.startswith("/v1beta/models/"):
+            # The model stands in the path.
+            model, _, verb = urllib.parse.unquote(path.removeprefix("/v1beta/models/")).rpartition(":")
+            path = "/v1beta/models"
+        self.server.seen.append({"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}, "body": body})
+        if path not in ROUTES:
+            return self.answer(404, b'{"error":{"message":"no such path"}}')
+        folder, check, error = ROUTES[path]
+        try:
+            value = json.loads(body)
+            check(self.server.seen[-1]["headers"], value)
+        except (Refused, KeyError, TypeError, ValueError) as e:
+            self.server.refused.append(f"{path}: {e!r}")
+            return self.answer(400, json.dumps(error(str(e))).encode())
+        streams = value.get("stream") if model is None else verb == "streamGenerateContent" and "alt=sse" in self.path
+        name, *rest = (model or value["model"]).split(",")
+        options = dict(o.split("=") for o in rest)
+        if name.startswith("error_"):
+            story = json.loads((DATA / folder / f"{name}.json").read_text())
+            headers = [(k, v) for k, v in story.get("headers", {}).items() if k not in ("content-type", "content-length")]
+            return self.answer(story["status"], json.dumps(story["body"]).encode(), headers)
+        if streams:
+            return self.stream((DATA / folder / f"{name}.stream.sse").read_bytes(), options)
+        return self.answer(200, (DATA / folder / f"{name}.response.json").read_bytes())
+
+
+class DialectMock(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.port = self.server_address[1]
+        self.seen, self.refused = [], []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def take(self):
+        seen, self.seen = self.seen, []
+        return seen
+
+    def one(self):
+        """The body of the only request since the last call, read; nothing was refused."""
+        seen = self.take()
+        assert not self.refused, self.refused
+        assert len(seen) == 1, seen
+        return json.loads(seen[0]["body"])
