@@ -47,8 +47,8 @@ enum stage exchange_identify(struct exchange *x)
     if (!call_has_head(call)) return exchange_fail(x, call->bad, call->bad_reason);
     x->client_request_id = client_request_id(head);
     x->path = http_path(head);
-    if (call->bad == END_OK && head->method == HTTP_OPTIONS && x->path.n == 1 && x->path.p[0] == '*')
-        return preflight(x);
+    if (head->method == HTTP_OPTIONS && x->path.n == 1 && x->path.p[0] == '*')
+        return call->bad != END_OK ? exchange_fail(x, call->bad, call->bad_reason) : preflight(x);
     struct span path = x->path;
     const bool ours = strip_base(x->plan, &path);
     // Probes find their routes with and without the prefix.

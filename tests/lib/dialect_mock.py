@@ -89,8 +89,16 @@ def check_gemini(headers, body):
 
 # path -> (folder of the fixtures, what the API checks, its error's body)
 ROUTES = {
-    "/v1/messages": ("anthropic", check_anthropic, lambda t: {"type": "error", "error": {"type": "invalid_request_error", "message": t}}),
-    "/v1/chat/completions": ("openai", check_openai, lambda t: {"error": {"message": t, "type": "invalid_request_error", "param": None, "code": None}}),
+    "/v1/messages": (
+        "anthropic",
+        check_anthropic,
+        lambda t: {"type": "error", "error": {"type": "invalid_request_error", "message": t}},
+    ),
+    "/v1/chat/completions": (
+        "openai",
+        check_openai,
+        lambda t: {"error": {"message": t, "type": "invalid_request_error", "param": None, "code": None}},
+    ),
     "/v1beta/models": ("gemini", check_gemini, lambda t: {"error": {"code": 400, "message": t, "status": "INVALID_ARGUMENT"}}),
 }  # fmt: skip
 

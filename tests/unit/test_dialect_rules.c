@@ -109,8 +109,8 @@ static void test_stream__interleaved_calls_become_blocks_in_a_row(void **state)
     const char *out = stream(
         &dialect_openai, &dialect_anthropic,
         CHUNK("{\"tool_calls\":[{\"index\":0,\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":\"\"}}]"
-              "}") CHUNK(
-            "{\"tool_calls\":[{\"index\":1,\"id\":\"b\",\"function\":{\"name\":\"g\",\"arguments\":\"\"}}]}")
+              "}") CHUNK("{\"tool_calls\":[{\"index\":1,\"id\":\"b\",\"function\":{\"name\":\"g\","
+                         "\"arguments\":\"\"}}]}")
             CHUNK("{\"tool_calls\":[{\"index\":1,\"function\":{\"arguments\":\"{\\\"y\\\":2}\"}}]}")
                 CHUNK("{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{\\\"x\\\":1}\"}}]}")
                     FINISH("tool_calls") DONE,
