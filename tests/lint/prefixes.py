@@ -22,7 +22,7 @@ PREFIXES = {
     "policy": "policy limit price access estimate breaker retry budget_policy",
     "providers": "provider chat dialect",
     "feature": "feature cache guard usage cost rag mcp",
-    "gateway": "gateway access_log ask answer echo exchange meter request route worker",
+    "gateway": "gateway access_log ask answer echo exchange meter principal principals relay request route translate worker",
     "control": "control admin cli config crash doctor first_key log metrics_page plan process prometheus serve",
 }
 # Made by the compiler's instrumentation or by the linker, not by us.
