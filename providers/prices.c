@@ -5,5 +5,5 @@ extern const uint8_t provider_prices_begin[], provider_prices_end[];
 
 struct span provider_prices(void)
 {
-    return span_of(provider_prices_begin, (size_t)(provider_prices_end - provider_prices_begin));
+    return span_of(provider_prices_begin, (uintptr_t)provider_prices_end - (uintptr_t)provider_prices_begin);
 }

@@ -85,8 +85,9 @@ struct collection {
 };
 
 static const struct collection collections[] = {
-    {SPAN_INIT("tenants"), STORE_TENANT},     {SPAN_INIT("teams"), STORE_TEAM},
-    {SPAN_INIT("keys"), STORE_KEY},           {SPAN_INIT("plans"), STORE_PLAN},
+    {SPAN_INIT("tenants"), STORE_TENANT},
+    {SPAN_INIT("teams"), STORE_TEAM},
+    {SPAN_INIT("keys"), STORE_KEY},
     {SPAN_INIT("audit"), (enum store_kind)0},
 };
 

@@ -1,7 +1,7 @@
 // The administrator's side: one function from a request to its answer. The admin socket of a running server calls it on an
 // offload thread (admin_server.h); the command line calls it itself when no server runs. So both do the same.
 //
-// Paths    behind /admin/v1: tenants, teams, keys, plans, each with /{id or name}; keys/{id}/rotate and /revoke; audit.
+// Paths    behind /admin/v1: tenants, teams, keys, each with /{id or name}; keys/{id}/rotate and /revoke; audit.
 // Objects  use the configuration's names plus id, created_at, updated_at, and prefix for keys. Lists are
 //          {"data":[…],"next":…|null} with ?limit=&after=. PUT replaces what the body names and leaves the
 //          rest; null takes a value away.

@@ -7,10 +7,6 @@
 #include "io/addr.h"
 #include "wire/json.h"
 
-#define NANOS_PER_USD INT64_C(1000000000)
-// A million dollars is no limit any more, and far from the end of 64 bits.
-#define USD_MAX INT64_C(1000000)
-
 // --- Writing.
 
 static void write_time(struct json_out *o, struct span key, int64_t ms)
@@ -24,60 +20,6 @@ static void write_time(struct json_out *o, struct span key, int64_t ms)
     }
     const size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
     json_out_key_string(o, key, span_of(text, n));
-}
-
-static void write_usd(struct json_out *o, struct span key, int64_t nanos)
-{
-    char text[FMT_DECIMAL_BYTES];
-    struct fmt f;
-    fmt_init(&f, text, sizeof text);
-    fmt_decimal(&f, nanos, 9);
-    json_out_key_raw(o, key, fmt_text(&f));
-}
-
-static bool is_minute(const struct store_rate *r, enum store_unit unit)
-{
-    return r->window == STORE_MINUTE && r->unit == unit && r->burst == 0;
-}
-
-static const char *const windows[STORE_WINDOW_COUNT] = {"second", "minute", "hour", "day"};
-
-static void write_rates(struct json_out *o, const struct store_limits *l)
-{
-    bool begun = false;
-    for (uint32_t i = 0; i < l->rates_count; i++) {
-        const struct store_rate *r = &l->rates[i];
-        if (is_minute(r, STORE_REQUESTS)) json_out_key_u64(o, SPAN("rpm"), r->limit);
-        else if (is_minute(r, STORE_TOKENS)) json_out_key_u64(o, SPAN("tpm"), r->limit);
-    }
-    for (uint32_t i = 0; i < l->rates_count; i++) {
-        const struct store_rate *r = &l->rates[i];
-        if (is_minute(r, STORE_REQUESTS) || is_minute(r, STORE_TOKENS)) continue;
-        if (!begun) json_out_key_array(o, SPAN("rates"));
-        begun = true;
-        json_out_object(o);
-        json_out_key_string(o, SPAN("window"), span_str(windows[r->window]));
-        json_out_key_u64(o, r->unit == STORE_REQUESTS ? SPAN("requests") : SPAN("tokens"), r->limit);
-        if (r->burst) json_out_key_u64(o, SPAN("burst"), r->burst);
-        json_out_end(o);
-    }
-    if (begun) json_out_end(o);
-}
-
-static void write_limits(struct json_out *o, const struct store_limits *l)
-{
-    json_out_key_object(o, SPAN("limits"));
-    write_rates(o, l);
-    if (l->set & STORE_SET_CONCURRENCY) json_out_key_u64(o, SPAN("concurrency"), l->concurrency);
-    if (l->set & STORE_SET_USD_PER_REQUEST) write_usd(o, SPAN("usd_per_request"), l->usd_per_request_nanos);
-    if (l->set & STORE_SET_USD_PER_DAY) write_usd(o, SPAN("usd_per_day"), l->usd_per_day_nanos);
-    if (l->set & STORE_SET_USD_PER_MONTH) write_usd(o, SPAN("usd_per_month"), l->usd_per_month_nanos);
-    if (l->set & STORE_SET_HARD) json_out_key_bool(o, SPAN("hard"), l->hard);
-    if (l->set & STORE_SET_SHADOW) json_out_key_bool(o, SPAN("shadow"), l->shadow);
-    if (l->set & STORE_SET_MODE)
-        json_out_key_string(o, SPAN("mode"),
-                            l->mode == STORE_FIXED_WINDOW ? SPAN("fixed_window") : SPAN("token_bucket"));
-    json_out_end(o);
 }
 
 static void write_list(struct json_out *o, struct span key, struct store_list list)
@@ -150,19 +92,16 @@ void admin_account_write(struct json_out *o, struct store_reader *r, const struc
         write_parent(o, r, SPAN("tenant"), STORE_TENANT, a->tenant);
     }
     if (a->kind == STORE_TEAM) write_parent(o, r, SPAN("tenant"), STORE_TENANT, a->parent);
-    if (a->plan.n) json_out_key_string(o, SPAN("plan"), a->plan);
     json_out_key_bool(o, SPAN("disabled"), (a->flags & STORE_DISABLED) != 0);
     if (a->kind == STORE_KEY) json_out_key_bool(o, SPAN("revoked"), (a->flags & STORE_REVOKED) != 0);
     if (a->flags & STORE_FROM_FILE) json_out_key_bool(o, SPAN("from_file"), true);
-    write_limits(o, &a->limits);
     write_list(o, SPAN("models"), a->models);
     write_list(o, SPAN("providers"), a->providers);
-    write_list(o, SPAN("regions"), a->regions);
     write_cidrs(o, a->cidrs);
     write_tags(o, a->tags);
     write_time(o, SPAN("created_at"), a->created_ms);
     write_time(o, SPAN("updated_at"), a->updated_ms);
-    if (a->kind != STORE_PLAN) write_time(o, SPAN("expires"), a->expires_ms);
+    write_time(o, SPAN("expires"), a->expires_ms);
     if (a->previous_until_ms) write_time(o, SPAN("previous_until"), a->previous_until_ms);
     json_out_end(o);
 }
@@ -186,160 +125,9 @@ static bool text_of(struct admin_call *c, struct span field, struct span value, 
     return true;
 }
 
-// "12.5" dollars to nano-dollars, exactly.
-static bool usd_of(struct admin_call *c, struct span field, struct span value, int64_t *ret)
-{
-    static const char *const text =
-        "The field '%' is US dollars, from 0 to 1000000, with at most nine decimals: 12.50.";
-    int64_t whole = 0, fraction = 0, scale = NANOS_PER_USD;
-    uint32_t i = 0;
-    if (json_type(value) != JSON_NUMBER) return bad(c, text, field);
-    for (; i < value.n && value.p[i] >= '0' && value.p[i] <= '9' && whole <= USD_MAX; i++)
-        whole = whole * 10 + (value.p[i] - '0');
-    if (i < value.n && value.p[i] == '.')
-        for (i++; i < value.n && value.p[i] >= '0' && value.p[i] <= '9' && scale > 1; i++) {
-            scale /= 10;
-            fraction += (value.p[i] - '0') * scale;
-        }
-    if (i != value.n || whole > USD_MAX) return bad(c, text, field);
-    *ret = whole * NANOS_PER_USD + fraction;
-    return true;
-}
-
 static bool bool_of(struct admin_call *c, struct span field, struct span value, bool *ret)
 {
     return json_bool(value, ret) || bad(c, "The field '%' must be true or false.", field);
-}
-
-// Sets, or with limit 0 takes away, the rate of that window and unit.
-static bool set_rate(struct admin_call *c, struct store_limits *l, struct store_rate rate)
-{
-    uint32_t i = 0;
-    while (i < l->rates_count && (l->rates[i].window != rate.window || l->rates[i].unit != rate.unit)) i++;
-    if (rate.limit == 0) {
-        if (i < l->rates_count) l->rates[i] = l->rates[--l->rates_count];
-        return true;
-    }
-    if (i == STORE_RATES_MAX) return bad(c, "More than eight rates in '%'.", SPAN("limits"));
-    if (i == l->rates_count) l->rates_count++;
-    l->rates[i] = rate;
-    return true;
-}
-
-static bool rate_of(struct admin_call *c, struct store_limits *l, struct span object)
-{
-    struct store_rate rate = {.window = STORE_WINDOW_COUNT};
-    struct json_iter it = json_iter(object);
-    struct span key, value, text;
-    if (json_type(object) != JSON_OBJECT) return bad(c, "Each of '%' is an object.", SPAN("limits.rates"));
-    while (json_next(&it, &key, &value)) {
-        if (json_key_is(key, SPAN("window"))) {
-            if (!text_of(c, SPAN("limits.rates[].window"), value, &text)) return false;
-            for (uint8_t i = 0; i < STORE_WINDOW_COUNT; i++)
-                if (span_eq(text, span_str(windows[i]))) rate.window = i;
-        } else if (json_key_is(key, SPAN("requests")) || json_key_is(key, SPAN("tokens"))) {
-            rate.unit = json_key_is(key, SPAN("tokens")) ? STORE_TOKENS : STORE_REQUESTS;
-            if (!json_u64(value, &rate.limit))
-                return bad(c, "The field '%' is a whole number.", SPAN("limits.rates[].requests or tokens"));
-        } else if (json_key_is(key, SPAN("burst"))) {
-            if (!json_u64(value, &rate.burst))
-                return bad(c, "The field '%' is a whole number.", SPAN("limits.rates[].burst"));
-        } else {
-            return bad(c, "The field 'limits.rates[].%' is unknown.", key);
-        }
-    }
-    if (rate.window == STORE_WINDOW_COUNT || rate.limit == 0)
-        return bad(c,
-                   "Each of '%' has a window (second, minute, hour or day) and requests or tokens above 0.",
-                   SPAN("limits.rates"));
-    return set_rate(c, l, rate);
-}
-
-static bool rates_of(struct admin_call *c, struct store_limits *l, struct span array)
-{
-    struct json_iter it = json_iter(array);
-    struct span none, value;
-    if (json_type(array) != JSON_ARRAY) return bad(c, "The field '%' is a list.", SPAN("limits.rates"));
-    l->rates_count = 0;
-    while (json_next(&it, &none, &value))
-        if (!rate_of(c, l, value)) return false;
-    return true;
-}
-
-static bool money_of(struct admin_call *c, struct store_limits *l, struct span field, struct span value,
-                     uint32_t flag, int64_t *slot)
-{
-    *slot = 0;
-    l->set &= ~flag;
-    if (json_type(value) == JSON_NULL) return true;
-    l->set |= flag;
-    return usd_of(c, field, value, slot);
-}
-
-static bool mode_of(struct admin_call *c, struct store_limits *l, struct span value)
-{
-    struct span text;
-    if (!text_of(c, SPAN("limits.mode"), value, &text)) return false;
-    l->set |= STORE_SET_MODE;
-    const bool fixed = span_eq(text, SPAN("fixed_window"));
-    const bool known = fixed || span_eq(text, SPAN("token_bucket"));
-    l->mode = fixed ? STORE_FIXED_WINDOW : STORE_TOKEN_BUCKET;
-    return known || bad(c, "The field '%' is token_bucket or fixed_window.", SPAN("limits.mode"));
-}
-
-static bool count_of(struct admin_call *c, struct span field, struct span value, uint64_t most, uint64_t *ret)
-{
-    *ret = 0;
-    if (json_type(value) == JSON_NULL) return true;
-    return (json_u64(value, ret) && *ret > 0 && *ret <= most) ||
-        bad(c, "The field 'limits.%' is a whole number above 0, or null for no limit.", field);
-}
-
-static bool limit_of(struct admin_call *c, struct store_limits *l, struct span key, struct span value)
-{
-    uint64_t n;
-    if (json_key_is(key, SPAN("rpm")) || json_key_is(key, SPAN("tpm"))) {
-        const uint8_t unit = json_key_is(key, SPAN("tpm")) ? STORE_TOKENS : STORE_REQUESTS;
-        return count_of(c, key, value, UINT32_MAX, &n) &&
-            set_rate(c, l, (struct store_rate){.window = STORE_MINUTE, .unit = unit, .limit = n});
-    }
-    if (json_key_is(key, SPAN("concurrency"))) {
-        if (!count_of(c, key, value, UINT32_MAX, &n)) return false;
-        l->concurrency = (uint32_t)n;
-        l->set = n ? l->set | STORE_SET_CONCURRENCY : l->set & ~(uint32_t)STORE_SET_CONCURRENCY;
-        return true;
-    }
-    if (json_key_is(key, SPAN("usd_per_request")))
-        return money_of(c, l, key, value, STORE_SET_USD_PER_REQUEST, &l->usd_per_request_nanos);
-    if (json_key_is(key, SPAN("usd_per_day")))
-        return money_of(c, l, key, value, STORE_SET_USD_PER_DAY, &l->usd_per_day_nanos);
-    if (json_key_is(key, SPAN("usd_per_month")))
-        return money_of(c, l, key, value, STORE_SET_USD_PER_MONTH, &l->usd_per_month_nanos);
-    if (json_key_is(key, SPAN("hard"))) {
-        l->set |= STORE_SET_HARD;
-        return bool_of(c, SPAN("limits.hard"), value, &l->hard);
-    }
-    if (json_key_is(key, SPAN("shadow"))) {
-        l->set |= STORE_SET_SHADOW;
-        return bool_of(c, SPAN("limits.shadow"), value, &l->shadow);
-    }
-    if (json_key_is(key, SPAN("mode"))) return mode_of(c, l, value);
-    if (json_key_is(key, SPAN("rates"))) return rates_of(c, l, value);
-    return bad(c, "The field 'limits.%' is unknown.", key);
-}
-
-static bool limits_of(struct admin_call *c, struct store_limits *l, struct span object)
-{
-    struct json_iter it = json_iter(object);
-    struct span key, value;
-    if (json_type(object) == JSON_NULL) {
-        memset(l, 0, sizeof *l);
-        return true;
-    }
-    if (json_type(object) != JSON_OBJECT) return bad(c, "The field '%' is an object.", SPAN("limits"));
-    while (json_next(&it, &key, &value))
-        if (!limit_of(c, l, key, value)) return false;
-    return true;
 }
 
 // Room for all items of a JSON value, encoded.
@@ -463,19 +251,12 @@ static bool member_of(struct admin_call *c, struct span key, struct span value, 
                       struct admin_more *more)
 {
     if (json_key_is(key, SPAN("name"))) return text_of(c, SPAN("name"), value, &a->name);
-    if (json_key_is(key, SPAN("limits"))) return limits_of(c, &a->limits, value);
-    if (a->kind != STORE_PLAN && json_key_is(key, SPAN("plan"))) {
-        a->plan = (struct span){NULL, 0};
-        return json_type(value) == JSON_NULL || text_of(c, SPAN("plan"), value, &a->plan);
-    }
     if ((a->kind == STORE_KEY && json_key_is(key, SPAN("team"))) ||
         (a->kind == STORE_TEAM && json_key_is(key, SPAN("tenant"))))
         return text_of(c, key, value, &more->parent);
     if (a->kind == STORE_KEY && json_key_is(key, SPAN("key"))) return text_of(c, key, value, &more->key);
-    if (a->kind == STORE_PLAN) return bad(c, "The field '%' is unknown: a plan has name and limits.", key);
     if (json_key_is(key, SPAN("models"))) return strings_of(c, SPAN("models"), value, &a->models);
     if (json_key_is(key, SPAN("providers"))) return strings_of(c, SPAN("providers"), value, &a->providers);
-    if (json_key_is(key, SPAN("regions"))) return strings_of(c, SPAN("regions"), value, &a->regions);
     if (json_key_is(key, SPAN("cidrs"))) return cidrs_of(c, value, &a->cidrs);
     if (json_key_is(key, SPAN("tags"))) return tags_of(c, value, &a->tags);
     if (json_key_is(key, SPAN("expires"))) return expires_of(c, value, &a->expires_ms);

@@ -60,7 +60,7 @@ static enum rw_err make_default(struct store *s, enum store_kind kind, uint32_t 
 static void make_parents(const char *path)
 {
     char part[STORE_PATH_BYTES_MAX];
-    for (size_t i = 1; path[i] && i < sizeof part; i++) {
+    for (size_t i = 1; i < sizeof part && path[i]; i++) {
         if (path[i] != '/') continue;
         memcpy(part, path, i);
         part[i] = 0;

@@ -196,7 +196,7 @@ static bool parent_of(struct admin_call *c, struct act *a, struct span name)
                                           : "There is no tenant '%': create it first.",
                      name);
     else if (err) admin_refuse_err(c, err);
-    a->account.parent = parent.id;
+    if (!err) a->account.parent = parent.id;
     return err == RW_OK;
 }
 

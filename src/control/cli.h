@@ -18,7 +18,6 @@ enum cli_kind {
     CLI_FLAG, // no value
     CLI_TEXT,
     CLI_COUNT, // a whole number
-    CLI_MONEY, // US dollars: 12.50
     CLI_LIST, // A,B,C
     CLI_PAIR, // KEY=VALUE; may be given again
 };
@@ -28,7 +27,7 @@ struct cli_option {
     enum cli_kind kind;
     const char *value; // what the help calls it
     const char *help;
-    const char *json; // where it stands in the request to the admin API: "limits.rpm"; NULL: nowhere
+    const char *json; // its name in the request to the admin API; NULL: none
 };
 
 struct cli;

@@ -15,22 +15,13 @@
 
 #define BODY_BYTES_MAX KIB(64)
 #define TARGET_BYTES_MAX 1024
-#define PAGES_MAX 100000
+// Of a thousand objects each.
+#define PAGES_MAX 4096
 
 // --- Options.
 
-#define LIMIT_OPTIONS \
-    {"--rpm", CLI_COUNT, "N|none", "requests per minute", "limits.rpm"}, \
-        {"--tpm", CLI_COUNT, "N|none", "tokens per minute", "limits.tpm"}, \
-        {"--concurrency", CLI_COUNT, "N|none", "requests at once", "limits.concurrency"}, \
-        {"--usd-per-request", CLI_MONEY, "USD|none", "money per request", "limits.usd_per_request"}, \
-        {"--usd-per-day", CLI_MONEY, "USD|none", "money per day (UTC)", "limits.usd_per_day"}, \
-    { \
-        "--usd-per-month", CLI_MONEY, "USD|none", "money per month (UTC)", "limits.usd_per_month" \
-    }
 #define ACCESS_OPTIONS \
-    {"--plan", CLI_TEXT, "NAME|none", "limits of this plan where it has none of its own", "plan"}, \
-        {"--models", CLI_LIST, "A,B|none", "the only models it may use", "models"}, \
+    {"--models", CLI_LIST, "A,B|none", "the only models it may use", "models"}, \
         {"--providers", CLI_LIST, "A,B|none", "the only providers", "providers"}, \
         {"--cidrs", CLI_LIST, "NET,NET|none", "the only networks it may come from", "cidrs"}, \
         {"--expires", CLI_TEXT, "30d|DATE|none", "when it ends", "expires"}, \
@@ -43,34 +34,24 @@ static const struct cli_option key_options[] = {
     {"--team", CLI_TEXT, "NAME", "whom it belongs to (default: default)", "team"},
     {"--name", CLI_TEXT, "NAME", "how people call it", "name"},
     ACCESS_OPTIONS,
-    LIMIT_OPTIONS,
 };
 static const struct cli_option key_set_options[] = {
-    {"--name", CLI_TEXT, "NAME", "how people call it", "name"}, ACCESS_OPTIONS, LIMIT_OPTIONS};
+    {"--name", CLI_TEXT, "NAME", "how people call it", "name"}, ACCESS_OPTIONS};
 static const struct cli_option key_list_options[] = {
     {"--team", CLI_TEXT, "NAME", "only those of this team", NULL}};
 static const struct cli_option rotate_options[] = {
     {"--overlap-hours", CLI_COUNT, "N", "how long the old text stays good (default 24)", "overlap_hours"}};
 static const struct cli_option team_options[] = {
-    {"--tenant", CLI_TEXT, "NAME", "whom it belongs to (default: default)", "tenant"},
-    ACCESS_OPTIONS,
-    LIMIT_OPTIONS};
-static const struct cli_option set_options[] = {ACCESS_OPTIONS, LIMIT_OPTIONS};
-static const struct cli_option plan_options[] = {LIMIT_OPTIONS};
+    {"--tenant", CLI_TEXT, "NAME", "whom it belongs to (default: default)", "tenant"}, ACCESS_OPTIONS};
+static const struct cli_option set_options[] = {ACCESS_OPTIONS};
 static const struct cli_option tail_options[] = {{"--count", CLI_COUNT, "N", "how many (default 100)", NULL}};
 
 // --- The request's body out of the options.
 
 static bool is_number(const char *text)
 {
-    size_t n = strspn(text, "0123456789");
-    if (n == 0) return false;
-    if (text[n] == '.') {
-        const size_t fraction = strspn(text + n + 1, "0123456789");
-        if (fraction == 0) return false;
-        n += 1 + fraction;
-    }
-    return text[n] == 0;
+    const size_t n = strspn(text, "0123456789");
+    return n > 0 && text[n] == 0;
 }
 
 static bool write_value(struct json_writer *w, const struct cli_option *o, const char *text)
@@ -81,10 +62,8 @@ static bool write_value(struct json_writer *w, const struct cli_option *o, const
     }
     switch (o->kind) {
     case CLI_COUNT:
-    case CLI_MONEY:
-        if (!is_number(text) || (o->kind == CLI_COUNT && strchr(text, '.'))) {
-            fprintf(stderr, "ringway: %s is a %s, not %s\n", o->name,
-                    o->kind == CLI_COUNT ? "whole number" : "number of US dollars such as 12.50", text);
+        if (!is_number(text)) {
+            fprintf(stderr, "ringway: %s is a whole number, not %s\n", o->name, text);
             return false;
         }
         json_w_raw(w, span_str(text));
@@ -112,7 +91,7 @@ static bool write_value(struct json_writer *w, const struct cli_option *o, const
     return true;
 }
 
-// Members of the object `parent` ("limits", "tags"; NULL: the body itself).
+// Members of the object `parent` ("tags"; NULL: the body itself).
 static bool write_members(struct json_writer *w, const struct cli *c, const char *parent)
 {
     bool open = false;
@@ -120,7 +99,6 @@ static bool write_members(struct json_writer *w, const struct cli *c, const char
         const struct cli_option *o = c->value[i].option;
         const char *text = c->value[i].text;
         if (!o->json) continue;
-        const char *dot = strchr(o->json, '.');
         if (o->kind == CLI_PAIR) {
             const char *equals = strchr(text, '=');
             if (!parent || strcmp(parent, o->json) != 0) continue;
@@ -131,12 +109,7 @@ static bool write_members(struct json_writer *w, const struct cli *c, const char
             if (!open) json_w_key(w, span_str(parent)), json_w_object(w);
             json_w_key_string(w, span_of(text, (size_t)(equals - text)), span_str(equals + 1));
             open = true;
-        } else if (dot && parent && strncmp(o->json, parent, strlen(parent)) == 0) {
-            if (!open) json_w_key(w, span_str(parent)), json_w_object(w);
-            open = true;
-            json_w_key(w, span_str(dot + 1));
-            if (!write_value(w, o, text)) return false;
-        } else if (!dot && !parent) {
+        } else if (!parent) {
             json_w_key(w, span_str(o->json));
             if (!write_value(w, o, text)) return false;
         }
@@ -152,8 +125,7 @@ static bool body_of(const struct cli *c, const char *name, char *buf, struct spa
     json_w_init(&w, buf, BODY_BYTES_MAX);
     json_w_object(&w);
     if (name) json_w_key_string(&w, SPAN("name"), span_str(name));
-    if (!write_members(&w, c, NULL) || !write_members(&w, c, "limits") || !write_members(&w, c, "tags"))
-        return false;
+    if (!write_members(&w, c, NULL) || !write_members(&w, c, "tags")) return false;
     json_w_end(&w);
     if (json_w_done(&w, ret) == RW_OK) return true;
     fprintf(stderr, "ringway: that is more than one request can say\n");
@@ -205,7 +177,7 @@ static int one(const struct cli *c, const char *method, const char *collection, 
                const char *verb, const char *name)
 {
     char target[TARGET_BYTES_MAX];
-    struct admin_answer a;
+    struct admin_answer a = {0};
     struct span body = {NULL, 0};
     char *buf = malloc(BODY_BYTES_MAX);
     int status = 2;
@@ -226,16 +198,14 @@ static int list(const struct cli *c, const char *collection, const char *filter,
                 const struct cli_column *columns, uint32_t column_count)
 {
     char target[TARGET_BYTES_MAX];
-    struct admin_answer *answers = NULL;
-    struct span *pages = NULL;
+    struct admin_answer *answers = calloc(PAGES_MAX, sizeof *answers);
+    struct span *pages = calloc(PAGES_MAX, sizeof *pages);
     uint32_t n = 0;
     uint64_t after = 0;
     int status = 0;
+    MUST(answers && pages);
     do {
         struct span next;
-        answers = realloc(answers, (n + 1) * sizeof *answers);
-        pages = realloc(pages, (n + 1) * sizeof *pages);
-        MUST(answers && pages);
         snprintf(target, sizeof target, "/admin/v1/%s?limit=1000&after=%llu%s", collection,
                  (unsigned long long)after, filter);
         status = call(c, "GET", target, SPAN(""), &answers[n]);
@@ -246,6 +216,7 @@ static int list(const struct cli *c, const char *collection, const char *filter,
         if (json_path(all, "next", &next)) (void)json_u64(next, &after);
         n++;
     } while (after && n < PAGES_MAX);
+    if (after && status == 0) fprintf(stderr, "ringway: only the first %d are shown\n", PAGES_MAX * 1000);
     if (status == 0 && c->output == CLI_JSON) {
         printf("{\"data\":[");
         bool first = true;
@@ -271,9 +242,7 @@ static const struct cli_column key_columns[] = {
     {"NAME", "name", false},
     {"PREFIX", "prefix", false},
     {"TEAM", "team", false},
-    {"RPM", "limits.rpm", true},
-    {"TPM", "limits.tpm", true},
-    {"USD/MONTH", "limits.usd_per_month", true},
+
     {"EXPIRES", "expires", false},
     {"DISABLED", "disabled", false},
     {"REVOKED", "revoked", false},
@@ -282,11 +251,7 @@ static const struct cli_column group_columns[] = {
     {"ID", "id", true},
     {"NAME", "name", false},
     {"TENANT", "tenant", false},
-    {"RPM", "limits.rpm", true},
-    {"TPM", "limits.tpm", true},
-    {"CONCURRENCY", "limits.concurrency", true},
-    {"USD/DAY", "limits.usd_per_day", true},
-    {"USD/MONTH", "limits.usd_per_month", true},
+
     {"MODELS", "models", false},
 };
 static const struct cli_column audit_columns[] = {
@@ -365,7 +330,7 @@ static int key_import(const struct cli *c)
         if (name.n) json_w_key_string(&w, SPAN("name"), name);
         if (team) json_w_key_string(&w, SPAN("team"), span_str(team));
         json_w_end(&w);
-        struct admin_answer a;
+        struct admin_answer a = {0};
         if (json_w_done(&w, &json)) status = 1;
         else status = call(c, "POST", "/admin/v1/keys", json, &a);
         if (status) fprintf(stderr, "ringway: line %u of %s was not imported\n", number, c->argument[0]);
@@ -377,13 +342,11 @@ static int key_import(const struct cli *c)
     return status;
 }
 
-// --- Teams, tenants, plans: the same acts on three collections.
+// --- Teams and tenants: the same acts on two collections.
 
 static const char *collection_of(const struct cli *c)
 {
-    return c->command->name[0] == 'p'                ? "plans"
-        : strncmp(c->command->name, "team ", 5) == 0 ? "teams"
-                                                     : "tenants";
+    return strncmp(c->command->name, "team ", 5) == 0 ? "teams" : "tenants";
 }
 
 static int group_create(const struct cli *c)
@@ -416,7 +379,7 @@ static int group_delete(const struct cli *c)
 static int audit_tail(const struct cli *c)
 {
     char target[64];
-    struct admin_answer a;
+    struct admin_answer a = {0};
     struct span data;
     const char *count = cli_value(c, "--count");
     snprintf(target, sizeof target, "/admin/v1/audit?limit=%s", count && is_number(count) ? count : "100");
@@ -431,7 +394,7 @@ static int audit_tail(const struct cli *c)
 
 static int audit_verify(const struct cli *c)
 {
-    struct admin_answer a;
+    struct admin_answer a = {0};
     struct span whole;
     bool good = false;
     const int status = call(c, "GET", "/admin/v1/audit?verify=1", SPAN(""), &a);
@@ -456,7 +419,7 @@ static int audit_verify(const struct cli *c)
 
 const struct cli_command cli_admin_commands[] = {
     {"key create", "", "make a key and show it, once",
-     "Example: ringway key create --team research --name ci --models gpt-4o-mini --expires 90d --rpm 60\n",
+     "Example: ringway key create --team research --name ci --models gpt-4o-mini --expires 90d\n",
      OPTIONS(key_options), 0, 0, key_create},
     {"key import", "FILE", "take in keys that exist: one a line, a name behind it",
      "Keys are kept as a keyed hash; the file is not needed afterwards.\n", OPTIONS(key_list_options), 1, 1,
@@ -470,7 +433,6 @@ const struct cli_command cli_admin_commands[] = {
     {"key delete", "ID", "forget a key", NULL, NULL, 0, 1, 1, key_delete},
     GROUP("team", team_options, set_options),
     GROUP("tenant", set_options, set_options),
-    GROUP("plan", plan_options, plan_options),
     {"audit tail", "", "what administrators did last", NULL, OPTIONS(tail_options), 0, 0, audit_tail},
     {"audit verify", "", "check that the audit was not changed", NULL, NULL, 0, 0, 0, audit_verify},
 };

@@ -96,7 +96,7 @@ static void print_aligned(FILE *out, const struct cli_column *columns, uint32_t 
                           const struct cells *c)
 {
     int width[32];
-    MUST(column_count <= 32);
+    MUST(column_count > 0 && column_count <= 32);
     for (uint32_t i = 0; i < column_count; i++) width[i] = width_of(columns[i].title);
     for (size_t k = 0; k < c->n; k++)
         if (width_of(c->cell[k]) > width[k % column_count]) width[k % column_count] = width_of(c->cell[k]);
@@ -130,6 +130,7 @@ void cli_table_print(FILE *out, enum cli_output as, const struct cli_column *col
                      const struct span *pages, uint32_t page_count)
 {
     struct cells c = {NULL, 0, 0};
+    MUST(column_count > 0);
     for (uint32_t i = 0; i < page_count; i++) collect(&c, columns, column_count, pages[i]);
     if (as == CLI_CSV) print_csv(out, columns, column_count, &c);
     else print_aligned(out, columns, column_count, &c);

@@ -10,7 +10,7 @@
 
 static void json_field(FILE *out, const char *before, const char *key, const char *value)
 {
-    char text[FMT_JSON_BYTES(256)];
+    static char text[FMT_JSON_BYTES(512)]; // one thread, and too large for a frame
     struct fmt f;
     fmt_init(&f, text, sizeof text);
     fmt_json_string(&f, span_str(value));
@@ -21,7 +21,7 @@ static void json_field(FILE *out, const char *before, const char *key, const cha
 static void write_tls(bool json, FILE *out)
 {
     struct plan_tls tls = {0};
-    char why[512] = "", value[512] = "";
+    char why[384] = "", value[384] = "";
     uint32_t count = 0;
     const char *path = plan_tls_system(&tls, &count, why, sizeof why);
     if (path) snprintf(value, sizeof value, "%s, %u certificates", path, count);

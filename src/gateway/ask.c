@@ -252,7 +252,7 @@ static int decoded(struct ask *a, int64_t deadline_ns, struct span *ret)
 
 static int decoded_whole(struct ask *a, uint64_t max, struct span *ret)
 {
-    struct span piece;
+    struct span piece = {NULL, 0};
     int r;
     while ((r = decoded(a, a->total_until_ns, &piece)) == 1) {
         const enum rw_err err = io_buf_grow(loop_of(a), &a->decoded, piece.n, max);

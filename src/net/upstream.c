@@ -190,6 +190,7 @@ int up_take(struct up_origin *o, bool fresh, const struct up_patience *patience,
         const int r = take_fresh(o, patience, &c);
         if (r < 0) return r;
     }
+    MUST(c);
     c->answered = c->body_done = c->keep = c->sent_all = false;
     c->head_bytes = 0;
     c->bad_reason = NULL;

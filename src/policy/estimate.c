@@ -24,6 +24,7 @@ static int64_t dearest(const int64_t *pico, bool prompt, uint16_t unknown)
     const enum price_class *of = prompt ? in : out;
     const size_t n = prompt ? sizeof in / sizeof *in : sizeof out / sizeof *out;
     int64_t most = 0;
+    MUST(pico);
     for (size_t i = 0; i < n; i++)
         if (!(unknown & 1u << of[i]) && pico[of[i]] > most) most = pico[of[i]];
     return most;

@@ -101,19 +101,6 @@ def test_team__its_rules_hold_for_its_keys(own):
     assert [t["name"] for t in cli(own, "team", "list")["data"]] == ["default"]
 
 
-def test_limits__kept_as_they_were_said(own):
-    cli(own, "team", "create", "t", "--rpm", "600", "--tpm", "200000", "--usd-per-month", "500.25", "--concurrency", "64")
-    assert cli(own, "team", "show", "t")["limits"] == {
-        "rpm": 600,
-        "tpm": 200000,
-        "concurrency": 64,
-        "usd_per_month": 500.25,
-    }
-    cli(own, "team", "set", "t", "--rpm", "none", "--usd-per-day", "0.000000001")
-    limits = cli(own, "team", "show", "t")["limits"]
-    assert "rpm" not in limits and limits["usd_per_day"] == 1e-9 and limits["tpm"] == 200000
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -160,6 +147,7 @@ def test_secrets__nowhere_in_the_files(own):
 
 def test_socket__only_for_its_users(own):
     path = own.config["admin"]["socket"]
+    servers.wait_for(lambda: os.path.exists(path), 5, "the admin socket")
     assert os.stat(path).st_mode & 0o007 == 0
 
 

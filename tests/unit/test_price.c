@@ -203,8 +203,7 @@ static void test_read__a_bad_list_changes_nothing_and_says_why(void **state)
         "{\"models\":[{\"provider\":\"a\",\"model\":\"b\",\"input\":-1,\"output\":1}]}",
         "{\"models\":[{\"provider\":\"a\",\"model\":\"b\",\"input\":\"1\",\"output\":1}]}",
         "{\"models\":[{\"provider\":\"a\",\"model\":\"b\",\"input\":1001,\"output\":1}]}",
-        "{\"models\":[{\"provider\":\"a\",\"model\":\"b\",\"input\":1,\"output\":1,\"above\":{\"input\":2}}]"
-        "}",
+        "{\"models\":[{\"provider\":\"a\",\"model\":\"b\",\"input\":1,\"output\":1,\"above\":{}}]}",
         "{\"models\":[{\"provider\":\"a\",\"model\":\"b\",\"input\":1,\"output\":1},{\"provider\":\"a\"}]}",
         "{\"models\":[{\"provider\":\"a\",\"model\":\"b\",\"input\":1,\"output\":1,\"context\":1.5}]}",
     };
