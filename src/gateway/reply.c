@@ -102,6 +102,8 @@ enum stage exchange_reply(struct exchange *x, uint16_t status, struct span conte
     exchange_reply_init(x, &reply, fields);
     reply.status = status;
     reply.length = body.n;
+    // Who is refused for want of memory gives back his connection's, too.
+    reply.close = x->end == END_OVERLOADED;
     if (content_type.n) exchange_reply_add(&reply, fields, SPAN("content-type"), content_type);
     if (x->allow) exchange_reply_add(&reply, fields, SPAN("allow"), span_str(x->allow));
     if (x->retry_after) exchange_reply_add(&reply, fields, SPAN("retry-after"), SPAN("1"));

@@ -450,7 +450,7 @@ def test_check(tmp_path):
     "text, word",
     [
         ("providers: { p: { type: openai, base_url: 'ftp://api.openai.com/v1' } }", "https://"),
-        ("providers: { p: { type: anthropic } }", "anthropic"),
+        ("providers: { p: { type: bedrok } }", "bedrok"),
         ("models: [ { name: m, targets: [ { provider: nope, model: x } ] } ]", "nope"),
         ("keys: [ { name: k, key: '${RINGWAY_UNSET_VARIABLE}' } ]", "RINGWAY_UNSET_VARIABLE"),
         ("cache: { enabled: true }", "cache"),
