@@ -2,6 +2,7 @@
 misbehaves on request.
 """
 
+import ctypes
 import datetime
 import ipaddress
 import socket
@@ -95,6 +96,18 @@ class Lab:
         return path
 
 
+def only_group(context, name):
+    """The one key exchange group that the server takes. The ssl module of Python 3.11 knows curves only, not
+    X25519: there the library is asked for it (SSL_CTX_set1_groups_list), by the pointer behind the object's head.
+    """
+    try:
+        context.set_ecdh_curve(name)
+    except ssl.SSLError:
+        set_groups_list = 92
+        pointer = ctypes.c_void_p.from_address(id(context) + object.__basicsize__)
+        assert ctypes.CDLL("libssl.so.3").SSL_CTX_ctrl(pointer, set_groups_list, ctypes.c_long(0), name.encode()) == 1
+
+
 class Front:
     """Terminates TLS and passes the bytes on to the mock, over an SSLObject, so that what leaves can be cut as a
     test wants it.
@@ -111,7 +124,7 @@ class Front:
         self.context.maximum_version = getattr(ssl.TLSVersion, versions[1])
         self.context.set_ciphers(ciphers or "ALL:@SECLEVEL=0")
         if curve:
-            self.context.set_ecdh_curve(curve)
+            only_group(self.context, curve)
         if alpn:
             self.context.set_alpn_protocols(list(alpn))
         self.context.load_cert_chain(chain, key)
