@@ -125,7 +125,8 @@ static uint32_t chains_of(const struct journal_map *m, uint32_t slot, uint32_t r
 uint32_t store_journal_begin(struct store_journal *j, const struct store_begin *b)
 {
     uint8_t *texts = j->texts;
-    const uint32_t n = store_texts_encode(&b->texts, texts), more = texts_more(n, SLOT_TEXT_BYTES);
+    const uint32_t n = b->unasked ? 0 : store_texts_encode(&b->texts, texts);
+    const uint32_t more = texts_more(n, SLOT_TEXT_BYTES);
     if (!have(j, 1 + more)) return STORE_SLOT_NONE;
 
     const uint32_t slot = j->unused[--j->unused_count], inside = more ? SLOT_TEXT_BYTES : n;
@@ -134,8 +135,6 @@ uint32_t store_journal_begin(struct store_journal *j, const struct store_begin *
     s->open.tenant = b->tenant;
     s->open.team = b->team;
     s->open.key = b->key;
-    s->open.estimate_tokens = b->estimate_tokens;
-    memcpy(s->open.cells, b->cells, sizeof s->open.cells);
     s->open.flags = b->flags;
     s->open.part = b->part;
     s->open.dialect = b->dialect;
@@ -143,22 +142,26 @@ uint32_t store_journal_begin(struct store_journal *j, const struct store_begin *
     s->open.text_next = more ? chain_write(j, texts + inside, n - inside) : STORE_SLOT_NONE;
     memcpy(s->text, texts, inside);
     memset(s->text + inside, 0, SLOT_TEXT_BYTES - inside);
+    memset(s->held, 0, sizeof s->held);
+    atomic_store_explicit(&s->estimate_tokens, b->estimate_tokens, memory_order_relaxed);
     atomic_store_explicit(&s->estimate_nanos, b->estimate_nanos, memory_order_relaxed);
-    atomic_store_explicit(&s->marks, 0, memory_order_relaxed);
     atomic_store_explicit(&s->retext, STORE_SLOT_NONE, memory_order_relaxed);
     s->open_crc = store_slot_open_crc(s);
     atomic_store_explicit(&s->state, SLOT_OPEN, memory_order_release);
     return slot;
 }
 
-_Atomic uint32_t *store_journal_marks(struct store_journal *j, uint32_t slot)
+uint32_t *store_journal_held(struct store_journal *j, uint32_t slot)
 {
-    return &j->map.slot[slot].marks;
+    return j->map.slot[slot].held;
 }
 
-void store_journal_raise(struct store_journal *j, uint32_t slot, int64_t estimate_nanos)
+void store_journal_raise(struct store_journal *j, uint32_t slot, uint32_t estimate_tokens,
+                         int64_t estimate_nanos)
 {
-    atomic_store_explicit(&j->map.slot[slot].estimate_nanos, estimate_nanos, memory_order_release);
+    struct journal_slot *s = &j->map.slot[slot];
+    atomic_store_explicit(&s->estimate_tokens, estimate_tokens, memory_order_relaxed);
+    atomic_store_explicit(&s->estimate_nanos, estimate_nanos, memory_order_release);
 }
 
 bool store_journal_retarget(struct store_journal *j, uint32_t slot, const struct store_texts *texts)
@@ -266,6 +269,12 @@ uint8_t store_journal_worker(const struct store_journal *j)
     return j->worker;
 }
 
+bool store_slot_unasked(const struct journal_slot *s)
+{
+    return atomic_load_explicit(&s->state, memory_order_acquire) == SLOT_OPEN && s->open.text_bytes == 0 &&
+        atomic_load_explicit(&s->retext, memory_order_acquire) == STORE_SLOT_NONE;
+}
+
 uint32_t store_slots_waiting(struct store_journal *j, uint32_t *ret, uint32_t max)
 {
     const uint64_t tail = atomic_load_explicit(&j->done_tail, memory_order_relaxed);
@@ -321,6 +330,10 @@ static enum rw_err texts_read(const struct journal_map *m, const struct journal_
         RW_TRY(chain_read(m, other, bytes, &n));
         return store_texts_decode(span_of(bytes, n), ret);
     }
+    if (s->open.text_bytes == 0) {
+        *ret = (struct store_texts){0};
+        return RW_OK;
+    }
     n = s->open.text_bytes < SLOT_TEXT_BYTES ? s->open.text_bytes : SLOT_TEXT_BYTES;
     memcpy(bytes, s->text, n);
     RW_TRY(chain_read(m, s->open.text_next, bytes, &n));
@@ -342,7 +355,7 @@ enum rw_err store_slot_read(const struct journal_map *m, uint32_t slot, uint8_t 
                              .key = s->open.key,
                              .end = SPAN("crashed")};
     memcpy(r.id, s->open.id, STORE_ID_BYTES);
-    r.tokens[STORE_TOKENS_OTHER] = s->open.estimate_tokens;
+    r.tokens[STORE_TOKENS_OTHER] = atomic_load_explicit(&s->estimate_tokens, memory_order_acquire);
     r.cost_nanos = atomic_load_explicit(&s->estimate_nanos, memory_order_acquire);
     if (state == SLOT_FINAL) {
         const struct slot_final *f = &s->final;

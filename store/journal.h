@@ -4,10 +4,12 @@
 //
 // Use      begin() when an exchange is let in; final() when it is settled; done() hands it to the writer.
 //          cancel() instead, if it came to nothing that has to be accounted for.
-// Cells    the slot names the cells in which the exchange holds something and what of it, so that an adopter
-//          can give it back. The order is what makes this safe, a crash may only ever leave too much in a
-//          cell: reserve in the cell, then set its mark; raise the cell, then store_journal_raise(); on the
-//          way back final() first, then for each mark: clear it, then correct the cell; then done().
+// Held     the slot has words in which policy notes what the exchange holds (policy/limit.h: limit_hold), so that
+//          an adopter can give it back. The order is what makes this safe, a crash may only ever leave too much
+//          taken: take, then note it; raise the reservation, then store_journal_raise(); on the way back
+//          final() first, then for each word: clear it, then give back; then done().
+// Unasked  a slot that was begun so and got no texts by retarget() belongs to an exchange that has asked
+//          nobody yet: if its process dies, what it holds is given back and no record is made.
 // Disk     the file is filled with blocks when it is made, so writing to it cannot fail on a full disk, and
 //          never synced: that is the commit's work. A CRC-32C in each slot tells after a power cut which were
 //          written whole.
@@ -41,18 +43,19 @@ struct store_begin {
     uint32_t tenant, team, key;
     uint32_t estimate_tokens;
     int64_t estimate_nanos;
-    uint32_t cells[STORE_HELD_MAX]; // numbers that mean something to policy
     struct store_texts texts;
+    bool unasked; // texts are not known yet
 };
 
 // The slot, or STORE_SLOT_NONE: the journal is full.
 uint32_t store_journal_begin(struct store_journal *j, const struct store_begin *b);
 
-// What is held in the slot's cells, as bits of policy's choosing; 0 at the beginning.
-_Atomic uint32_t *store_journal_marks(struct store_journal *j, uint32_t slot);
+// STORE_HELD_MAX words of policy's, 0 at the beginning.
+uint32_t *store_journal_held(struct store_journal *j, uint32_t slot);
 
-// The estimate became larger (a dearer target, a longer answer).
-void store_journal_raise(struct store_journal *j, uint32_t slot, int64_t estimate_nanos);
+// The estimate is known, or became larger (a dearer target, a longer answer).
+void store_journal_raise(struct store_journal *j, uint32_t slot, uint32_t estimate_tokens,
+                         int64_t estimate_nanos);
 
 // Another target is asked. False, and the texts as they were: the journal is full.
 bool store_journal_retarget(struct store_journal *j, uint32_t slot, const struct store_texts *texts);

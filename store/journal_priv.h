@@ -35,12 +35,10 @@ struct journal_head {
 struct slot_open {
     uint8_t id[STORE_ID_BYTES];
     uint32_t tenant, team, key;
-    uint32_t estimate_tokens;
-    uint32_t cells[STORE_HELD_MAX];
     uint32_t flags;
     uint8_t part;
     uint8_t dialect;
-    uint16_t text_bytes; // of the texts given at the beginning
+    uint16_t text_bytes; // of the texts given at the beginning; 0: none were, nobody was asked yet
     uint32_t text_next; // SLOT_TEXT with the rest of them, or STORE_SLOT_NONE
 };
 
@@ -61,16 +59,16 @@ struct slot_final {
     char end[SLOT_END_BYTES]; // padded with zeros
 };
 
-#define SLOT_TEXT_BYTES 40
+#define SLOT_TEXT_BYTES 48
 
 struct journal_slot {
     _Atomic uint32_t state;
-    _Atomic uint32_t marks;
     uint32_t open_crc; // of open and text
     uint32_t final_crc; // of final
-    _Atomic int64_t estimate_nanos;
     _Atomic uint32_t retext; // SLOT_TEXT with texts in place of the first ones, or STORE_SLOT_NONE
-    uint32_t zero;
+    _Atomic int64_t estimate_nanos;
+    _Atomic uint32_t estimate_tokens;
+    uint32_t held[STORE_HELD_MAX];
     struct slot_open open;
     struct slot_final final;
     uint8_t text[SLOT_TEXT_BYTES];
@@ -113,6 +111,9 @@ uint32_t store_slot_text_crc(const struct journal_text *t);
 // texts, where the record's spans point. RW_E_CORRUPT.
 RW_WARN_UNUSED enum rw_err store_slot_read(const struct journal_map *m, uint32_t slot, uint8_t *bytes,
                                            struct store_record *ret);
+
+// Open, and nobody was asked yet.
+bool store_slot_unasked(const struct journal_slot *s);
 
 // --- The writer's side of a living journal.
 

@@ -56,6 +56,7 @@ static enum rw_err put_slot(struct store_writer *w, struct store_txn *t, const s
 {
     struct store_record r;
     const bool adopted = m == &w->adopted;
+    if (adopted && store_slot_unasked(&m->slot[slot])) return RW_OK;
     const enum rw_err unread = store_slot_read(m, slot, w->bytes, &r);
     if (unread) {
         w->damaged++;
@@ -102,17 +103,8 @@ static void take_adopted(struct store_writer *w)
 
 static void give_back(struct store_writer *w, uint32_t slot)
 {
-    struct journal_slot *s = &w->adopted.slot[slot];
-    struct store_record r;
-    if (!w->cfg.give_back || atomic_load(&s->marks) == 0 || store_slot_read(&w->adopted, slot, w->bytes, &r))
-        return;
-    const struct store_held held = {.record = &r,
-                                    .cells = s->open.cells,
-                                    .marks = &s->marks,
-                                    .estimate_tokens = s->open.estimate_tokens,
-                                    .estimate_nanos = atomic_load(&s->estimate_nanos),
-                                    .same_boot = w->adopted.same_boot};
-    w->cfg.give_back(&held, w->cfg.ctx);
+    // Of an earlier boot: the cells hold nothing of it.
+    if (w->cfg.give_back && w->adopted.same_boot) w->cfg.give_back(w->adopted.slot[slot].held, w->cfg.ctx);
 }
 
 // After the commit.

@@ -11,7 +11,8 @@
 //          next step. The store_writer_stats say so. Journals fill meanwhile, and store_journal_begin() tells
 //          when they are full.
 // Adopted  slots of a dead process that were finished are committed; those under way are charged at their
-//          estimate and marked STORE_CRASHED. Then give_back() is called for what they held in cells.
+//          estimate and marked STORE_CRASHED, those that had asked nobody leave no record. Then give_back() is
+//          called for what they held.
 // Thread   post, wake and stats: any. Jobs, their done(), give_back() and committed(): the writer's thread.
 #ifndef RINGWAY_STORE_WRITER_H
 #define RINGWAY_STORE_WRITER_H
@@ -20,17 +21,6 @@
 
 struct store_writer;
 
-// What an adopted exchange held. For each mark: clear it, then correct the cell, so that being killed in between
-// leaves too much, not too little.
-struct store_held {
-    const struct store_record *record; // as it was committed; flags has STORE_CRASHED if it never ended
-    const uint32_t *cells; // STORE_HELD_MAX
-    _Atomic uint32_t *marks;
-    uint32_t estimate_tokens;
-    int64_t estimate_nanos;
-    bool same_boot; // false: the cells are of a later boot and hold nothing of it
-};
-
 struct store_writer_cfg {
     struct store *store;
     uint32_t
@@ -38,7 +28,9 @@ struct store_writer_cfg {
     int64_t retention_ms; // of raw records; 0: for ever
     uint64_t usage_bytes_max; // of raw records; 0: no bound
     int64_t (*wall_ms)(void *ctx); // the time, when the thread runs
-    void (*give_back)(const struct store_held *held, void *ctx); // may be NULL
+    // What an adopted exchange of this boot held: STORE_HELD_MAX words of policy's. Each is cleared before what it
+    // stands for is given back, so that being killed in between leaves too much taken, not too little. May be NULL.
+    void (*give_back)(uint32_t *held, void *ctx);
     void (*committed)(uint8_t worker, void *ctx); // slots of that worker were committed; may be NULL
     void *ctx;
 };

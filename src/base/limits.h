@@ -161,8 +161,8 @@
 // A text of a usage record: model, provider, user, "k=v" of a tag. Longer ones are cut by who records.
 #define STORE_TEXT_BYTES_MAX 128
 #define STORE_TAGS_MAX 8
-// Cells that one exchange holds something in: key, team, tenant, model, global, end user, and two to spare.
-#define STORE_HELD_MAX 8
+// Cells that one exchange holds something in (policy/limit.h: struct limit_hold).
+#define STORE_HELD_MAX 9
 // A worker's journal: every exchange under way (FIBERS_MAX) and what was not committed yet, 256 bytes each:
 // 16 MiB a worker, touched only as far as it was ever used.
 #define STORE_JOURNAL_SLOTS 65536

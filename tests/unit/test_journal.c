@@ -30,25 +30,17 @@ static struct store *s;
 static struct store_writer *writer;
 static struct store_journal *journal;
 static uint64_t sequence;
-static struct store_held_seen {
+static struct {
     uint32_t calls;
-    uint32_t marks;
-    uint32_t cells[STORE_HELD_MAX];
-    int64_t estimate_nanos, cost_nanos;
-    uint32_t flags;
-    bool same_boot;
+    uint32_t held[STORE_HELD_MAX]; // of the last call that held something
 } seen;
 
-static void see(const struct store_held *held, void *ctx)
+static void see(uint32_t *held, void *ctx)
 {
     (void)ctx;
     seen.calls++;
-    seen.marks = atomic_exchange(held->marks, 0);
-    seen.flags = held->record->flags;
-    seen.cost_nanos = held->record->cost_nanos;
-    seen.estimate_nanos = held->estimate_nanos;
-    seen.same_boot = held->same_boot;
-    memcpy(seen.cells, held->cells, sizeof seen.cells);
+    if (held[0]) memcpy(seen.held, held, sizeof seen.held);
+    memset(held, 0, sizeof seen.held);
 }
 
 static void open_all(bool with_journal)
@@ -92,7 +84,6 @@ static struct store_begin begin_of(const struct store_texts *texts)
 {
     struct store_begin b = {.tenant = 1, .team = 2, .key = 3, .estimate_tokens = 40, .estimate_nanos = 5000};
     if (texts) b.texts = *texts;
-    for (uint32_t i = 0; i < STORE_HELD_MAX; i++) b.cells[i] = 100 + i;
     store_id_make((uint64_t)T0, 1, 0, ++sequence, b.id);
     return b;
 }
@@ -123,6 +114,7 @@ static struct store_texts long_texts(char fill)
 struct found {
     uint32_t records, crashed;
     int64_t cost_nanos;
+    uint32_t tokens; // of the last one, of no known class
     uint32_t texts; // bytes of the last one's
     uint8_t first; // of its model
     uint32_t flags;
@@ -134,6 +126,7 @@ static bool find_one(const struct store_record *r, void *ctx)
     f->records++;
     f->crashed += (r->flags & STORE_CRASHED) != 0;
     f->cost_nanos += r->cost_nanos;
+    if (r->flags & STORE_CRASHED) f->tokens = r->tokens[STORE_TOKENS_OTHER];
     f->texts = store_texts_bytes(&r->texts);
     f->first = r->texts.model.n ? r->texts.model.p[0] : 0;
     f->flags = r->flags;
@@ -173,7 +166,7 @@ static void test_slots__all_come_back_whatever_their_texts(void **state)
         assert_true(store_journal_retarget(journal, a, &other));
         assert_true(store_journal_retarget(journal, b, &other));
         assert_true(store_journal_retarget(journal, b, &plain));
-        store_journal_raise(journal, b, 9000);
+        store_journal_raise(journal, b, 90, 9000);
         finish(a);
         finish(c);
         store_journal_cancel(journal, d);
@@ -242,8 +235,8 @@ static void test_adopt__open_slots_are_charged_and_given_back(void **state)
     (void)state;
     const struct store_texts other = long_texts('b');
     const uint32_t a = begin(NULL), b = begin(NULL), c = begin(NULL);
-    *store_journal_marks(journal, a) = 5;
-    store_journal_raise(journal, a, 6000);
+    for (uint32_t i = 0; i < STORE_HELD_MAX; i++) store_journal_held(journal, a)[i] = 100 + i;
+    store_journal_raise(journal, a, 60, 6000);
     assert_true(store_journal_retarget(journal, a, &other));
     const struct store_record done = {.status = 200, .cost_nanos = 7, .end = SPAN("ok")};
     store_journal_final(journal, b, &done); // and killed before done()
@@ -254,18 +247,40 @@ static void test_adopt__open_slots_are_charged_and_given_back(void **state)
     assert_int_equal(f.records, 2);
     assert_int_equal(f.crashed, 1);
     assert_int_equal(f.cost_nanos, 6007);
-    assert_int_equal(seen.calls, 1);
-    assert_int_equal(seen.marks, 5);
-    assert_int_equal(seen.estimate_nanos, 6000);
-    assert_int_equal(seen.cells[7], 107);
-    assert_true(seen.same_boot);
-    assert_true(seen.flags & STORE_CRASHED);
+    assert_int_equal(f.tokens, 60);
+    assert_int_equal(seen.calls, 2);
+    assert_int_equal(seen.held[0], 100);
+    assert_int_equal(seen.held[STORE_HELD_MAX - 1], 100 + STORE_HELD_MAX - 1);
     assert_false(files_left());
     struct store_writer_stats st;
     store_writer_stats(writer, &st);
     assert_int_equal(st.adopted, 1);
     assert_int_equal(st.crashed, 1);
     assert_int_equal(st.records, 2);
+}
+
+static void test_adopt__who_asked_nobody_leaves_no_record(void **state)
+{
+    (void)state;
+    const struct store_texts texts = long_texts('b');
+    const struct store_record done = {.status = 429, .end = SPAN("rate_limited")};
+    struct store_begin early = begin_of(NULL);
+    early.unasked = true;
+    const uint32_t a = store_journal_begin(journal, &early);
+    store_id_make((uint64_t)T0, 1, 0, ++sequence, early.id);
+    const uint32_t b = store_journal_begin(journal, &early);
+    store_id_make((uint64_t)T0, 1, 0, ++sequence, early.id);
+    const uint32_t c = store_journal_begin(journal, &early);
+    store_journal_held(journal, a)[0] = 7;
+    assert_true(store_journal_retarget(journal, b, &texts));
+    store_journal_final(journal, c, &done);
+    die();
+    assert_false(store_writer_step(writer, T0));
+    const struct found f = find();
+    assert_int_equal(f.records, 2); // b, and c without texts
+    assert_int_equal(f.crashed, 1);
+    assert_int_equal(seen.calls, 3);
+    assert_int_equal(seen.held[0], 7);
 }
 
 static void test_adopt__not_what_lives(void **state)
@@ -335,11 +350,10 @@ static void test_adopt__each_damaged_byte_of_a_slot_is_seen(void **state)
     assert_false(store_writer_step(writer, T0));
     struct store_writer_stats st;
     store_writer_stats(writer, &st);
-    // Whole are those with a change in marks (4 bytes), estimate (8: not read of a finished one), and two unused
-    // words.
-    assert_int_equal(st.records, 20);
-    assert_int_equal(st.damaged, JOURNAL_SLOT_BYTES - 20);
-    assert_int_equal(find().cost_nanos, 20 * 7);
+    // Whole are those with a change in what is held (36 bytes) or in the estimate (12: not read of a finished one).
+    assert_int_equal(st.records, 48);
+    assert_int_equal(st.damaged, JOURNAL_SLOT_BYTES - 48);
+    assert_int_equal(find().cost_nanos, 48 * 7);
     assert_false(files_left());
 }
 
@@ -371,7 +385,7 @@ static void test_adopt__of_an_earlier_boot_holds_nothing(void **state)
     (void)state;
     size_t bytes;
     const uint32_t a = begin(NULL);
-    *store_journal_marks(journal, a) = 1;
+    store_journal_held(journal, a)[0] = 1;
     close_all();
     uint8_t *file = file_map(&bytes);
     struct journal_head *head = (struct journal_head *)(void *)file;
@@ -380,8 +394,7 @@ static void test_adopt__of_an_earlier_boot_holds_nothing(void **state)
     (void)munmap(file, bytes);
     open_all(false);
     assert_false(store_writer_step(writer, T0));
-    assert_int_equal(seen.calls, 1);
-    assert_false(seen.same_boot);
+    assert_int_equal(seen.calls, 0);
     const struct found f = find();
     assert_int_equal(f.crashed, 1);
     assert_true(f.flags & STORE_EARLIER_BOOT);
@@ -630,6 +643,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_retarget__the_last_texts_are_the_records, setup, teardown),
         cmocka_unit_test_setup_teardown(test_begin__a_full_journal_says_so_and_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(test_adopt__open_slots_are_charged_and_given_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_adopt__who_asked_nobody_leaves_no_record, setup, teardown),
         cmocka_unit_test_setup_teardown(test_adopt__not_what_lives, setup, teardown),
         cmocka_unit_test_setup_teardown(test_adopt__twice_counts_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_adopt__each_damaged_byte_of_a_slot_is_seen, setup, teardown),

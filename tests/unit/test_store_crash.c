@@ -64,16 +64,19 @@ static int64_t fixed_time(void *ctx)
     return T0 + t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-// Clears the mark first: killed in between, the cell stays one too high.
-static void let_go(_Atomic uint32_t *marks)
+// Clears the word first: killed in between, the cell stays one too high.
+static void let_go(uint32_t *held)
 {
-    if (atomic_exchange(marks, 0) & 1) atomic_fetch_sub(&shared->concurrency, 1);
+    const uint32_t was = held[0];
+    held[0] = 0;
+    atomic_signal_fence(memory_order_seq_cst);
+    if (was) atomic_fetch_sub(&shared->concurrency, 1);
 }
 
-static void give_back(const struct store_held *held, void *ctx)
+static void give_back(uint32_t *held, void *ctx)
 {
     (void)ctx;
-    let_go(held->marks);
+    let_go(held);
     atomic_fetch_add(&shared->given_back, 1);
 }
 
@@ -118,7 +121,7 @@ static void step_begin(struct child *c, int at)
     }
     atomic_store(&c->life->reached[i], BEGUN);
     atomic_fetch_add(&shared->concurrency, 1);
-    *store_journal_marks(c->journal, slot) = 1;
+    store_journal_held(c->journal, slot)[0] = 1;
     c->way[at].slot = slot;
     c->way[at].exchange = i;
     c->way[at].used = true;
@@ -134,13 +137,13 @@ static void step_go_on(struct child *c, int at)
         return;
     }
     if (what < 5) {
-        store_journal_raise(c->journal, slot, estimate_of(i));
+        store_journal_raise(c->journal, slot, 1, estimate_of(i));
         return;
     }
     c->way[at].used = false;
     if (what < 7) {
         atomic_store(&c->life->reached[i], CANCELLING);
-        let_go(store_journal_marks(c->journal, slot));
+        let_go(store_journal_held(c->journal, slot));
         store_journal_cancel(c->journal, slot);
         atomic_store(&c->life->reached[i], CANCELLED);
         return;
@@ -149,7 +152,7 @@ static void step_go_on(struct child *c, int at)
     atomic_store(&c->life->reached[i], FINISHING);
     store_journal_final(c->journal, slot, &r);
     atomic_store(&c->life->reached[i], FINISHED);
-    let_go(store_journal_marks(c->journal, slot));
+    let_go(store_journal_held(c->journal, slot));
     (void)store_journal_done(c->journal, slot);
 }
 
