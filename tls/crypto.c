@@ -11,6 +11,7 @@
 #include "tls/crypto_priv.h"
 
 static_assert(CRYPTO_SHA256_BYTES == br_sha256_SIZE, "one digest size");
+static_assert(CRYPTO_SHA384_BYTES == br_sha384_SIZE && CRYPTO_SHA512_BYTES == br_sha512_SIZE, "likewise");
 
 const uint32_t crypto_sha256_k[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
@@ -165,6 +166,24 @@ void crypto_sha256(const void *data, size_t n, uint8_t ret_digest[CRYPTO_SHA256_
     crypto_sha256_final(&hash, ret_digest);
 }
 
+// --- SHA-384 and SHA-512.
+
+void crypto_sha384(const void *data, size_t n, uint8_t ret_digest[CRYPTO_SHA384_BYTES])
+{
+    br_sha384_context hash;
+    br_sha384_init(&hash);
+    br_sha384_update(&hash, data, n);
+    br_sha384_out(&hash, ret_digest);
+}
+
+void crypto_sha512(const void *data, size_t n, uint8_t ret_digest[CRYPTO_SHA512_BYTES])
+{
+    br_sha512_context hash;
+    br_sha512_init(&hash);
+    br_sha512_update(&hash, data, n);
+    br_sha512_out(&hash, ret_digest);
+}
+
 // --- HMAC.
 
 void crypto_hmac_key_init(struct crypto_hmac_key *key, const void *secret, size_t n)
@@ -212,6 +231,35 @@ void crypto_hmac(const struct crypto_hmac_key *key, const void *data, size_t n,
     crypto_hmac_init(&hmac, key);
     crypto_hmac_update(&hmac, data, n);
     crypto_hmac_final(&hmac, ret_mac);
+}
+
+// --- HKDF.
+
+void crypto_hkdf(struct span salt, struct span secret, struct span info, uint8_t *ret, size_t n)
+{
+    MUST(n <= CRYPTO_HKDF_BYTES_MAX);
+    struct crypto_hmac_key key;
+    struct crypto_hmac hmac;
+    uint8_t block[CRYPTO_SHA256_BYTES];
+    // An absent salt is a block of zeros, and so is the padding of an empty key.
+    crypto_hmac_key_init(&key, salt.p, salt.n);
+    crypto_hmac(&key, secret.p, secret.n, block);
+    crypto_hmac_key_init(&key, block, sizeof block);
+    size_t chained = 0;
+    for (uint8_t i = 1; n > 0; i++) {
+        const size_t take = n < sizeof block ? n : sizeof block;
+        crypto_hmac_init(&hmac, &key);
+        crypto_hmac_update(&hmac, block, chained);
+        crypto_hmac_update(&hmac, info.p, info.n);
+        crypto_hmac_update(&hmac, &i, 1);
+        crypto_hmac_final(&hmac, block);
+        memcpy(ret, block, take);
+        ret += take;
+        n -= take;
+        chained = sizeof block;
+    }
+    crypto_wipe(&key, sizeof key);
+    crypto_wipe(block, sizeof block);
 }
 
 // --- Secrets in memory.

@@ -3,7 +3,8 @@
 // SHA-256 (FIPS 180-4) runs on the instructions of the machine: SHA-NI on x86-64, the SHA2 extension on
 // AArch64, found out at the first use; anywhere else on BearSSL's portable code. All give the same digests.
 // HMAC-SHA-256 is RFC 2104. A key's two padded blocks are hashed once, in crypto_hmac_key_init(): after that
-// a message of up to 55 bytes, such as an API key, costs two blocks.
+// a message of up to 55 bytes, such as an API key, costs two blocks. SHA-384 and SHA-512 are for signatures
+// and run on portable code, 3 ns a byte.
 //
 // Owner    the caller; every struct is plain memory, may be copied to go two ways from the same beginning,
 //          and needs no release. What held a secret is wiped by crypto_wipe().
@@ -19,6 +20,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/span.h"
 
 #define CRYPTO_SHA256_BYTES 32
 #define CRYPTO_SHA256_BLOCK_BYTES 64
@@ -39,6 +41,14 @@ void crypto_sha256(const void *data, size_t n, uint8_t ret_digest[CRYPTO_SHA256_
 
 // "sha-ni", "armv8" or "portable": what runs here. For doctor and the log.
 const char *crypto_sha256_name(void);
+
+// --- SHA-384 and SHA-512 of a text that is at hand whole.
+
+#define CRYPTO_SHA384_BYTES 48
+#define CRYPTO_SHA512_BYTES 64
+
+void crypto_sha384(const void *data, size_t n, uint8_t ret_digest[CRYPTO_SHA384_BYTES]);
+void crypto_sha512(const void *data, size_t n, uint8_t ret_digest[CRYPTO_SHA512_BYTES]);
 
 // --- HMAC-SHA-256.
 
@@ -62,6 +72,13 @@ void crypto_hmac(const struct crypto_hmac_key *key, const void *data, size_t n,
 void crypto_hmac_init(struct crypto_hmac *hmac, const struct crypto_hmac_key *key);
 void crypto_hmac_update(struct crypto_hmac *hmac, const void *data, size_t n);
 void crypto_hmac_final(struct crypto_hmac *hmac, uint8_t ret_mac[CRYPTO_SHA256_BYTES]);
+
+// --- HKDF with SHA-256 (RFC 5869): n bytes of key material out of a secret, different for every info.
+
+#define CRYPTO_HKDF_BYTES_MAX (255 * CRYPTO_SHA256_BYTES)
+
+// More than CRYPTO_HKDF_BYTES_MAX is a programmer error.
+void crypto_hkdf(struct span salt, struct span secret, struct span info, uint8_t *ret, size_t n);
 
 // --- Secrets in memory.
 

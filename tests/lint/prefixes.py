@@ -16,7 +16,7 @@ PREFIXES = {
     "base": "arena budget check clock end fmt list logring map metric metrics pool prng rw span trace",
     "wire": "gzip http json multipart proxy sse url utf8 ws aws_event",
     "io": "io fiber scope",
-    "tls": "tls crypto",
+    "tls": "tls crypto sigv4",
     "store": "store",
     "net": "net h1 h2 call up ws_conn",
     "policy": "policy limit price access estimate breaker retry budget_policy",

@@ -455,6 +455,54 @@ static void test_base64_decode__one_text_for_the_same_bytes(void **state)
     }
 }
 
+static void test_sha512__published_vectors(void **state)
+{
+    // FIPS 180-4 examples: one block, two blocks.
+    (void)state;
+    static const char *const two = "abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopj"
+                                   "klmnopqklmnopqrlmnopqrsmnopqrst"
+                                   "nopqrstu";
+    uint8_t digest[CRYPTO_SHA512_BYTES];
+    crypto_sha384("abc", 3, digest);
+    assert_string_equal(hex(digest, CRYPTO_SHA384_BYTES),
+                        "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed"
+                        "8086072ba1e7cc2358baeca134c825a7");
+    crypto_sha384(two, strlen(two), digest);
+    assert_string_equal(hex(digest, CRYPTO_SHA384_BYTES),
+                        "09330c33f71147e83d192fc782cd1b4753111b173b3b05d22fa08086e3b0f712"
+                        "fcc7c71a557e2db966c3e9fa91746039");
+    crypto_sha512("abc", 3, digest);
+    assert_string_equal(hex(digest, CRYPTO_SHA512_BYTES),
+                        "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a"
+                        "2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f");
+    crypto_sha512(two, strlen(two), digest);
+    assert_string_equal(hex(digest, CRYPTO_SHA512_BYTES),
+                        "8e959b75dae313da8cf4f72814fc143f8f7779c6eb9f7fa17299aeadb6889018"
+                        "501d289e4900f7e4331b99dec4b5433ac7d329eeb6dd26545e96e55b874be909");
+}
+
+static void test_hkdf__rfc_5869(void **state)
+{
+    // Test cases 1 to 3: basic, longer than one block of output and input, and without salt and info.
+    (void)state;
+    uint8_t secret[80], salt[80], info[80], out[82];
+    memset(secret, 0x0b, 22);
+    for (uint32_t i = 0; i < 80; i++) salt[i] = (uint8_t)i, info[i] = (uint8_t)(0xf0 + i);
+    crypto_hkdf(span_of(salt, 13), span_of(secret, 22), span_of(info, 10), out, 42);
+    assert_string_equal(
+        hex(out, 42), "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
+    crypto_hkdf(span_of(NULL, 0), span_of(secret, 22), span_of(NULL, 0), out, 42);
+    assert_string_equal(
+        hex(out, 42), "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8");
+    for (uint32_t i = 0; i < 80; i++)
+        secret[i] = (uint8_t)i, salt[i] = (uint8_t)(0x60 + i), info[i] = (uint8_t)(0xb0 + i);
+    crypto_hkdf(span_of(salt, 80), span_of(secret, 80), span_of(info, 80), out, 82);
+    assert_string_equal(hex(out, 41),
+                        "b11e398dc80327a1c8e7f78c596a49344f012eda2d4efad8a050cc4c19afa97c59045a99cac7827271");
+    assert_string_equal(hex(out + 41, 41),
+                        "cb41c65e590e09da3275600c2f09b8367793a9aca3db71cc30c58179ec3e87c14c01d5c1f3434f1d87");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -466,6 +514,8 @@ int main(void)
         cmocka_unit_test(test_hmac__rfc_4231),
         cmocka_unit_test(test_hmac__key_of_one_block_is_not_hashed_and_empty_is_allowed),
         cmocka_unit_test(test_hmac__a_key_of_46_bytes_costs_two_blocks),
+        cmocka_unit_test(test_sha512__published_vectors),
+        cmocka_unit_test(test_hkdf__rfc_5869),
         cmocka_unit_test(test_equal__one_bit_anywhere_differs),
         cmocka_unit_test(test_wipe__all_and_no_more),
         cmocka_unit_test(test_random__fills_every_byte_and_does_not_repeat),
