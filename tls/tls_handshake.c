@@ -35,11 +35,11 @@ static_assert(sizeof(br_ssl_session_parameters) <= sizeof((struct tls_session *)
 
 static void set_identity(br_ssl_client_context *cc, const struct tls_identity *id)
 {
-    if (id->key_type == BR_KEYTYPE_RSA)
-        br_ssl_client_set_single_rsa(cc, id->chain, id->chain_n, &id->key.rsa,
+    if (id->skey.type == BR_KEYTYPE_RSA)
+        br_ssl_client_set_single_rsa(cc, id->chain, id->chain_n, &id->skey.key.rsa,
                                      br_rsa_pkcs1_sign_get_default());
     else
-        br_ssl_client_set_single_ec(cc, id->chain, id->chain_n, &id->key.ec, BR_KEYTYPE_SIGN,
+        br_ssl_client_set_single_ec(cc, id->chain, id->chain_n, &id->skey.key.ec, BR_KEYTYPE_SIGN,
                                     (unsigned)id->issuer_key_type, br_ec_get_default(),
                                     br_ecdsa_sign_asn1_get_default());
 }

@@ -19,17 +19,22 @@ struct tls_trust {
     uint32_t count;
 };
 
-struct tls_identity {
-    _Atomic int32_t holders;
-    br_x509_certificate chain[TLS_CHAIN_MAX];
-    uint32_t chain_n;
-    int key_type; // BR_KEYTYPE_RSA or BR_KEYTYPE_EC
-    int issuer_key_type;
+// A private key. Points into itself: never copied.
+struct tls_skey {
+    int type; // BR_KEYTYPE_RSA or BR_KEYTYPE_EC; 0: none
     union {
         br_rsa_private_key rsa;
         br_ec_private_key ec;
     } key;
-    uint8_t key_bytes[5 * (4096 / 16 + 1)];
+    uint8_t bytes[5 * (4096 / 16 + 1)];
+};
+
+struct tls_identity {
+    _Atomic int32_t holders;
+    br_x509_certificate chain[TLS_CHAIN_MAX];
+    uint32_t chain_n;
+    int issuer_key_type;
+    struct tls_skey skey;
 };
 
 struct tls_client {
@@ -77,10 +82,23 @@ typedef bool (*tls_pem_each_fn)(void *ctx, const char *name, struct span der);
 enum rw_err tls_pem_each(struct span pem, tls_pem_each_fn each, void *ctx) RW_WARN_UNUSED;
 bool tls_pem_is_certificate(const char *name);
 
+// --- tls_skey.c: the first private key of a PEM text, or a key in DER form: PKCS#8, PKCS#1 or SEC 1; RSA of 2048 to 4096 bits or
+// EC on P-256, P-384 or P-521. NULL, or a text that completes "FILE: ...".
+struct tls_skey_decoder {
+    br_skey_decoder_context d;
+    // BearSSL 0.6 takes the decoder's last field, of 3 x 512 bytes, for 3 x 520 long: this is for a crafted key.
+    uint8_t room[64];
+};
+static_assert(sizeof(struct tls_skey_decoder) >= offsetof(br_skey_decoder_context, key_data) + 3 * 520,
+              "what the decoder may write to");
+const char *tls_skey_read(struct span pem, struct tls_skey *ret);
+const char *tls_skey_read_der(struct span der, struct tls_skey *ret);
+
 // --- tls_cert.c: what BearSSL does not say of a certificate. Spans point into it.
 struct tls_cert {
     struct span issuer, subject; // Names, whole
     int64_t not_before_s, not_after_s; // Unix time
+    struct span public_key; // SubjectPublicKeyInfo, whole
     struct span san; // GeneralNames; empty: none
     struct span usages; // of extended key usage; empty: none
 };

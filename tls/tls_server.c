@@ -20,11 +20,11 @@ static bool is_named(const struct tls_identity *id, struct span name)
 static bool choose_one(br_ssl_server_context *sc, const struct tls_identity *id,
                        br_ssl_server_choices *choices)
 {
-    if (id->key_type == BR_KEYTYPE_RSA)
-        br_ssl_server_set_single_rsa(sc, id->chain, id->chain_n, &id->key.rsa, BR_KEYTYPE_SIGN,
+    if (id->skey.type == BR_KEYTYPE_RSA)
+        br_ssl_server_set_single_rsa(sc, id->chain, id->chain_n, &id->skey.key.rsa, BR_KEYTYPE_SIGN,
                                      br_rsa_private_get_default(), br_rsa_pkcs1_sign_get_default());
     else
-        br_ssl_server_set_single_ec(sc, id->chain, id->chain_n, &id->key.ec, BR_KEYTYPE_SIGN,
+        br_ssl_server_set_single_ec(sc, id->chain, id->chain_n, &id->skey.key.ec, BR_KEYTYPE_SIGN,
                                     (unsigned)id->issuer_key_type, br_ec_get_default(),
                                     br_ecdsa_sign_asn1_get_default());
     return (*sc->policy_vtable)->choose(sc->policy_vtable, sc, choices) != 0;

@@ -35,26 +35,18 @@ static void append_dn(void *ctx, const void *buf, size_t n)
     dn->n += n;
 }
 
-// Decoders are large; only one is in use at a time.
-union reader {
-    struct {
-        br_x509_decoder_context d;
-        struct dn dn;
-    } cert;
-    struct {
-        br_skey_decoder_context d;
-        // BearSSL 0.6 takes the decoder's last field, of 3 x 512 bytes, for 3 x 520 long: this is for a crafted key.
-        uint8_t room[64];
-    } key;
+struct reader {
+    br_x509_decoder_context d;
+    struct dn dn;
 };
 
-static const br_x509_pkey *read_certificate(union reader *r, const uint8_t *der, size_t n)
+static const br_x509_pkey *read_certificate(struct reader *r, const uint8_t *der, size_t n)
 {
-    r->cert.dn.n = 0;
-    r->cert.dn.too_long = false;
-    br_x509_decoder_init(&r->cert.d, append_dn, &r->cert.dn);
-    br_x509_decoder_push(&r->cert.d, der, n);
-    return br_x509_decoder_get_pkey(&r->cert.d);
+    r->dn.n = 0;
+    r->dn.too_long = false;
+    br_x509_decoder_init(&r->d, append_dn, &r->dn);
+    br_x509_decoder_push(&r->d, der, n);
+    return br_x509_decoder_get_pkey(&r->d);
 }
 
 // False: no memory.
@@ -72,7 +64,7 @@ static bool copy_pkey(br_x509_pkey *to, const br_x509_pkey *from)
 
 struct gather_trust {
     struct tls_trust *trust;
-    union reader *reader;
+    struct reader *reader;
     uint32_t cap, skipped;
     bool no_memory;
 };
@@ -81,9 +73,9 @@ static bool add_anchor(void *ctx, const char *name, struct span der)
 {
     struct gather_trust *g = ctx;
     if (!tls_pem_is_certificate(name)) return true;
-    union reader *r = g->reader;
+    struct reader *r = g->reader;
     const br_x509_pkey *pk = read_certificate(r, der.p, der.n);
-    if (!pk || r->cert.dn.too_long) {
+    if (!pk || r->dn.too_long) {
         g->skipped++;
         return true;
     }
@@ -97,8 +89,8 @@ static bool add_anchor(void *ctx, const char *name, struct span der)
         g->cap = cap;
     }
     br_x509_trust_anchor *a = &t->anchor[t->count++];
-    *a = (br_x509_trust_anchor){.dn = {.data = copy(r->cert.dn.bytes, r->cert.dn.n), .len = r->cert.dn.n},
-                                .flags = br_x509_decoder_isCA(&r->cert.d) ? BR_X509_TA_CA : 0};
+    *a = (br_x509_trust_anchor){.dn = {.data = copy(r->dn.bytes, r->dn.n), .len = r->dn.n},
+                                .flags = br_x509_decoder_isCA(&r->d) ? BR_X509_TA_CA : 0};
     g->no_memory = !copy_pkey(&a->pkey, pk) || !a->dn.data;
     return !g->no_memory;
 }
@@ -155,18 +147,9 @@ uint32_t tls_trust_count(const struct tls_trust *t)
 
 // --- Identities.
 
-// The key's numbers point into the decoder: moved to the identity's own memory.
-static void adopt(struct tls_identity *id, unsigned char **part, size_t n, size_t *at)
-{
-    MUST(n <= sizeof id->key_bytes - *at);
-    memcpy(id->key_bytes + *at, *part, n);
-    *part = id->key_bytes + *at;
-    *at += n;
-}
-
 struct gather_identity {
     struct tls_identity *id;
-    union reader *reader;
+    struct reader *reader;
     const char *why;
 };
 
@@ -190,80 +173,23 @@ static bool add_certificate(void *ctx, const char *name, struct span der)
     return true;
 }
 
-static void adopt_rsa(struct gather_identity *g, const br_rsa_private_key *rsa)
-{
-    struct tls_identity *id = g->id;
-    size_t at = 0;
-    const size_t most = 4096 / 16 + 1; // of each of the five numbers, a leading zero included
-    const bool fits = rsa->plen <= most && rsa->qlen <= most && rsa->dplen <= most && rsa->dqlen <= most &&
-        rsa->iqlen <= most;
-    if (rsa->n_bitlen < 2048 || rsa->n_bitlen > 4096 || !fits) {
-        g->why = "its RSA key must have 2048 to 4096 bits";
-        return;
-    }
-    id->key.rsa = *rsa;
-    adopt(id, &id->key.rsa.p, rsa->plen, &at);
-    adopt(id, &id->key.rsa.q, rsa->qlen, &at);
-    adopt(id, &id->key.rsa.dp, rsa->dplen, &at);
-    adopt(id, &id->key.rsa.dq, rsa->dqlen, &at);
-    adopt(id, &id->key.rsa.iq, rsa->iqlen, &at);
-    id->key_type = BR_KEYTYPE_RSA;
-}
-
-static void adopt_ec(struct gather_identity *g, const br_ec_private_key *ec)
-{
-    size_t at = 0;
-    if (ec->xlen > 67) { // P-521, and a leading zero
-        g->why = "its EC key must be on P-256, P-384 or P-521";
-        return;
-    }
-    g->id->key.ec = *ec;
-    adopt(g->id, &g->id->key.ec.x, ec->xlen, &at);
-    g->id->key_type = BR_KEYTYPE_EC;
-}
-
-static bool add_key(void *ctx, const char *name, struct span der)
-{
-    struct gather_identity *g = ctx;
-    if (strcmp(name, "ENCRYPTED PRIVATE KEY") == 0) {
-        g->why = "its key is encrypted: give one that is not (openssl pkey -in OLD -out NEW)";
-        return false;
-    }
-    if (strcmp(name, "RSA PRIVATE KEY") != 0 && strcmp(name, "EC PRIVATE KEY") != 0 &&
-        strcmp(name, "PRIVATE KEY") != 0)
-        return true;
-    br_skey_decoder_context *d = &g->reader->key.d;
-    br_skey_decoder_init(d);
-    br_skey_decoder_push(d, der.p, der.n);
-    const br_rsa_private_key *rsa = br_skey_decoder_get_rsa(d);
-    const br_ec_private_key *ec = br_skey_decoder_get_ec(d);
-    if (br_skey_decoder_last_error(d) || (!rsa && !ec)) {
-        g->why = "its private key is damaged, or neither RSA nor EC";
-    } else if (rsa) {
-        adopt_rsa(g, rsa);
-    } else {
-        adopt_ec(g, ec);
-    }
-    return false;
-}
-
 // The certificate is the key's own: the public halves are the same.
-static const char *check_pair(struct tls_identity *id, union reader *r)
+static const char *check_pair(struct tls_identity *id, struct reader *r)
 {
     const br_x509_pkey *pk = read_certificate(r, id->chain[0].data, id->chain[0].data_len);
     if (!pk) return "its first certificate is damaged, or of a kind that is not supported";
-    id->issuer_key_type = br_x509_decoder_get_signer_key_type(&r->cert.d);
+    id->issuer_key_type = br_x509_decoder_get_signer_key_type(&r->d);
     static const char other[] = "the certificate and the key do not belong together";
-    if (pk->key_type != id->key_type) return other;
-    if (id->key_type == BR_KEYTYPE_RSA) {
+    if (pk->key_type != id->skey.type) return other;
+    if (id->skey.type == BR_KEYTYPE_RSA) {
         uint8_t n[512];
-        const size_t got = br_rsa_compute_modulus_get_default()(n, &id->key.rsa);
+        const size_t got = br_rsa_compute_modulus_get_default()(n, &id->skey.key.rsa);
         const br_rsa_public_key *pub = &pk->key.rsa;
         const size_t skip = pub->nlen > got ? pub->nlen - got : 0;
         return got == pub->nlen - skip && memcmp(n, pub->n + skip, got) == 0 ? NULL : other;
     }
     uint8_t q[BR_EC_KBUF_PUB_MAX_SIZE];
-    const size_t got = br_ec_compute_pub(br_ec_get_default(), NULL, q, &id->key.ec);
+    const size_t got = br_ec_compute_pub(br_ec_get_default(), NULL, q, &id->skey.key.ec);
     return got == pk->key.ec.qlen && memcmp(q, pk->key.ec.q, got) == 0 ? NULL : other;
 }
 
@@ -279,10 +205,8 @@ struct tls_identity *tls_identity_make(struct span chain_pem, struct span key_pe
     atomic_store(&g.id->holders, 1);
     if (tls_pem_each(chain_pem, add_certificate, &g) && !g.why) g.why = "it is not PEM text, or damaged";
     if (!g.why && g.id->chain_n == 0) g.why = "it holds no certificate";
-    if (!g.why && tls_pem_each(key_pem, add_key, &g)) g.why = "its key is not PEM text, or damaged";
-    if (!g.why && !g.id->key_type) g.why = "there is no private key";
+    if (!g.why) g.why = tls_skey_read(key_pem, &g.id->skey);
     if (!g.why) g.why = check_pair(g.id, g.reader);
-    crypto_wipe(g.reader, sizeof *g.reader);
     free(g.reader);
     if (!g.why) return g.id;
     *ret_why = g.why;

@@ -71,11 +71,11 @@ static void peer_open(struct peer *p, const char *kind, uint16_t suite)
     br_ssl_engine_context *eng = &p->sc.eng;
     tls_profile(eng);
     if (suite) br_ssl_engine_set_suites(eng, &suite, 1);
-    if (p->id->key_type == BR_KEYTYPE_RSA)
-        br_ssl_server_set_single_rsa(&p->sc, p->id->chain, p->id->chain_n, &p->id->key.rsa, BR_KEYTYPE_SIGN,
+    if (p->id->skey.type == BR_KEYTYPE_RSA)
+        br_ssl_server_set_single_rsa(&p->sc, p->id->chain, p->id->chain_n, &p->id->skey.key.rsa, BR_KEYTYPE_SIGN,
                                      br_rsa_private_get_default(), br_rsa_pkcs1_sign_get_default());
     else
-        br_ssl_server_set_single_ec(&p->sc, p->id->chain, p->id->chain_n, &p->id->key.ec, BR_KEYTYPE_SIGN, 0,
+        br_ssl_server_set_single_ec(&p->sc, p->id->chain, p->id->chain_n, &p->id->skey.key.ec, BR_KEYTYPE_SIGN, 0,
                                     br_ec_get_default(), br_ecdsa_sign_asn1_get_default());
     br_ssl_engine_remove_flags(eng, BR_OPT_NO_RENEGOTIATION);
     br_ssl_session_cache_lru_init(&p->cache, p->cache_store, sizeof p->cache_store);
