@@ -45,6 +45,7 @@
     X(END_VERSION, "version", true, 505, "%") \
     X(END_UPGRADE, "upgrade", true, 501, "WebSocket is not served here. Use plain HTTP with stream: true.") \
     X(END_RATE_LIMITED, "rate_limited", true, 429, "%") \
+    X(END_BUDGET, "budget", true, 402, "%") \
     /* This server cannot serve now. */ \
     X(END_OVERLOADED, "overloaded", true, 503, "The gateway is out of room (%). Try again shortly.") \
     X(END_STARTING, "starting", true, 503, "The gateway is starting. Try again shortly.") \

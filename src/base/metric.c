@@ -233,6 +233,9 @@ static const char *const token_names[METRIC_TOKENS_COUNT] = {"input", "output", 
 static const char *const upstream_names[METRIC_UPSTREAM_COUNT] = {"idle", "active"};
 static const char *const group_names[METRIC_GROUP_COUNT] = {"client", "upstream"};
 static const char *const buffer_names[METRIC_BUFFER_COUNT] = {"kernel", "held", "free"};
+static const char *const level_names[METRIC_LEVEL_COUNT] = {"key",   "team",   "tenant",
+                                                            "model", "global", "end_user"};
+static const char *const limit_names[METRIC_LIMIT_COUNT] = {"concurrency", "requests", "tokens", "money"};
 
 #define X(symbol, name_, count_) [symbol] = {.name = (name_), .count = (count_)},
 static const struct {
@@ -265,6 +268,8 @@ const char *metric_label_value(uint32_t label, uint32_t value)
     case METRIC_LABEL_UPSTREAM: return upstream_names[value];
     case METRIC_LABEL_GROUP: return group_names[value];
     case METRIC_LABEL_BUFFER: return buffer_names[value];
+    case METRIC_LABEL_LEVEL: return level_names[value];
+    case METRIC_LABEL_LIMIT: return limit_names[value];
     case METRIC_LABEL_COUNT: break;
     }
     UNREACHABLE("checked above");

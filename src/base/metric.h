@@ -39,10 +39,12 @@
     X(METRIC_LABEL_TOKENS, "class", METRIC_TOKENS_COUNT) \
     X(METRIC_LABEL_UPSTREAM, "state", METRIC_UPSTREAM_COUNT) \
     X(METRIC_LABEL_GROUP, "group", METRIC_GROUP_COUNT) \
-    X(METRIC_LABEL_BUFFER, "state", METRIC_BUFFER_COUNT)
+    X(METRIC_LABEL_BUFFER, "state", METRIC_BUFFER_COUNT) \
+    X(METRIC_LABEL_LEVEL, "level", METRIC_LEVEL_COUNT) \
+    X(METRIC_LABEL_LIMIT, "limit", METRIC_LIMIT_COUNT)
 
 // Metrics of a worker: X(symbol, name, kind, help, label, label). Kinds: METRIC_COUNTER, METRIC_GAUGE,
-// METRIC_LONG, METRIC_SHORT (histograms).
+// METRIC_NANOS (a counter of billionths, shown as units), METRIC_LONG, METRIC_SHORT (histograms).
 #define RW_METRICS_PLAIN(X) \
     X(METRIC_OVERHEAD, "ringway_overhead_seconds", METRIC_SHORT, \
       "Time the gateway itself spent on a request: duration without waiting for the client or the " \
@@ -65,6 +67,12 @@
       METRIC_LABEL_UNUSED) \
     X(METRIC_ACCEPT_PAUSED, "ringway_accept_paused_total", METRIC_COUNTER, \
       "Times that accepting connections was paused at the limit.", METRIC_LABEL_UNUSED, METRIC_LABEL_UNUSED) \
+    X(METRIC_LIMITED, "ringway_limited_total", METRIC_COUNTER, \
+      "Requests that a limit or a budget refused, by whose and what it counts.", METRIC_LABEL_LEVEL, \
+      METRIC_LABEL_LIMIT) \
+    X(METRIC_LEDGER_FULL, "ringway_ledger_full_total", METRIC_COUNTER, \
+      "Requests that found no room in the journal, since the ledger cannot be written.", \
+      METRIC_LABEL_UNUSED, METRIC_LABEL_UNUSED) \
     X(METRIC_TURNS, "ringway_turns_total", METRIC_COUNTER, "Turns of the workers' loops.", \
       METRIC_LABEL_UNUSED, METRIC_LABEL_UNUSED) \
     X(METRIC_COMPLETIONS, "ringway_completions_total", METRIC_COUNTER, "Completions taken from the kernel.", \
@@ -84,7 +92,12 @@
 // Metrics with the label model.
 #define RW_METRICS_BY_MODEL(X) \
     X(METRIC_TOKENS, "ringway_tokens_total", METRIC_COUNTER, "Tokens as the providers counted them.", \
-      METRIC_LABEL_TOKENS, METRIC_LABEL_UNUSED)
+      METRIC_LABEL_TOKENS, METRIC_LABEL_UNUSED) \
+    X(METRIC_COST, "ringway_cost_usd_total", METRIC_NANOS, "What the requests cost, in USD.", \
+      METRIC_LABEL_UNUSED, METRIC_LABEL_UNUSED) \
+    X(METRIC_UNPRICED, "ringway_unpriced_requests_total", METRIC_COUNTER, \
+      "Requests that used tokens of a model without a price: they count as free.", METRIC_LABEL_UNUSED, \
+      METRIC_LABEL_UNUSED)
 
 // Metrics that are asked for at scrape and have no cell: X(symbol, name, kind, help).
 #define RW_METRICS_PROCESS(X) \
@@ -95,6 +108,14 @@
       "Access log lines that were lost because the log's receiver was too slow or failed.") \
     X(METRIC_SUSPICIOUS, "ringway_suspicious_total", METRIC_COUNTER, \
       "Times that a condition of the code that should not occur was true and survived.") \
+    X(METRIC_LEDGER_RECORDS, "ringway_ledger_records_total", METRIC_COUNTER, \
+      "Records that were committed to the ledger.") \
+    X(METRIC_LEDGER_CRASHED, "ringway_ledger_crashed_total", METRIC_COUNTER, \
+      "Requests of processes that died, charged at their estimate.") \
+    X(METRIC_LEDGER_WAITING, "ringway_ledger_waiting", METRIC_GAUGE, \
+      "Records that could not be committed yet.") \
+    X(METRIC_LEDGER_TROUBLE, "ringway_ledger_trouble", METRIC_GAUGE, \
+      "1 while commits to the ledger fail; the log says why.") \
     X(METRIC_RESIDENT, "process_resident_memory_bytes", METRIC_GAUGE, "Resident memory.") \
     X(METRIC_VIRTUAL, "process_virtual_memory_bytes", METRIC_GAUGE, "Virtual memory.") \
     X(METRIC_OPEN_FDS, "process_open_fds", METRIC_GAUGE, "Open file descriptors.") \
@@ -102,7 +123,7 @@
     X(METRIC_START_TIME, "process_start_time_seconds", METRIC_GAUGE, "Start of the process since 1970.") \
     X(METRIC_CPU, "process_cpu_seconds_total", METRIC_COUNTER, "User and system time of the process.")
 
-enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_LONG, METRIC_SHORT };
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_NANOS, METRIC_LONG, METRIC_SHORT };
 
 // --- Values of the fixed labels; their names are in metric.c, in this order.
 
@@ -129,9 +150,28 @@ enum metric_group { METRIC_GROUP_CLIENT, METRIC_GROUP_UPSTREAM, METRIC_GROUP_COU
 // Lent to the kernel; received and held by a stream or an exchange; spare.
 enum metric_buffer { METRIC_BUFFER_KERNEL, METRIC_BUFFER_HELD, METRIC_BUFFER_FREE, METRIC_BUFFER_COUNT };
 
+// Whose limit refused, in the order of policy/limit.h, and what it counts.
+enum metric_level {
+    METRIC_LEVEL_KEY,
+    METRIC_LEVEL_TEAM,
+    METRIC_LEVEL_TENANT,
+    METRIC_LEVEL_MODEL,
+    METRIC_LEVEL_GLOBAL,
+    METRIC_LEVEL_END_USER,
+    METRIC_LEVEL_COUNT
+};
+enum metric_limit {
+    METRIC_LIMIT_CONCURRENCY,
+    METRIC_LIMIT_REQUESTS,
+    METRIC_LIMIT_TOKENS,
+    METRIC_LIMIT_MONEY,
+    METRIC_LIMIT_COUNT
+};
+
 #define METRIC_BUCKETS 62
 #define METRIC_CELLS_METRIC_COUNTER 1
 #define METRIC_CELLS_METRIC_GAUGE 1
+#define METRIC_CELLS_METRIC_NANOS 1
 #define METRIC_CELLS_METRIC_LONG (1 + METRIC_BUCKETS) // the sum in nanoseconds, then the buckets
 #define METRIC_CELLS_METRIC_SHORT (1 + METRIC_BUCKETS)
 

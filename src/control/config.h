@@ -154,6 +154,16 @@ struct config_limits {
     int64_t idle_timeout_ns;
 };
 
+enum config_ledger_full { CONFIG_LEDGER_REFUSE, CONFIG_LEDGER_COUNT_ONLY };
+
+// What is kept of requests.
+struct config_usage {
+    int64_t retention_ns;
+    uint64_t max_bytes;
+    int64_t sync_interval_ns;
+    enum config_ledger_full on_ledger_full;
+};
+
 struct config_setting;
 struct config_memory;
 
@@ -172,6 +182,9 @@ struct config {
     bool data_dir_given; // in the file
     const char *pepper_file;
     const char *admin_socket;
+    struct config_usage usage;
+    uint32_t budget_status;
+    const char *prices_file; // NULL: the built-in prices alone
     const char *base_path; // begins with '/' or is "", never ends with '/'
 
     const struct config_provider *providers; // at least one: echo if the file names none
@@ -266,6 +279,9 @@ void config_explain(const struct config *config, FILE *out);
 
 // Every key there is, with type, default and documentation: what packaging/config/ringway.yaml must say.
 void config_write_reference(FILE *out);
+
+// A type as it is written in the file.
+const char *config_provider_type_name(enum config_provider_type type);
 
 // Index of a provider or model by name; -1: none. Linear: for start and reload, not for requests.
 int32_t config_find_provider(const struct config *config, const char *name);

@@ -107,7 +107,7 @@ struct config_option {
     enum config_kind element;
 };
 
-#define CONFIG_OPTIONS_PER_SECTION_MAX 24
+#define CONFIG_OPTIONS_PER_SECTION_MAX 32
 
 struct config_section {
     const char *name; // for people: "providers.NAME"; "" is the top

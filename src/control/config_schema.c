@@ -20,7 +20,13 @@ static const char *const ios[] = {"auto", "io_uring", "epoll", NULL};
 static const char *const provider_types[] = {"openai", "vllm",    "llamacpp", "ollama", "anthropic",
                                              "gemini", "mistral", "echo",     NULL};
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const ledger_fulls[] = {"refuse", "count_only", NULL};
 static const char *const response_models[] = {"upstream", "requested", NULL};
+
+const char *config_provider_type_name(enum config_provider_type type)
+{
+    return provider_types[type];
+}
 
 static_assert(CONFIG_PROXY_ANY == 3 && CONFIG_IO_EPOLL == 2 && CONFIG_PROVIDER_ECHO == 7, "order of choices");
 static_assert(CONFIG_LOG_DEBUG == 3 && CONFIG_MODEL_REQUESTED == 1, "order of choices");
@@ -421,6 +427,54 @@ static const struct config_option log_options[] = {
 static const struct config_section log_section = {
     .name = "log", .options = log_options, .count = COUNT(log_options)};
 
+static const struct config_option usage_options[] = {
+    {.key = "retention",
+     .kind = CONFIG_K_DURATION,
+     AT(config_usage, retention_ns),
+     .min = DAY(1),
+     .max = DAY(3650),
+     .def = "90d",
+     .doc = "How long the record of a single request is kept. Sums by day are kept for ever."},
+    {.key = "max_size",
+     .kind = CONFIG_K_SIZE,
+     AT(config_usage, max_bytes),
+     .min = MIB(16),
+     .max = GB(60),
+     .def = "20GB",
+     .doc = "Records take no more room than this: the oldest day goes first."},
+    {.key = "sync_interval",
+     .kind = CONFIG_K_DURATION,
+     AT(config_usage, sync_interval_ns),
+     .min = MS(1),
+     .max = SEC(10),
+     .def = "100ms",
+     .doc = "Records are written to disk together, this often. Until then they are in the journal, which "
+            "outlives "
+            "the process, not the machine."},
+    {.key = "on_ledger_full",
+     .kind = CONFIG_K_CHOICE,
+     AT(config_usage, on_ledger_full),
+     .choices = ledger_fulls,
+     .def = "refuse",
+     .doc = "When records could not be written for so long that the journal is full: refuse requests with "
+            "503, or "
+            "count_only, serve them without a record."},
+};
+static const struct config_section usage_section = {
+    .name = "usage", .options = usage_options, .count = COUNT(usage_options)};
+
+static const struct config_option budget_options[] = {
+    {.key = "status",
+     .kind = CONFIG_K_COUNT,
+     AT(config, budget_status),
+     .min = 400,
+     .max = 499,
+     .def = "402",
+     .doc = "The status of a refusal because the money is used up. SDKs try a 429 again, in vain."},
+};
+static const struct config_section budget_section = {
+    .name = "budget", .options = budget_options, .count = COUNT(budget_options)};
+
 static const struct config_option drain_options[] = {
     {.key = "idle",
      .kind = CONFIG_K_DURATION,
@@ -558,6 +612,20 @@ static const struct config_option top_options[] = {
      .max = KEYS_IN_FILE_MAX,
      .doc = "Keys of clients."},
     {.key = "cors", .kind = CONFIG_K_SECTION, .section = &cors_section, .doc = "Calls from web pages."},
+    {.key = "usage",
+     .kind = CONFIG_K_SECTION,
+     AT(config, usage),
+     .section = &usage_section,
+     .doc = "The ledger: a record of each request, and sums by day. With a data_dir."},
+    {.key = "budget", .kind = CONFIG_K_SECTION, .section = &budget_section, .doc = "Budgets of money."},
+    {.key = "prices_file",
+     .kind = CONFIG_K_TEXT,
+     AT(config, prices_file),
+     .min = 1,
+     .max = KIB(4),
+     .doc = "A JSON file with prices of models that are added to the built-in ones, or replace them: "
+            "{\"models\": [{\"provider\", \"model\", \"input\", \"output\", ...}]}, USD per million tokens. "
+            "Read again with the configuration."},
     {.key = "limits",
      .kind = CONFIG_K_SECTION,
      AT(config, limits),

@@ -1,6 +1,8 @@
 // See metrics_page.h.
 #include "control/metrics_page.h"
 
+#include "store/writer.h"
+
 #define BACKLOG 16
 #define PAGE_BYTES_MAX MIB(8)
 #define WRITE_NS (10 * CLOCK_SEC)
@@ -38,6 +40,14 @@ static void handle(struct call *call, void *ctx)
                                   .build = RW_BUILD,
                                   .io_backend = p->cfg.io_backend,
                                   .log_lines_dropped = log_dropped(p->cfg.log)};
+    if (p->cfg.writer) {
+        struct store_writer_stats st;
+        store_writer_stats(p->cfg.writer, &st);
+        s.ledger_records = st.records;
+        s.ledger_crashed = st.crashed;
+        s.ledger_waiting = st.waiting;
+        s.ledger_trouble = st.trouble != RW_OK;
+    }
     prometheus_process_read(&s.process);
     prometheus_render(&p->text, &s);
     // The next scrape overwrites the page: this one sends a copy.

@@ -9,6 +9,8 @@
 #include "control/prometheus.h"
 #include "net/h1.h"
 
+struct store_writer;
+
 struct metrics_page_cfg {
     struct io_loop *loop;
     const struct io_addr *address;
@@ -16,6 +18,7 @@ struct metrics_page_cfg {
     uint32_t worker_count;
     const struct metric_labels *labels;
     const struct log *log;
+    struct store_writer *writer; // of the ledger; NULL: there is none
     const char *io_backend;
 };
 

@@ -9,8 +9,11 @@
 #include "gateway/plan_ready.h"
 #include "io/loop.h"
 #include "providers/dialect.h"
+#include "providers/prices.h"
 #include "wire/proxy_protocol.h"
 
+// A prices_file at most.
+#define PRICES_BYTES_MAX MIB(4)
 #define CORS_HEADERS "Content-Type,X-Amz-Date,Authorization,X-Api-Key,X-Amz-Security-Token"
 
 // What a plan owns: its own pieces, and the configuration that it points into.
@@ -19,6 +22,7 @@ struct plan_memory {
     struct config *config;
     struct plan_world *world;
     struct io_mail mail;
+    struct price_table *prices;
     struct plan_origin *origins; // filled by plan_seal()
     _Atomic int32_t holders; // workers
     struct block {
@@ -51,6 +55,7 @@ static void plan_free(struct plan_memory *m)
     map_done(&m->plan.model_by_name);
     map_done(&m->plan.provider_by_name);
     map_done(&m->plan.principal_by_digest);
+    price_table_free(m->prices);
     while (m->blocks) {
         struct block *b = m->blocks;
         m->blocks = b->next;
@@ -85,11 +90,17 @@ void plan_drop(struct plan *plan)
 }
 
 void plan_world_init(struct plan_world *w, struct io_loop *loop, struct io_resolver *resolver,
-                     struct metric_labels *labels, uint32_t workers, const struct crypto_hmac_key *key_hmac)
+                     struct metric_labels *labels, uint32_t workers, struct store *store,
+                     const struct store_pepper *pepper)
 {
-    *w = (struct plan_world){.loop = loop, .resolver = resolver, .labels = labels, .workers = workers};
-    if (key_hmac) {
-        w->key_hmac = *key_hmac;
+    *w = (struct plan_world){.loop = loop,
+                             .resolver = resolver,
+                             .labels = labels,
+                             .workers = workers,
+                             .store = store,
+                             .pepper = pepper};
+    if (store) {
+        w->key_hmac = pepper->hmac;
     } else {
         uint8_t secret[CRYPTO_SHA256_BYTES];
         crypto_random(secret, sizeof secret);
@@ -290,6 +301,7 @@ static bool add_providers(struct plan_memory *m, char *ret_why, uint32_t cap)
         to->timeouts = timeouts_of(&p->timeouts);
         to->dialect = apis[p->type].dialect;
         to->chat_path = span_str(apis[p->type].chat_path);
+        to->type = span_str(config_provider_type_name(p->type));
         to->max_tokens_old = apis[p->type].max_tokens_old;
         to->kind = p->type == CONFIG_PROVIDER_ECHO ? PLAN_ECHO : PLAN_HTTP;
         if (to->kind == PLAN_HTTP) {
@@ -308,6 +320,38 @@ static bool add_providers(struct plan_memory *m, char *ret_why, uint32_t cap)
     return true;
 }
 
+// The built-in prices and the file's.
+static bool add_prices(struct plan_memory *m, char *ret_why, uint32_t cap)
+{
+    const char *path = m->config->prices_file;
+    char why[PRICE_WHY_BYTES] = "";
+    m->plan.prices = m->prices = price_table_new();
+    if (!m->prices || price_table_read(m->prices, provider_prices(), why)) return false;
+    if (!path) return true;
+    char *text = malloc(PRICES_BYTES_MAX);
+    if (!text) return false;
+    const int64_t n = config_env_process.read_file(NULL, path, text, PRICES_BYTES_MAX);
+    if (n < 0) snprintf(why, sizeof why, "%s", rw_err_name((int)n));
+    const bool ok = n >= 0 && price_table_read(m->prices, span_of(text, (size_t)n), why) == RW_OK;
+    if (!ok) snprintf(ret_why, cap, "prices_file %s cannot be used: %s", path, why);
+    free(text);
+    return ok;
+}
+
+static bool add_price(struct plan_memory *m, struct plan_model *to)
+{
+    static const struct price nothing = {.chat = true};
+    const struct plan_provider *p = &m->plan.providers[to->provider];
+    struct price found;
+    if (p->kind == PLAN_ECHO) to->price = &nothing;
+    if (p->kind == PLAN_ECHO || !price_find(m->prices, p->type, to->upstream_model, &found)) return true;
+    struct price *kept = take(m, sizeof *kept);
+    if (!kept) return false;
+    *kept = found;
+    to->price = kept;
+    return true;
+}
+
 static struct plan_model *add_models(struct plan_memory *m)
 {
     const struct config *c = m->config;
@@ -322,6 +366,8 @@ static struct plan_model *add_models(struct plan_memory *m)
                                   .upstream_model = span_str(t->model),
                                   .provider = t->provider,
                                   .timeouts = timeouts_of(&t->timeouts)};
+        to->hash = map_hash(to->name, 0);
+        if (!add_price(m, to)) return NULL;
         to->target_row = metric_target_row(m->world->labels, to->name, m->plan.providers[t->provider].name);
         to->model_row = metric_model_row(m->world->labels, to->name);
         if (map_put(&m->plan.model_by_name, to->name, to, NULL)) return NULL;
@@ -338,7 +384,24 @@ static bool add_key(struct plan_memory *m, struct principal *to, const char *key
     return map_put(&m->plan.principal_by_digest, span_of(to->digest, sizeof to->digest), to, NULL) == RW_OK;
 }
 
-static struct principal *add_keys(struct plan_memory *m, const char *extra_key)
+// Their numbers in the ledger. False: the store cannot be written.
+static bool number_keys(struct plan_memory *m, struct principal *all, uint32_t count)
+{
+    struct plan_world *w = m->world;
+    struct file_key *ids = take(m, (m->config->key_count + 1) * sizeof *ids);
+    if (!ids ||
+        (w->store && file_keys_number(w->store, w->pepper, m->config, count > m->config->key_count, ids)))
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        all[i].planned = true;
+        all[i].key_id = ids[i].key;
+        all[i].team_id = ids[i].team;
+        all[i].tenant_id = ids[i].tenant;
+    }
+    return true;
+}
+
+static struct principal *add_keys(struct plan_memory *m, const char *extra_key, char *ret_why, uint32_t cap)
 {
     const struct config *c = m->config;
     struct principal *all = take(m, (c->key_count + 1) * sizeof *all);
@@ -364,6 +427,10 @@ static struct principal *add_keys(struct plan_memory *m, const char *extra_key)
         m->plan.principal_count++;
     }
     m->plan.principals = all;
+    if (!number_keys(m, all, m->plan.principal_count)) {
+        snprintf(ret_why, cap, "the keys of the configuration cannot be written to the store");
+        return NULL;
+    }
     return all;
 }
 
@@ -462,9 +529,11 @@ struct plan *plan_build(struct plan_world *w, struct config *config, const char 
     p->ready_needs_target = config->ready_needs_target;
     p->access_log = config->access != CONFIG_ACCESS_OFF;
     struct plan_model *models = NULL;
-    struct principal *keys = add_keys(m, extra_key);
-    if (keys && add_listeners(m, ret_why, cap) && add_cors(m) && add_providers(m, ret_why, cap) &&
-        (models = add_models(m)) && add_seats(m) &&
+    p->budget_status = (uint16_t)config->budget_status;
+    p->ledger_full_refuses = config->usage.on_ledger_full == CONFIG_LEDGER_REFUSE;
+    struct principal *keys = add_keys(m, extra_key, ret_why, cap);
+    if (keys && add_prices(m, ret_why, cap) && add_listeners(m, ret_why, cap) && add_cors(m) &&
+        add_providers(m, ret_why, cap) && (models = add_models(m)) && add_seats(m) &&
         !gateway_plan_ready(p, models, keys, &(struct plan_room){.take = take_more, .ctx = m}))
         return p;
     plan_drop(p);

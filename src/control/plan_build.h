@@ -11,6 +11,7 @@
 
 #include "base/metric.h"
 #include "control/config.h"
+#include "control/file_keys.h"
 #include "control/plan_tls.h"
 #include "gateway/plan.h"
 #include "io/resolve.h"
@@ -27,6 +28,8 @@ struct plan_world {
     struct io_loop *loop; // control's: freed plans are posted to it
     struct metric_labels *labels;
     struct crypto_hmac_key key_hmac;
+    struct store *store; // where keys have their numbers; NULL: none
+    const struct store_pepper *pepper;
     uint64_t map_seed;
     uint32_t workers;
     uint32_t connections_fit; // what the limit of open files allows; 0: no bound
@@ -47,9 +50,10 @@ struct plan_world {
     _Atomic int32_t plans; // that exist
 };
 
-// key_hmac: how the store hashes keys; NULL: there is no store, and a secret of this process will do.
+// store: NULL: there is none, and keys are hashed with a secret of this process.
 void plan_world_init(struct plan_world *w, struct io_loop *loop, struct io_resolver *resolver,
-                     struct metric_labels *labels, uint32_t workers, const struct crypto_hmac_key *key_hmac);
+                     struct metric_labels *labels, uint32_t workers, struct store *store,
+                     const struct store_pepper *pepper);
 void plan_world_done(struct plan_world *w);
 
 // NULL: *ret_why (of `cap` bytes) says why; the configuration stays the caller's. extra_key (may be NULL): one more key, named

@@ -71,7 +71,12 @@ static void family(struct prometheus_text *t, const char *name, const char *help
     if (!line_begin(t, &line)) return;
     fmt_str(&line, "# TYPE ");
     fmt_str(&line, name);
-    fmt_str(&line, kind == METRIC_COUNTER ? " counter" : kind == METRIC_GAUGE ? " gauge" : " histogram");
+    static const char *const kinds[] = {[METRIC_COUNTER] = " counter",
+                                        [METRIC_GAUGE] = " gauge",
+                                        [METRIC_NANOS] = " counter",
+                                        [METRIC_LONG] = " histogram",
+                                        [METRIC_SHORT] = " histogram"};
+    fmt_str(&line, kinds[kind]);
     line_end(t, &line);
 }
 
@@ -151,9 +156,10 @@ static void number(struct prometheus_text *t, const struct series *s)
     const uint64_t value = sum_of(s, s->fixed);
     const bool is_only = s->info->set == METRIC_SET_PLAIN && s->info->labels[0] == METRIC_LABEL_UNUSED;
     struct fmt line;
-    if (value == 0 && s->info->kind == METRIC_COUNTER && !is_only) return;
+    if (value == 0 && s->info->kind != METRIC_GAUGE && !is_only) return;
     if (!sample_begin(t, &line, s, "", (struct span){NULL, 0})) return;
     if (s->info->kind == METRIC_GAUGE) fmt_i64(&line, (int64_t)value);
+    else if (s->info->kind == METRIC_NANOS) fmt_decimal(&line, (int64_t)value, 9);
     else fmt_u64(&line, value);
     line_end(t, &line);
 }
@@ -328,6 +334,10 @@ static void process_values(struct prometheus_text *t, const struct prometheus_so
     case METRIC_WORKERS: single(t, name, s->worker_count, 0); break;
     case METRIC_LOG_DROPPED: single(t, name, s->log_lines_dropped, 0); break;
     case METRIC_SUSPICIOUS: suspicious(t, name); break;
+    case METRIC_LEDGER_RECORDS: single(t, name, s->ledger_records, 0); break;
+    case METRIC_LEDGER_CRASHED: single(t, name, s->ledger_crashed, 0); break;
+    case METRIC_LEDGER_WAITING: single(t, name, s->ledger_waiting, 0); break;
+    case METRIC_LEDGER_TROUBLE: single(t, name, s->ledger_trouble, 0); break;
     case METRIC_RESIDENT: single(t, name, s->process.resident_bytes, 0); break;
     case METRIC_VIRTUAL: single(t, name, s->process.virtual_bytes, 0); break;
     case METRIC_OPEN_FDS: single(t, name, s->process.open_fds, 0); break;

@@ -40,6 +40,7 @@ struct prometheus_source {
     const char *build; // commit or build id
     const char *io_backend; // "io_uring", "epoll", "sim"
     uint64_t log_lines_dropped;
+    uint64_t ledger_records, ledger_crashed, ledger_waiting, ledger_trouble; // 0 without a store
     struct prometheus_process process;
 };
 

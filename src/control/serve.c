@@ -14,6 +14,7 @@
 
 #include "control/admin_local.h"
 #include "control/admin_server.h"
+#include "control/books.h"
 #include "control/crash.h"
 #include "control/first_key.h"
 #include "control/log.h"
@@ -68,6 +69,7 @@ struct serve {
     struct io_loop loop;
     struct metrics_page page;
     struct admin admin; // admin.store NULL: nothing is kept
+    struct books books;
     struct admin_server admin_server;
     struct io_op signals;
     struct io_timer look;
@@ -203,6 +205,8 @@ static bool thread_prepare(struct serve *s, uint32_t i, int64_t memory_bytes, ui
                                  .metrics = s->metrics[i],
                                  .offload = s->offload,
                                  .store = s->admin.store,
+                                 .cells = s->books.cells,
+                                 .journal = s->books.journal[i],
                                  .open_by_worker = s->open_by_worker,
                                  .peers = s->workers,
                                  .plan_released = plan_released,
@@ -213,8 +217,8 @@ static bool thread_prepare(struct serve *s, uint32_t i, int64_t memory_bytes, ui
 
 static bool workers_start(struct serve *s)
 {
-    uint16_t epoch;
-    crypto_random(&epoch, sizeof epoch);
+    uint16_t epoch = s->books.epoch;
+    if (!s->admin.store) crypto_random(&epoch, sizeof epoch);
     const int64_t memory = s->config->memory_bytes ? (int64_t)s->config->memory_bytes : io_memory_auto(NULL);
     s->start_waiting = s->worker_count;
     for (uint32_t i = 0; i < s->worker_count; i++) {
@@ -390,6 +394,7 @@ static void look(struct io_timer *timer)
     struct serve *s = LIST_OWNER(timer, struct serve, look);
     struct stat now;
     watch(s);
+    books_look(&s->books);
     if (s->options.config_path && stat(s->options.config_path, &now) == 0 &&
         (now.st_mtim.tv_sec != s->file.st_mtim.tv_sec || now.st_mtim.tv_nsec != s->file.st_mtim.tv_nsec ||
          now.st_ino != s->file.st_ino || now.st_size != s->file.st_size))
@@ -495,7 +500,15 @@ static bool store_begin(struct serve *s)
     char why[STORE_WHY_BYTES];
     const struct config *c = s->config;
     if (!*c->data_dir) return true;
-    if (admin_store_open(c, &s->admin, why, sizeof why) == RW_OK) return true;
+    if (admin_store_open(c, &s->admin, why, sizeof why) == RW_OK) {
+        const struct books_cfg books = {.store = s->admin.store,
+                                        .workers = s->worker_count,
+                                        .sync_interval_ms = (uint32_t)(c->usage.sync_interval_ns / CLOCK_MS),
+                                        .retention_ms = c->usage.retention_ns / CLOCK_MS,
+                                        .usage_bytes_max = c->usage.max_bytes};
+        if (books_open(&books, &s->books, why, sizeof why) == RW_OK) return true;
+        store_close(s->admin.store);
+    }
     s->admin.store = NULL;
     if (c->data_dir_given) {
         log_msg(LOG_ERROR, "%s", why);
@@ -569,15 +582,13 @@ static bool parts_open(struct serve *s, uint32_t fit)
 {
     s->labels = metric_labels_new();
     if (!s->labels) return no_memory();
-    s->worker_count = s->config->workers ? s->config->workers : io_workers_auto(NULL);
-    if (s->worker_count > WORKERS_MAX) s->worker_count = WORKERS_MAX;
     const struct io_resolver_cfg dns = {0};
     if (io_resolver_open(&s->loop, &dns, &s->resolver)) {
         log_msg(LOG_ERROR, "the resolver cannot be made");
         return false;
     }
-    plan_world_init(&s->world, &s->loop, s->resolver, s->labels, s->worker_count,
-                    s->admin.store ? &s->admin.pepper.hmac : NULL);
+    plan_world_init(&s->world, &s->loop, s->resolver, s->labels, s->worker_count, s->admin.store,
+                    &s->admin.pepper);
     s->world.connections_fit = fit;
     char why[512];
     if (s->config->key_count == 0 && !has_keys(s) && !(s->first_key = first_key_make())) return no_memory();
@@ -608,9 +619,15 @@ static bool parts_open(struct serve *s, uint32_t fit)
 static int run(struct serve *s, int signal_fd)
 {
     if (!choose_io(s)) return 2;
+    s->worker_count = s->config->workers ? s->config->workers : io_workers_auto(NULL);
+    if (s->worker_count > WORKERS_MAX) s->worker_count = WORKERS_MAX;
     const uint32_t fit = connections_fit(s->config);
     if (!store_begin(s) || !control_open(s) || !parts_open(s, fit)) return 1;
     exchange_tables();
+    if (books_start(&s->books)) {
+        log_msg(LOG_ERROR, "the thread that writes the ledger cannot be made");
+        return 1;
+    }
     if (!workers_start(s)) return 1;
     const struct metrics_page_cfg page = {.loop = &s->loop,
                                           .address = &s->config->metrics_address.addr,
@@ -618,6 +635,7 @@ static int run(struct serve *s, int signal_fd)
                                           .worker_count = s->worker_count,
                                           .labels = s->labels,
                                           .log = s->log,
+                                          .writer = s->books.writer,
                                           .io_backend = s->use_uring ? "io_uring" : "epoll"};
     if (s->config->metrics_address.addr.n && metrics_page_open(&s->page, &page))
         log_msg(LOG_WARNING, "the metrics page cannot be served on %s: is another server there?",
@@ -679,6 +697,7 @@ static void control_close(struct serve *s)
            s->loop.now_ns < until)
         io_loop_turn(&s->loop, s->loop.now_ns + 10 * CLOCK_MS);
     metrics_page_done(&s->page);
+    books_close(&s->books);
     if (s->admin.store) store_close(s->admin.store);
     store_pepper_wipe(&s->admin.pepper);
     io_op_close(&s->loop, &s->signals);

@@ -86,7 +86,7 @@ enum stage exchange_authenticate(struct exchange *x)
     const enum stage s = look_up(x, digest);
     if (s != STAGE_GO) return s;
     if (key.n <= WORKER_KEY_BYTES_MAX) {
-        seen->planned = x->principal->key_id ? NULL : x->principal;
+        seen->planned = x->principal->planned ? x->principal : NULL;
         seen->n = key.n;
         memcpy(seen->text, key.p, key.n);
         memcpy(seen->digest, digest, sizeof digest);

@@ -16,6 +16,10 @@ void request_tables(void)
         [FIELD_OPTIONS] = "stream_options",
         [FIELD_INCLUDE_USAGE] = "stream_options.include_usage",
         [FIELD_N] = "n",
+        [FIELD_MAX_TOKENS] = "max_tokens",
+        [FIELD_MAX_COMPLETION] = "max_completion_tokens",
+        [FIELD_MAX_OUTPUT] = "max_output_tokens",
+        [FIELD_USER] = "user",
     };
     json_fields_make(&table, paths, FIELD_COUNT);
 }
@@ -44,11 +48,31 @@ static enum stage bad_field(struct exchange *x, const char *field, const char *w
     return exchange_fail_text(x, END_BAD_FIELD, SPAN("The field '"), span_str(field), span_str(what));
 }
 
+// What estimates and records want to know. Wrong types are the provider's to refuse.
+static void read_for_the_books(struct exchange *x)
+{
+    const struct json_value *v = x->scan->value;
+    for (int i = FIELD_MAX_TOKENS; i <= FIELD_MAX_OUTPUT; i++) {
+        int64_t n;
+        if (v[i].type == JSON_NUMBER && json_i64(json_text(x->body.p, &v[i]), &n) && n >= 0 &&
+            n > x->max_tokens)
+            x->max_tokens = n;
+    }
+    x->user = http_value(&x->call->head, HTTP_N_X_RINGWAY_USER);
+    if (x->user.n || v[FIELD_USER].type != JSON_STRING) return;
+    uint8_t *buf = arena_alloc(x->call->arena, v[FIELD_USER].len);
+    if (!buf ||
+        json_string(json_text(x->body.p, &v[FIELD_USER]), JSON_LONE_REFUSE, buf, v[FIELD_USER].len, &x->user))
+        x->user = (struct span){NULL, 0};
+}
+
 // What the fields mean. null is the same as absent.
 static enum stage read_fields(struct exchange *x)
 {
-    static const char *const names[FIELD_COUNT] = {"model", "stream", "stream_options",
-                                                   "stream_options.include_usage", "n"};
+    static const char *const names[FIELD_COUNT] = {
+        "model", "stream",     "stream_options",        "stream_options.include_usage",
+        "n",     "max_tokens", "max_completion_tokens", "max_output_tokens",
+        "user"};
     const struct json_value *v = x->scan->value;
     for (int i = 0; i < FIELD_COUNT; i++)
         if (v[i].duplicate) return bad_field(x, names[i], "' is given twice. Send it once.");
@@ -79,6 +103,7 @@ static enum stage read_fields(struct exchange *x)
         (!json_u64(json_text(x->body.p, &v[FIELD_N]), &n) || n < 1 || n > CHOICES_MAX))
         return bad_field(x, "n", "' must be a whole number from 1 to 128.");
     x->choices = (uint32_t)n;
+    read_for_the_books(x);
     return STAGE_GO;
 }
 

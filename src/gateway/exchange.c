@@ -1,13 +1,15 @@
 // The life of a request, read top to bottom. `~` marks where the fiber may be suspended; when the client leaves, the suspended
 // call returns -ECANCELED and the stage fails with END_CLIENT_GONE.
 //
-//      head ── identify ── authenticate ── inform ──────────────┐ health, models
-//                                │                              │
+//      head ── identify ── authenticate ── admit ── inform ─────┐ health, models
+//                                │            keys, requests    │
 //                               read ~        the body          │
 //                                │                              │
 //                               scan          JSON, fields      │
 //                                │                              │
 //                               route         model → target    │
+//                                │                              │
+//                               reserve       tokens, money     │
 //                                │                              │
 //                               ask ~         connect, send, head of the answer (ask.c)
 //                                │                              │
@@ -15,7 +17,7 @@
 //                                │                              │
 //      refuse ~ ◄── a stage failed, nothing was sent yet        │
 //                                │                              │
-//                              settle ◄─────────────────────────┘ metrics, log
+//                              settle ◄─────────────────────────┘ ledger, metrics, log
 #include "gateway/exchange.h"
 
 #include "gateway/translate.h"
@@ -24,8 +26,8 @@
 typedef enum stage stage_fn(struct exchange *x);
 
 static stage_fn *const life[] = {
-    exchange_identify, exchange_authenticate, exchange_inform, exchange_read,
-    exchange_scan,     exchange_route,        exchange_ask,    exchange_relay,
+    exchange_identify, exchange_authenticate, exchange_admit,   exchange_inform, exchange_read,
+    exchange_scan,     exchange_route,        exchange_reserve, exchange_ask,    exchange_relay,
 };
 
 static const char id_digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
@@ -68,7 +70,8 @@ void exchange_run(struct call *call, struct worker *worker)
     x->call = call;
     x->worker = worker;
     x->plan = worker_plan_use(worker);
-    x->usage = (struct usage){-1, -1, -1, -1};
+    x->usage = (struct usage){-1, -1, -1, -1, -1, -1, -1, -1};
+    x->max_tokens = -1;
     request_id(x);
     fiber_note(x->request_id, REQUEST_ID_BYTES);
 

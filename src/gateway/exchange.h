@@ -14,6 +14,7 @@
 #include "wire/json.h"
 
 struct translation;
+struct account;
 
 // What a stage says.
 enum stage {
@@ -29,7 +30,9 @@ struct usage {
     int64_t input_tokens;
     int64_t output_tokens;
     int64_t cached_tokens;
-    int64_t reasoning_tokens;
+    int64_t reasoning_tokens; // part of output
+    int64_t cache_write_tokens, cache_write_1h_tokens; // part of input, as is cached; the second of the first
+    int64_t audio_input_tokens, audio_output_tokens;
 };
 
 // What the gateway reads of a request's JSON body: indices of struct json_scan.value, in the order of body.c's table.
@@ -39,6 +42,10 @@ enum request_field {
     FIELD_OPTIONS,
     FIELD_INCLUDE_USAGE,
     FIELD_N,
+    FIELD_MAX_TOKENS, // and its other names
+    FIELD_MAX_COMPLETION,
+    FIELD_MAX_OUTPUT,
+    FIELD_USER,
     FIELD_COUNT,
 };
 
@@ -59,6 +66,8 @@ struct exchange {
     bool stream; // the client wants an event stream
     bool usage_asked; // and its usage event
     uint32_t choices; // n
+    int64_t max_tokens; // of the answer; -1: not said
+    struct span user; // the end user, as the client calls him
     struct span upstream_model;
     const struct plan_model *model; // NULL: provider/model
     const struct plan_provider *provider;
@@ -68,8 +77,9 @@ struct exchange {
     bool asked; // ask_open() was called
     bool streaming; // an event stream was begun to the client
     bool error_sent; // an error event was passed on or written
+    bool answered; // the client has read all of the answer's meaning once what is being sent has arrived
     bool mid_event; // a part of an event went out that has not ended
-    bool retry_after;
+    uint32_t retry_after_s; // 0: not said
     // Fields of the provider's head that cross.
     struct call_field crossed[CROSSED_FIELDS_MAX];
     uint32_t crossed_count;
@@ -83,6 +93,8 @@ struct exchange {
     const char *param;
     const char *allow; // methods, for 405
     uint64_t answer_bytes; // of bodies, for the log
+    struct account *account; // account.h; NULL: nothing is kept of this request
+    uint32_t content_events; // of a stream: they went by
 };
 
 // Once in the process, before there are threads: the tables of JSON fields.
@@ -94,14 +106,16 @@ void exchange_run(struct call *call, struct worker *worker);
 // --- The stages, in the order of life.
 enum stage exchange_identify(struct exchange *x); // head.c: route, method, CORS preflight
 enum stage exchange_authenticate(struct exchange *x); // auth.c: who asks
+enum stage exchange_admit(struct exchange *x); // account.c: requests, concurrency; the ledger's slot
 enum stage exchange_inform(struct exchange *x); // inform.c: health, models: answered from here
 enum stage exchange_read(struct exchange *x); // body.c: the whole body, or nothing for a streamed one
 enum stage exchange_scan(struct exchange *x); // body.c: valid JSON, and what we read of it
 enum stage exchange_route(struct exchange *x); // target.c: model and provider
+enum stage exchange_reserve(struct exchange *x); // account.c: tokens and money, by an estimate
 enum stage exchange_ask(struct exchange *x); // request.c: the provider's request, until an answer began
 enum stage exchange_relay(struct exchange *x); // relay.c: the answer, whole or streamed
 void exchange_refuse(struct exchange *x); // refuse.c: an error in the client's dialect
-void exchange_settle(struct exchange *x); // settle.c: metrics, log
+void exchange_settle(struct exchange *x); // settle.c: the ledger, metrics, log
 
 // --- For stages.
 void request_tables(void); // body.c

@@ -15,6 +15,8 @@
 #include "io/addr.h"
 #include "net/h1.h"
 #include "net/upstream.h"
+#include "policy/limit.h"
+#include "policy/price.h"
 #include "tls/crypto.h"
 
 struct plan_timeouts {
@@ -40,6 +42,7 @@ struct plan_provider {
     const struct dialect *dialect; // of its API
     struct span chat_path; // behind path_prefix, where chats of its dialect are asked
     bool max_tokens_old; // OpenAI's dialect without max_completion_tokens
+    struct span type; // as prices name it
     struct plan_timeouts timeouts;
 };
 
@@ -51,6 +54,9 @@ struct plan_model {
     uint32_t model_row;
     struct span answer_lines; // of heads: provider and model (plan_ready.h)
     struct span log_target; // access_record.target
+    const struct price *price; // NULL: it has none
+    const struct limit_bound *limit; // of the model; NULL: none
+    uint64_t hash; // of its name, for the estimator
     struct plan_timeouts timeouts;
 };
 
@@ -109,6 +115,10 @@ struct plan {
     bool response_model_requested;
     bool ready_needs_target;
     bool access_log;
+    const struct price_table *prices;
+    const struct limit_bound *limit; // of all requests; NULL: none
+    uint16_t budget_status; // of a refusal because of money
+    bool ledger_full_refuses; // else requests go on without a record
     void *memory; // control's
 };
 

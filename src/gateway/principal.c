@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "gateway/access_log.h"
+#include "policy/limit_account.h"
 #include "tls/crypto.h"
 
 // One slot for each hash: two busy keys that share one cost a read of the store each time they alternate, 175 ns.
@@ -15,15 +16,22 @@ struct principals {
     struct store *store;
     struct store_reader *reader;
     struct principal *slot[SLOTS];
+    struct store_cells *cells;
+    // Of the key that is being read.
     uint8_t record[PRINCIPAL_LEVELS][STORE_ACCOUNT_BYTES_MAX];
+    uint8_t plan_record[STORE_ACCOUNT_BYTES_MAX];
+    struct store_account plan;
+    struct limit_set set[PRINCIPAL_LEVELS];
+    bool limited[PRINCIPAL_LEVELS];
 };
 
-struct principals *principals_open(struct store *store, enum rw_err *ret_err)
+struct principals *principals_open(struct store *store, struct store_cells *cells, enum rw_err *ret_err)
 {
     struct principals *p = calloc(1, sizeof *p);
     *ret_err = p ? store_reader_open(store, STORE_ACCOUNTS, &p->reader) : (enum rw_err) - ENOMEM;
     if (!*ret_err) {
         p->store = store;
+        p->cells = cells;
         return p;
     }
     free(p);
@@ -98,7 +106,21 @@ static void keep_cidrs(struct builder *b, struct store_list list, uint32_t level
     b->principal->cidr_count[level] = n;
 }
 
-static void build(struct builder *b, const struct store_account level[PRINCIPAL_LEVELS])
+static const enum limit_level limit_levels[PRINCIPAL_LEVELS] = {LIMIT_KEY, LIMIT_TEAM, LIMIT_TENANT};
+
+static enum rw_err keep_limit(struct builder *b, struct principals *all, uint32_t level, uint32_t id)
+{
+    if (!all->limited[level]) return RW_OK;
+    struct limit_set *set = take(b, sizeof *set);
+    struct limit_bound *bound = take(b, sizeof *bound);
+    if (!b->principal) return RW_OK;
+    *set = all->set[level];
+    b->principal->limit[level] = bound;
+    return limit_bind(all->cells, limit_levels[level], (struct limit_id){.lo = id}, set, bound);
+}
+
+static enum rw_err build(struct builder *b, struct principals *all,
+                         const struct store_account level[PRINCIPAL_LEVELS])
 {
     struct principal *p = take(b, sizeof *p);
     const struct span names[PRINCIPAL_LEVELS] = {keep(b, level[0].name), keep(b, level[1].name),
@@ -113,8 +135,9 @@ static void build(struct builder *b, const struct store_account level[PRINCIPAL_
         if (level[i].expires_ms && (!p->expires_ms || level[i].expires_ms < p->expires_ms))
             p->expires_ms = level[i].expires_ms;
     }
+    for (uint32_t i = 0; i < PRINCIPAL_LEVELS; i++) RW_TRY(keep_limit(b, all, i, level[i].id));
     uint8_t *line = take(b, ACCESS_PRINCIPAL_BYTES_MAX);
-    if (!p) return;
+    if (!p) return RW_OK;
     p->name = names[0];
     p->team = names[1];
     p->tenant = names[2];
@@ -123,18 +146,39 @@ static void build(struct builder *b, const struct store_account level[PRINCIPAL_
     p->tenant_id = level[2].id;
     const struct access_record r = {.tenant = names[2], .team = names[1], .key = names[0]};
     p->log_line = span_of(line, access_log_prepare_principal(&r, (char *)line));
-    p->known = !(level[0].flags & STORE_REVOKED);
+    p->known = !(level[0].flags & (STORE_REVOKED | STORE_FROM_FILE));
+    return RW_OK;
 }
 
-static struct principal *make(const struct store_account level[PRINCIPAL_LEVELS])
+static struct principal *make(struct principals *all, const struct store_account level[PRINCIPAL_LEVELS],
+                              enum rw_err *ret_err)
 {
     struct builder b = {0};
-    build(&b, level);
+    MUST(build(&b, all, level) == RW_OK); // counts
     uint8_t *bytes = calloc(1, b.bytes);
     if (!bytes) return NULL;
     b = (struct builder){.at = bytes};
-    build(&b, level);
-    return b.principal;
+    *ret_err = build(&b, all, level);
+    if (!*ret_err) return b.principal;
+    free(bytes);
+    return NULL;
+}
+
+// The limits of each level, compiled. What cannot be enforced lets nobody in.
+static enum rw_err read_limits(struct principals *p, const struct store_account level[PRINCIPAL_LEVELS])
+{
+    for (uint32_t i = 0; i < PRINCIPAL_LEVELS; i++) {
+        const char *why;
+        struct store_buf buf = {.p = p->plan_record, .cap = sizeof p->plan_record};
+        const bool has_plan = level[i].plan.n > 0;
+        p->limited[i] = false;
+        if (has_plan) RW_TRY(store_account_named(p->reader, STORE_PLAN, level[i].plan, &buf, &p->plan));
+        const struct limit_cfg cfg = limit_of_account(&level[i], has_plan ? &p->plan : NULL);
+        if (!p->cells || limit_cfg_is_empty(&cfg)) continue;
+        RW_TRY(limit_compile(&cfg, limit_levels[i], &p->set[i], &why));
+        p->limited[i] = true;
+    }
+    return RW_OK;
 }
 
 // What stays valid: the key's record, its team's and its tenant's, each in a buffer of its own.
@@ -146,7 +190,8 @@ static enum rw_err read_levels(struct principals *p, const uint8_t *digest, int6
         buf[i] = (struct store_buf){.p = p->record[i], .cap = sizeof p->record[i]};
     RW_TRY(store_key_find(p->reader, digest, wall_ms, &buf[0], &level[0]));
     RW_TRY(store_account_get(p->reader, STORE_TEAM, level[0].parent, &buf[1], &level[1]));
-    return store_account_get(p->reader, STORE_TENANT, level[1].parent, &buf[2], &level[2]);
+    RW_TRY(store_account_get(p->reader, STORE_TENANT, level[1].parent, &buf[2], &level[2]));
+    return read_limits(p, level);
 }
 
 static struct principal *read_anew(struct principals *p, const uint8_t *digest, int64_t wall_ms,
@@ -159,9 +204,9 @@ static struct principal *read_anew(struct principals *p, const uint8_t *digest, 
     *ret_err = read_levels(p, digest, wall_ms, level);
     if (*ret_err == RW_E_NOT_FOUND) made = calloc(1, sizeof *made);
     else if (*ret_err) return NULL;
-    else made = make(level);
+    else made = make(p, level, ret_err);
     if (!made) {
-        *ret_err = (enum rw_err) - ENOMEM;
+        if (!*ret_err || *ret_err == RW_E_NOT_FOUND) *ret_err = (enum rw_err) - ENOMEM;
         return NULL;
     }
     if (made->known && level[0].previous_until_ms > wall_ms) made->good_until_ms = wall_ms + ROTATED_MS;
@@ -205,7 +250,7 @@ enum rw_err principal_find(struct principals *p, const uint8_t digest[STORE_HASH
 void principal_leave(struct principals *p, const struct principal *principal)
 {
     // One of the plan's is not counted.
-    if (!p || !principal || !principal->key_id) return;
+    if (!p || !principal || principal->planned) return;
     struct principal *one = (struct principal *)(uintptr_t)principal;
     MUST(one->users > 0);
     one->users--;

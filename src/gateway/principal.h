@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "io/addr.h"
+#include "policy/limit.h"
 #include "store/accounts.h"
 
 #define PRINCIPAL_LEVELS 3 // key, team, tenant
@@ -22,12 +23,14 @@ struct principal_list {
 struct principal {
     struct span name, team, tenant;
     struct span log_line; // access_record.principal
-    uint32_t key_id, team_id, tenant_id; // of the store; 0: stands in the configuration
+    uint32_t key_id, team_id, tenant_id; // of the store; 0: there is none
+    bool planned; // stands in the configuration: the plan's
     bool disabled; // itself, or whom it belongs to
     int64_t expires_ms; // the earliest of them; 0: never
     struct principal_list models[PRINCIPAL_LEVELS], providers[PRINCIPAL_LEVELS]; // all of them must allow it
     const struct io_cidr *cidrs[PRINCIPAL_LEVELS];
     uint32_t cidr_count[PRINCIPAL_LEVELS];
+    const struct limit_bound *limit[PRINCIPAL_LEVELS]; // NULL: none
     uint8_t digest[STORE_HASH_BYTES];
     // --- The cache's.
     bool known;
@@ -39,11 +42,12 @@ struct principal {
 
 struct principals; // a worker's cache
 
-// NULL: no memory, or the store has no room for another reader (*ret_err).
-struct principals *principals_open(struct store *store, enum rw_err *ret_err);
+// cells: where limits count. NULL: no memory, or the store has no room for another reader (*ret_err).
+struct principals *principals_open(struct store *store, struct store_cells *cells, enum rw_err *ret_err);
 void principals_close(struct principals *p); // NULL is fine. No principal is in use.
 
-// RW_E_NOT_FOUND: no such key. Other errors are the store's: nobody can be let in.
+// RW_E_NOT_FOUND: no such key, or one that stands in the configuration, whose plan knows it. Other errors are the store's:
+// nobody can be let in.
 RW_WARN_UNUSED enum rw_err principal_find(struct principals *p, const uint8_t digest[STORE_HASH_BYTES],
                                           int64_t wall_ms, const struct principal **ret);
 void principal_leave(struct principals *p, const struct principal *principal); // both may be NULL

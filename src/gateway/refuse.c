@@ -14,6 +14,7 @@ static void openai_kind(enum rw_end end, uint32_t status, const char **ret_type,
     if (end == END_BAD_KEY || end == END_NO_KEY || end == END_KEYS_CONTRADICT) *ret_code = "invalid_api_key";
     if (end == END_NO_MODEL) *ret_code = "model_not_found";
     if (end == END_RATE_LIMITED) *ret_code = "rate_limit_exceeded";
+    if (end == END_BUDGET) *ret_code = "insufficient_quota";
 }
 
 static void word(struct fmt *f, const char *key, const char *value)
@@ -143,7 +144,8 @@ void exchange_refuse(struct exchange *x)
         call->ops->reply_break(call);
         return;
     }
-    x->retry_after = status == 503;
+    if (status == 503 && !x->retry_after_s) x->retry_after_s = 1;
+    if (x->end == END_BUDGET) status = x->plan->budget_status;
     const enum rw_end end = x->end;
     const char *detail = x->detail;
     // What is said is said also when the worker is being stopped; a client that has left is found out by the send.

@@ -3,6 +3,7 @@
 // no client can tell, since it acts on whole ones.
 #include "base/fmt.h"
 #include "base/limits.h"
+#include "gateway/account.h"
 #include "gateway/meter.h"
 #include "gateway/relay.h"
 #include "gateway/worker.h"
@@ -52,6 +53,12 @@ void relay_start(struct exchange *x, uint64_t length)
 enum stage relay_forward(struct exchange *x, const struct iovec *iov, uint32_t n, bool last)
 {
     const int64_t from = x->call->loop->now_ns;
+    // With these bytes the client has all of it.
+    if ((last || x->answered) && x->account) {
+        uint64_t bytes = 0;
+        for (uint32_t i = 0; i < n; i++) bytes += iov[i].iov_len;
+        exchange_charge(x, x->call->status, bytes);
+    }
     const int r = x->call->ops->reply_write(x->call, iov, n, last, exchange_write_until(x));
     x->client_wait_ns += x->call->loop->now_ns - from;
     if (r < 0) return send_failed(x, r);
@@ -120,9 +127,8 @@ static enum stage flush(struct relay *r, bool last)
 static enum stage first_is_error(struct relay *r, struct span data)
 {
     struct exchange *x = r->x;
-    const enum stage s = exchange_reply(x, 502, SPAN("application/json"), data);
-    if (s == STAGE_DONE) x->end = END_STREAM_ERROR;
-    return s;
+    x->end = END_STREAM_ERROR;
+    return exchange_reply(x, 502, SPAN("application/json"), data);
 }
 
 static enum stage one_event(struct relay *r, const struct sse_event *e)
@@ -148,6 +154,7 @@ static enum stage one_event(struct relay *r, const struct sse_event *e)
             x->first_token_ns = x->call->loop->now_ns;
             x->ask.first_token_until_ns = CLOCK_NEVER;
         }
+        x->content_events++;
         put_renamed(r, e);
         return STAGE_GO;
     case METER_USAGE_ONLY:
@@ -167,6 +174,7 @@ static enum stage one_event(struct relay *r, const struct sse_event *e)
             return s != STAGE_GO ? s : exchange_fail(x, END_TRUNCATED, "it ended without a finish reason");
         }
         put(r, e->raw.p, e->raw.n);
+        x->answered = true;
         return STAGE_GO;
     case METER_BAD:
         (void)COUNT_IF(kind == METER_BAD); // skipped
@@ -366,6 +374,7 @@ static enum stage relay_json(struct exchange *x)
         n = 3;
         length = iov[0].iov_len + iov[1].iov_len + iov[2].iov_len;
     }
+    exchange_charge(x, x->ask.status, length);
     relay_start(x, length);
     const enum stage s = relay_forward(x, iov, n, true);
     return s == STAGE_GO ? STAGE_DONE : s;
@@ -413,9 +422,8 @@ static enum stage relay_error(struct exchange *x)
     if (r < 0 || json_scan(s, NULL, JSON_TOP_OBJECT, body) < 0)
         return exchange_fail_text(x, END_UPSTREAM_STATUS, SPAN("it answered "),
                                   http_status_text(x->ask.status), SPAN(" without a usable message"));
-    const enum stage done = exchange_reply(x, x->ask.status, SPAN("application/json"), body);
-    if (done == STAGE_DONE) x->end = END_UPSTREAM_STATUS;
-    return done;
+    x->end = END_UPSTREAM_STATUS;
+    return exchange_reply(x, x->ask.status, SPAN("application/json"), body);
 }
 
 static bool is_type(struct span content_type, struct span want)

@@ -1,5 +1,6 @@
 // Chats that are decoded on their way: into another dialect, or only to know what was used and whether the answer is whole. All
 // that one receive brought leaves in one send here, too.
+#include "gateway/account.h"
 #include "gateway/relay.h"
 #include "gateway/translate.h"
 #include "gateway/worker.h"
@@ -36,9 +37,8 @@ static enum stage reply_error(struct exchange *x, const struct chat_error *error
     const uint16_t status = x->route->dialect->encode_error(error, &t->reply, &out);
     const struct span body = json_out_flat(&out);
     if (json_out_done(&out) || !body.p) return no_memory(x);
-    const enum stage s = exchange_reply(x, status, SPAN("application/json"), body);
-    if (s == STAGE_DONE) x->end = end;
-    return s;
+    x->end = end;
+    return exchange_reply(x, status, SPAN("application/json"), body);
 }
 
 static void saw_content(struct exchange *x)
@@ -65,9 +65,8 @@ static enum stage feed(struct exchange *x, struct span piece, bool last, bool *r
     if (p->failed && !x->call->replied) return reply_error(x, &p->error, END_STREAM_ERROR);
     if (p->failed) err = dialect_pipe_fail(p, &p->error, &out);
     if (err == RW_OK) {
-        const enum stage s = send_out(x, &out, *ret_end);
         if (p->failed) x->end = END_STREAM_ERROR;
-        return s;
+        return send_out(x, &out, *ret_end);
     }
     // What came before the break is the client's all the same.
     if (out.iov_n > 0 && !out.failed && send_out(x, &out, false) != STAGE_GO) return STAGE_FAIL;
@@ -119,6 +118,7 @@ static enum stage translate_whole(struct exchange *x)
     if (!err) err = json_out_done(&out);
     if (err) return no_memory(x);
     x->ask.content_type = SPAN("application/json");
+    exchange_charge(x, x->ask.status, out.bytes);
     relay_start(x, out.bytes);
     const enum stage s = send_out(x, &out, true);
     return s == STAGE_GO ? STAGE_DONE : s;
@@ -155,7 +155,10 @@ static enum rw_err watched(void *arg, const struct chat_event *e)
     case CHAT_EV_TEXT:
     case CHAT_EV_THINKING:
     case CHAT_EV_TOOL_START:
-    case CHAT_EV_REFUSAL: saw_content(w->x); break;
+    case CHAT_EV_REFUSAL:
+        w->x->content_events++;
+        saw_content(w->x);
+        break;
     case CHAT_EV_ERROR: w->error = *e->error; break;
     default: break;
     }
@@ -202,15 +205,14 @@ static enum stage watch_stream(struct exchange *x)
         struct json_out out;
         json_out_init(&out, &t->scratch);
         pass_whole_events(&out, held, piece, end && !err ? 0 : w->reader.carry_n);
+        if (end && !err && w->reader.failed) x->end = END_STREAM_ERROR;
+        x->answered = w->reader.done;
         const enum stage s = send_out(x, &out, end && !err);
         if (s != STAGE_GO) return s;
         arena_rewind(&t->scratch, mark);
         if (err == RW_E_TOO_LARGE) return no_memory(x);
         if (err) return exchange_fail(x, END_TRUNCATED, "it ended without a finish reason");
-        if (end) {
-            if (w->reader.failed) x->end = END_STREAM_ERROR;
-            return STAGE_DONE;
-        }
+        if (end) return STAGE_DONE;
     }
 }
 
@@ -229,6 +231,7 @@ static enum stage watch_whole(struct exchange *x)
     if (err == RW_E_TOO_LARGE) return no_memory(x);
     if (err) return exchange_fail(x, END_UPSTREAM_BROKEN, "it is not what its API promises");
     translate_usage(x, &answer.usage);
+    exchange_charge(x, x->ask.status, body.n);
     relay_start(x, body.n);
     const struct iovec iov = {.iov_base = (void *)(uintptr_t)body.p, .iov_len = body.n};
     const enum stage s = relay_forward(x, &iov, 1, true);

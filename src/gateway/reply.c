@@ -1,6 +1,6 @@
 // What answers have in common: the fields of every head, and whole answers of ours.
 #include "base/fmt.h"
-#include "gateway/exchange.h"
+#include "gateway/account.h"
 #include "gateway/translate.h"
 #include "gateway/worker.h"
 
@@ -78,6 +78,10 @@ void exchange_reply_init(struct exchange *x, struct call_reply *reply, struct ca
                                               span_of(x->translation->dropped, x->translation->dropped_n)};
         for (uint32_t i = 0; i < x->crossed_count; i++) fields[n++] = x->crossed[i];
     }
+    if (x->account) {
+        const struct span limits = account_lines(x);
+        if (limits.n) reply->lines[lines++] = limits;
+    }
     const struct span timing = server_timing(x);
     if (timing.n) fields[n++] = (struct call_field){SPAN("server-timing"), timing};
     MUST(n <= CALL_FIELDS_MAX - 4);
@@ -99,6 +103,7 @@ enum stage exchange_reply(struct exchange *x, uint16_t status, struct span conte
     struct call *call = x->call;
     struct call_field fields[CALL_FIELDS_MAX];
     struct call_reply reply;
+    exchange_charge(x, status, body.n);
     exchange_reply_init(x, &reply, fields);
     reply.status = status;
     reply.length = body.n;
@@ -106,7 +111,11 @@ enum stage exchange_reply(struct exchange *x, uint16_t status, struct span conte
     reply.close = x->end == END_OVERLOADED;
     if (content_type.n) exchange_reply_add(&reply, fields, SPAN("content-type"), content_type);
     if (x->allow) exchange_reply_add(&reply, fields, SPAN("allow"), span_str(x->allow));
-    if (x->retry_after) exchange_reply_add(&reply, fields, SPAN("retry-after"), SPAN("1"));
+    char seconds[FMT_U64_BYTES];
+    if (x->retry_after_s) {
+        const char *end = fmt_raw_u64(seconds, x->retry_after_s);
+        exchange_reply_add(&reply, fields, SPAN("retry-after"), span_of(seconds, (size_t)(end - seconds)));
+    }
     call->ops->reply_start(call, &reply);
     const struct iovec iov = {.iov_base = (void *)(uintptr_t)body.p, .iov_len = body.n};
     const int r = call->ops->reply_write(call, &iov, body.n > 0, true, exchange_write_until(x));

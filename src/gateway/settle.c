@@ -1,5 +1,5 @@
 // The end of every exchange, however it came about: metrics and the line in the log. Nothing here waits.
-#include "gateway/exchange.h"
+#include "gateway/account.h"
 #include "gateway/worker.h"
 #include "providers/dialect.h"
 
@@ -67,6 +67,7 @@ static void write_line(struct exchange *x, int64_t duration_ns)
     r.bytes_out = (int64_t)x->answer_bytes;
     r.input_tokens = x->usage.input_tokens;
     r.output_tokens = x->usage.output_tokens;
+    if (x->account && x->account->price) r.cost_nano_usd = x->account->cost_nanos;
     r.duration_us = duration_ns / CLOCK_US;
     if (call->first_byte_ns) r.first_byte_us = (call->first_byte_ns - call->started_ns) / CLOCK_US;
     if (x->asked) r.overhead_us = (duration_ns - x->ask.waited_ns - x->client_wait_ns) / CLOCK_US;
@@ -76,6 +77,7 @@ static void write_line(struct exchange *x, int64_t duration_ns)
 void exchange_settle(struct exchange *x)
 {
     const int64_t duration_ns = x->call->loop->now_ns - x->call->started_ns;
+    exchange_charge(x, x->call->head_sent ? x->call->status : 0, 0);
     count(x, duration_ns);
     write_line(x, duration_ns);
 }

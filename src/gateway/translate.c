@@ -75,6 +75,10 @@ void translate_usage(struct exchange *x, const struct chat_usage *usage)
     if (usage->output >= 0) x->usage.output_tokens = usage->output;
     if (usage->cached >= 0) x->usage.cached_tokens = usage->cached;
     if (usage->reasoning >= 0) x->usage.reasoning_tokens = usage->reasoning;
+    if (usage->cache_write >= 0) x->usage.cache_write_tokens = usage->cache_write;
+    if (usage->cache_write_1h >= 0) x->usage.cache_write_1h_tokens = usage->cache_write_1h;
+    if (usage->audio_input >= 0) x->usage.audio_input_tokens = usage->audio_input;
+    if (usage->audio_output >= 0) x->usage.audio_output_tokens = usage->audio_output;
 }
 
 static enum chat_error_kind kind_of(enum rw_end end, uint16_t status)

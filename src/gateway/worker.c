@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "gateway/exchange.h"
+#include "policy/estimate.h"
 
 #define BACKLOG 4096
 #define TRIM_NS (1 * CLOCK_SEC)
@@ -393,7 +394,12 @@ enum rw_err worker_open(struct worker *w, struct io_driver *driver, const struct
     w->http.offload = cfg->offload;
     plan_take(w, cfg->plan);
     enum rw_err err = RW_OK;
-    if (cfg->store) w->principals = principals_open(cfg->store, &err);
+    if (cfg->store) w->principals = principals_open(cfg->store, cfg->cells, &err);
+    if (!err && cfg->journal) {
+        w->estimator = estimate_new();
+        w->limit_clock = limit_clock_cell(cfg->cells);
+        if (!w->estimator || !w->limit_clock) err = (enum rw_err) - ENOMEM;
+    }
     if (!err) err = listen_all(w, ret_listener);
     if (err) {
         w->draining = true;
@@ -430,6 +436,7 @@ void worker_close(struct worker *w)
     crypto_wipe(w->keys_seen, sizeof w->keys_seen);
     plan_done(w, w->plan);
     principals_close(w->principals);
+    estimate_free(w->estimator);
     free(w->listeners);
     free(w->origins);
     w->closed = true;

@@ -47,6 +47,8 @@ struct worker_cfg {
     struct metrics *metrics;
     struct io_offload *offload; // for handshakes; NULL: they are made on the worker
     struct store *store; // accounts; NULL: none
+    struct store_cells *cells; // of limits; with a store
+    struct store_journal *journal; // this worker's; with a store
     // Connections of each worker, for the balance at accept; NULL: none. WORKER_CLOSED until it is open and once it drains.
     _Atomic uint32_t *open_by_worker;
     struct worker **peers; // all workers, this one included; NULL: none
@@ -82,6 +84,9 @@ struct worker {
     struct plan_seat *old_plans;
     struct access_log access;
     struct principals *principals; // NULL: only keys of the configuration are known
+    struct estimator *estimator; // with a journal
+    struct limit_time limit_time;
+    struct store_cell *limit_clock;
     struct prng prng;
     uint64_t sequence; // of request ids
     uint64_t id_high; // the upper half of the last one

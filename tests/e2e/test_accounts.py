@@ -121,7 +121,7 @@ def test_command_line__without_a_server(own):
     key = cli(own, "key", "create", "--name", "early")
     own.restart()
     assert ask(own, key["key"]) == [200]
-    assert [k["name"] for k in cli(own, "key", "list")["data"]] == ["early"]
+    assert [k["name"] for k in cli(own, "key", "list")["data"]] == ["ci", "early"]
 
 
 def test_audit__has_each_act_and_is_whole(own):
@@ -158,5 +158,5 @@ def test_list__pages(own):
         [servers.RINGWAY, "key", "list", "--config", str(own.config_path)], capture_output=True, text=True, check=True
     )
     lines = done.stdout.splitlines()
-    assert lines[0].split()[:3] == ["ID", "NAME", "PREFIX"] and len(lines) == 6
+    assert lines[0].split()[:3] == ["ID", "NAME", "PREFIX"] and len(lines) == 7
     assert all("default" in line for line in lines[1:])

@@ -1,0 +1,41 @@
+// What a request takes of limits and budgets, what it costs, and its record in the ledger.
+//
+// Use      exchange_admit() and exchange_reserve() are stages; exchange_charge() settles, before the last bytes of an answer
+//          leave, so that a client never has an answer whole that the books do not know; exchange_settle() calls it again for
+//          what ended without one.
+// Books    requests and concurrency of key, team, tenant and all are taken before the body is read; the model's, tokens and
+//          money once the target is known, by an estimate (policy/estimate.h), and corrected by what was really used.
+// Record   a slot of the worker's journal from admission on (store/journal.h). If the process dies, a slot that had asked
+//          nobody gives back what it held; one that had is charged at its estimate.
+// Usage    as the provider counted it. If it named none although it was asked, the record says `estimated`: a token for four
+//          bytes of the prompt, and one for each event of content that went by, or for four bytes of an answer.
+// Without  a store (worker_cfg.journal NULL) nothing is kept and nothing is limited.
+// Owner    the exchange's arena. Thread   the worker's. Nothing here suspends.
+#ifndef RINGWAY_GATEWAY_ACCOUNT_H
+#define RINGWAY_GATEWAY_ACCOUNT_H
+
+#include "gateway/exchange.h"
+#include "policy/limit.h"
+#include "policy/price.h"
+
+// Complete lines of a head: x-ratelimit-* or anthropic-ratelimit-*, x-ringway-cost-usd.
+#define ACCOUNT_LINES_BYTES 768
+
+struct account {
+    struct limit limit;
+    const struct price *price; // of the target; NULL: the model has none
+    uint32_t slot; // STORE_SLOT_NONE: no record
+    bool closed;
+    int64_t cost_nanos; // as charged
+    uint64_t model; // for the estimator
+    struct price found; // of a target that the plan does not name
+};
+
+// How it ended, for the record: the status that goes or went out, and the bytes of the answer that are about to. Does
+// nothing the second time.
+void exchange_charge(struct exchange *x, uint16_t status, uint64_t bytes_more);
+
+// The lines that belong into the head of an answer; empty: none.
+struct span account_lines(struct exchange *x);
+
+#endif

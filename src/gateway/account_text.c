@@ -1,0 +1,153 @@
+// See account_text.h and account.h.
+#include "gateway/account_text.h"
+
+#include "base/fmt.h"
+#include "gateway/worker.h"
+#include "providers/dialect.h"
+
+#define REASON_BYTES 320
+#define USD_DECIMALS 9
+
+// --- Refusals.
+
+static void whose(struct fmt *f, const struct exchange *x, enum limit_level level)
+{
+    const struct principal *p = x->principal;
+    static const char *const before[LIMIT_LEVELS] = {"API key '", "team '", "tenant '", "model '", "", ""};
+    const struct span name[LIMIT_LEVELS] = {p->name, p->team, p->tenant, x->model_asked};
+    if (level == LIMIT_GLOBAL) fmt_str(f, "this gateway");
+    else if (level == LIMIT_END_USER) fmt_str(f, "this end user");
+    else {
+        fmt_str(f, before[level]);
+        fmt_span(f, name[level]);
+        fmt_char(f, '\'');
+    }
+}
+
+// "600 requests per minute", "5.00 USD per day".
+static void how_much(struct fmt *f, const struct limit_refusal *why)
+{
+    const char *what = limit_what_name(why->what);
+    if (limit_what_is_money(why->what)) fmt_decimal(f, why->limit, USD_DECIMALS);
+    else fmt_u64(f, (uint64_t)why->limit);
+    fmt_char(f, ' ');
+    fmt_str(f, what);
+}
+
+static void count_refusal(struct metrics *m, const struct limit_refusal *why)
+{
+    static_assert((int)METRIC_LEVEL_COUNT == (int)LIMIT_LEVELS, "a label each");
+    const enum metric_limit what = why->what == LIMIT_CONCURRENCY ? METRIC_LIMIT_CONCURRENCY
+        : limit_what_is_money(why->what)                          ? METRIC_LIMIT_MONEY
+        : why->what >= LIMIT_TOKENS_SECOND                        ? METRIC_LIMIT_TOKENS
+                                                                  : METRIC_LIMIT_REQUESTS;
+    if (m) metric_add(m, METRIC_LIMITED, (uint32_t)why->level * METRIC_LIMIT_COUNT + what, 1);
+}
+
+// The next whole second, for retry-after.
+static uint32_t seconds(int64_t ns)
+{
+    const int64_t s = (ns + CLOCK_SEC - 1) / CLOCK_SEC;
+    return s < 1 ? 1 : s > UINT32_MAX ? UINT32_MAX : (uint32_t)s;
+}
+
+enum stage account_refuse(struct exchange *x, const struct limit_refusal *why)
+{
+    count_refusal(x->worker->cfg.metrics, why);
+    char *text = arena_alloc(x->call->arena, REASON_BYTES);
+    if (!text) return exchange_fail(x, END_OVERLOADED, "memory");
+    struct fmt f;
+    fmt_init(&f, text, REASON_BYTES - 1);
+    const bool money = limit_what_is_money(why->what);
+    if (why->what == LIMIT_USD_REQUEST)
+        fmt_str(&f, "This request may cost more than is allowed for one. Limit of ");
+    else fmt_str(&f, money ? "The budget is used up. Limit of " : "Too many. Limit of ");
+    whose(&f, x, why->level);
+    fmt_str(&f, ": ");
+    how_much(&f, why);
+    fmt_str(&f, ". ");
+    if (why->what == LIMIT_USD_REQUEST) {
+        fmt_str(&f, "Ask for fewer tokens (max_tokens), or have the limit raised.");
+    } else if (money) {
+        fmt_str(&f, "It is renewed in ");
+        fmt_duration_go(&f, why->reset_ns);
+        fmt_str(&f, "; or have it raised.");
+    } else {
+        fmt_str(&f, "Try again in ");
+        fmt_duration_go(&f, why->wait_ns);
+        fmt_char(&f, '.');
+        x->retry_after_s = seconds(why->wait_ns);
+    }
+    text[f.n] = 0;
+    return exchange_fail(x, money ? END_BUDGET : END_RATE_LIMITED, text);
+}
+
+// --- Lines of the answer's head.
+
+struct line_names {
+    const char *limit, *remaining, *reset;
+};
+
+static void number_line(struct fmt *f, const char *name, int64_t n)
+{
+    fmt_str(f, name);
+    fmt_i64(f, n > 0 ? n : 0);
+    fmt_str(f, "\r\n");
+}
+
+static void view_lines(struct fmt *f, const struct exchange *x, const struct limit_view *v,
+                       const struct line_names *names, bool anthropic)
+{
+    if (!v->limit) return;
+    number_line(f, names->limit, v->limit);
+    number_line(f, names->remaining, v->remaining);
+    fmt_str(f, names->reset);
+    struct worker *w = x->worker;
+    if (anthropic) fmt_time_iso(f, &w->access.clock, w->loop.wall_ns + v->reset_ns);
+    else fmt_duration_go(f, v->reset_ns);
+    fmt_str(f, "\r\n");
+}
+
+struct span account_lines(struct exchange *x)
+{
+    static const struct line_names openai[] = {
+        {"x-ratelimit-limit-requests: ", "x-ratelimit-remaining-requests: ", "x-ratelimit-reset-requests: "},
+        {"x-ratelimit-limit-tokens: ", "x-ratelimit-remaining-tokens: ", "x-ratelimit-reset-tokens: "}};
+    static const struct line_names anthropic[] = {
+        {"anthropic-ratelimit-requests-limit: ", "anthropic-ratelimit-requests-remaining: ",
+         "anthropic-ratelimit-requests-reset: "},
+        {"anthropic-ratelimit-tokens-limit: ", "anthropic-ratelimit-tokens-remaining: ",
+         "anthropic-ratelimit-tokens-reset: "}};
+    const struct account *a = x->account;
+    const struct limit *l = &a->limit;
+    const bool priced = a->closed && a->price && x->asked;
+    if (!l->requests.limit && !l->tokens.limit && !priced) return (struct span){NULL, 0};
+    char *text = arena_alloc(x->call->arena, ACCOUNT_LINES_BYTES);
+    if (!text) return (struct span){NULL, 0};
+    struct fmt f;
+    fmt_init(&f, text, ACCOUNT_LINES_BYTES);
+    const bool theirs = x->route->dialect == &dialect_anthropic;
+    const struct line_names *names = theirs ? anthropic : openai;
+    view_lines(&f, x, &l->requests, &names[0], theirs);
+    view_lines(&f, x, &l->tokens, &names[1], theirs);
+    if (priced) {
+        fmt_str(&f, "x-ringway-cost-usd: ");
+        fmt_decimal(&f, a->cost_nanos, USD_DECIMALS);
+        fmt_str(&f, "\r\n");
+    }
+    MUST(!f.overflow);
+    return fmt_text(&f);
+}
+
+// --- Metrics.
+
+void account_count(struct exchange *x, const struct price_usage *used)
+{
+    struct metrics *m = x->worker->cfg.metrics;
+    const struct account *a = x->account;
+    const uint32_t row = x->model ? x->model->model_row : METRIC_ROW_NONE;
+    if (!m) return;
+    if (a->cost_nanos > 0) metric_add(m, METRIC_COST, metric_label(row, 0), (uint64_t)a->cost_nanos);
+    if (!a->price && (used->tokens[PRICE_INPUT] || used->tokens[PRICE_OUTPUT]))
+        metric_add(m, METRIC_UNPRICED, metric_label(row, 0), 1);
+}
