@@ -7,12 +7,14 @@
 // Memory   a found record is copied, encoded, to the caller's buffer; the struct's spans and lists point
 //          there. An encoded record may be kept and decoded again (store_account_decode), which costs about
 //          as much as a copy. STORE_ACCOUNT_BYTES_MAX bytes hold any record.
+// Plan     is named by those who have it: it must be there, and can neither be deleted nor renamed while somebody
+//          has it.
 // Key      is stored as its HMAC only (secret.h). Rotating one leaves the old hash valid until a time; a
 //          revoked key stays, and its hash with it, so that it cannot come back.
 // Thread   readers: the thread of the store_reader. Writing functions: inside store_commit(STORE_ACCOUNTS).
 // Time     wall_ms: milliseconds since 1970 UTC.
-// Errors   RW_E_NOT_FOUND; -EEXIST name or hash is taken; -ENOTEMPTY it has children; RW_E_BAD a name that is
-//          empty or has control characters; RW_E_TOO_LARGE the buffer, a name or the record; RW_E_CORRUPT.
+// Errors   RW_E_NOT_FOUND; -EEXIST name or hash is taken; -ENOTEMPTY it has children, or is a plan in use; RW_E_BAD a
+//          name that is empty or has control characters; RW_E_TOO_LARGE the buffer, a name or the record; RW_E_CORRUPT.
 #ifndef RINGWAY_STORE_ACCOUNTS_H
 #define RINGWAY_STORE_ACCOUNTS_H
 

@@ -115,6 +115,46 @@ static enum rw_err parent_check(struct store_txn *t, struct store_account *a)
     return RW_OK;
 }
 
+// --- Plans: known by name to those who have them.
+
+static enum rw_err plan_check(struct store_txn *t, const struct store_account *a)
+{
+    struct span id;
+    if (!a->plan.n) return RW_OK;
+    if (a->plan.n > STORE_NAME_BYTES_MAX) return RW_E_TOO_LARGE;
+    const struct store_name_key at = store_name_key(STORE_PLAN, a->plan, 0);
+    return store_get(t->store, t->txn, TABLE_NAMES, (struct span){at.p, at.n}, &id);
+}
+
+// -ENOTEMPTY if a record of that table has the plan. Reads all of it: a million keys are half a second.
+static enum rw_err plan_free_in(struct store_txn *t, enum store_table table, struct span plan)
+{
+    MDB_cursor *c;
+    MDB_val k, v;
+    enum rw_err err = RW_OK;
+    RW_TRY(store_err(mdb_cursor_open(t->txn, t->store->dbi[table], &c)));
+    int rc = mdb_cursor_get(c, &k, &v, MDB_FIRST);
+    for (; !rc && !err; rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) {
+        struct span encoded = store_span(v);
+        struct store_account a;
+        if (table == TABLE_KEYS) {
+            if (encoded.n < 1 || encoded.p[0] != KEY_RECORD) continue;
+            encoded = span_from(encoded, 1);
+        }
+        err = store_account_decode(encoded, &a);
+        if (!err && span_eq(a.plan, plan)) err = (enum rw_err) - ENOTEMPTY;
+    }
+    mdb_cursor_close(c);
+    return err || !rc || rc == MDB_NOTFOUND ? err : store_err(rc);
+}
+
+static enum rw_err plan_free(struct store_txn *t, const struct store_account *a)
+{
+    if (a->kind != STORE_PLAN) return RW_OK;
+    RW_TRY(plan_free_in(t, TABLE_GROUPS, a->name));
+    return plan_free_in(t, TABLE_KEYS, a->name);
+}
+
 enum rw_err store_account_create(struct store_txn *t, const struct store_account *given, const uint8_t *hash,
                                  const struct store_act *act, uint32_t *ret_id)
 {
@@ -122,6 +162,7 @@ enum rw_err store_account_create(struct store_txn *t, const struct store_account
     struct store_account a = *given;
     RW_TRY(check_name(a.name));
     RW_TRY(parent_check(t, &a));
+    RW_TRY(plan_check(t, &a));
     RW_TRY(id_next(t, a.kind, &a.id));
     a.created_ms = a.updated_ms = act->wall_ms;
     a.previous_until_ms = 0;
@@ -154,7 +195,9 @@ enum rw_err store_account_update(struct store_txn *t, const struct store_account
     a.previous_until_ms = was.a.previous_until_ms;
     a.flags = (given->flags & ~(uint32_t)STORE_REVOKED) | (was.a.flags & STORE_REVOKED);
     a.updated_ms = act->wall_ms;
+    RW_TRY(plan_check(t, &a));
     if (!span_eq(a.name, was.a.name)) {
+        RW_TRY(plan_free(t, &was.a));
         RW_TRY(name_put(t, &a));
         RW_TRY(name_del(t, &was.a));
     }
@@ -181,6 +224,7 @@ enum rw_err store_account_delete(struct store_txn *t, enum store_kind kind, uint
     struct current was;
     RW_TRY(current_get(t, kind, id, &was));
     if (has_children(t, kind, id)) return (enum rw_err) - ENOTEMPTY;
+    RW_TRY(plan_free(t, &was.a));
     const struct store_short_key at = store_id_key(kind, id);
     RW_TRY(name_del(t, &was.a));
     if (kind == STORE_KEY) {

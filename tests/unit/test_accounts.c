@@ -115,6 +115,7 @@ static void test_create__a_full_record_comes_back_by_hash_id_and_name(void **sta
 
     const uint32_t tenant = make(STORE_TENANT, "acme", 0, NULL),
                    team = make(STORE_TEAM, "research", tenant, NULL);
+    make(STORE_PLAN, "production", 0, NULL);
     struct deed d = {.what = CREATE,
                      .hash = hash,
                      .a = {.kind = STORE_KEY,
@@ -169,7 +170,7 @@ static void test_create__a_full_record_comes_back_by_hash_id_and_name(void **sta
     assert_span(item, "");
     assert_true(store_list_next(&a[0].models, &item));
     assert_span(item, "llama");
-    assert_int_equal(audit_entries(), 3);
+    assert_int_equal(audit_entries(), 4);
 }
 
 static void test_create__what_is_refused_leaves_nothing(void **state)
@@ -197,6 +198,8 @@ static void test_create__what_is_refused_leaves_nothing(void **state)
         {{.kind = STORE_TENANT}, NULL, RW_E_BAD},
         {{.kind = STORE_TENANT, .name = SPAN("a\nb")}, NULL, RW_E_BAD},
         {{.kind = STORE_TENANT, .name = span_of(name, sizeof name)}, NULL, RW_E_TOO_LARGE},
+        {{.kind = STORE_TENANT, .name = SPAN("x"), .plan = SPAN("none")}, NULL, RW_E_NOT_FOUND},
+        {{.kind = STORE_TENANT, .name = SPAN("x"), .plan = span_of(name, sizeof name)}, NULL, RW_E_TOO_LARGE},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct deed d = {.what = CREATE, .a = wrong[i].a, .hash = wrong[i].hash};
@@ -322,6 +325,39 @@ static void test_delete__not_with_children(void **state)
     assert_int_equal(perform(&d), RW_E_NOT_FOUND);
     struct deed top = {.what = DELETE, .a = {.kind = STORE_TENANT, .id = tenant}};
     assert_int_equal(perform(&top), -ENOTEMPTY);
+}
+
+static void test_plan__stays_as_long_as_somebody_has_it(void **state)
+{
+    (void)state;
+    uint8_t hash[STORE_HASH_BYTES];
+    hash_of(1, hash);
+    const uint32_t gold = make(STORE_PLAN, "gold", 0, NULL), tenant = make(STORE_TENANT, "t", 0, NULL),
+                   team = make(STORE_TEAM, "m", tenant, NULL), key = make(STORE_KEY, "k", team, hash);
+    make(STORE_PLAN, "gol", 0, NULL);
+    struct deed drop = {.what = DELETE, .a = {.kind = STORE_PLAN, .id = gold}};
+    struct deed rename = {.what = UPDATE, .a = {.kind = STORE_PLAN, .id = gold, .name = SPAN("silver")}};
+    struct deed change = {
+        .what = UPDATE, .a = {.kind = STORE_PLAN, .id = gold, .name = SPAN("gold"), .limits.rates_count = 1}};
+    struct deed owner[2] = {{.what = UPDATE, .a = {.kind = STORE_TENANT, .id = tenant, .name = SPAN("t")}},
+                            {.what = UPDATE, .a = {.kind = STORE_KEY, .id = key, .name = SPAN("k")}}};
+    for (int i = 0; i < 2; i++) {
+        owner[i].a.plan = SPAN("none");
+        assert_int_equal(perform(&owner[i]), RW_E_NOT_FOUND);
+        owner[i].a.plan = SPAN("gold");
+        assert_int_equal(perform(&owner[i]), RW_OK);
+        assert_int_equal(perform(&drop), -ENOTEMPTY);
+        assert_int_equal(perform(&rename), -ENOTEMPTY);
+        assert_int_equal(perform(&change), RW_OK);
+        owner[i].a.plan = SPAN("");
+        assert_int_equal(perform(&owner[i]), RW_OK);
+    }
+    // What a rotated key was before counts as the key it is.
+    hash_of(2, hash);
+    struct deed rotate = {.what = ROTATE, .a = {.id = key}, .hash = hash, .prefix = SPAN("x"), .until_ms = 9};
+    assert_int_equal(perform(&rotate), RW_OK);
+    assert_int_equal(perform(&rename), RW_OK);
+    assert_int_equal(perform(&drop), RW_OK);
 }
 
 struct page {
@@ -461,6 +497,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_named__prefixes_and_kinds_are_not_mixed_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rotate__both_keys_hold_until_the_overlap_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_delete__not_with_children, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_plan__stays_as_long_as_somebody_has_it, setup, teardown),
         cmocka_unit_test_setup_teardown(test_list__pages_cover_each_once_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(test_version__changes_with_every_commit_and_outlives_a_dead_writer,
                                         setup, teardown),
