@@ -41,7 +41,8 @@ void admin_refuse_err(struct admin_call *c, enum rw_err err)
                      SPAN(""));
         break;
     case -ENOTEMPTY:
-        admin_refuse(c, 409, "It still has teams or keys: delete or revoke those first.", SPAN(""));
+        admin_refuse(c, 409, "It still has teams or keys: delete those first, or give them another plan.",
+                     SPAN(""));
         break;
     case RW_E_BAD: admin_refuse(c, 400, "The name is empty, or has control characters.", SPAN("")); break;
     case RW_E_TOO_LARGE: admin_refuse(c, 400, "The name or the lists are too long.", SPAN("")); break;
@@ -81,14 +82,14 @@ bool admin_query_u64(struct admin_call *c, struct span name, uint64_t least, uin
 
 struct collection {
     struct span name;
-    enum store_kind kind; // 0: none of the accounts
+    enum store_kind kind;
 };
 
 static const struct collection collections[] = {
     {SPAN_INIT("tenants"), STORE_TENANT},
     {SPAN_INIT("teams"), STORE_TEAM},
     {SPAN_INIT("keys"), STORE_KEY},
-    {SPAN_INIT("audit"), (enum store_kind)0},
+    {SPAN_INIT("plans"), STORE_PLAN},
 };
 
 static void route(struct admin_call *c)
@@ -107,11 +108,13 @@ static void route(struct admin_call *c)
     }
     for (size_t i = 0; i < sizeof collections / sizeof *collections && n > 0 && n < 4; i++) {
         if (!span_eq(segment[0], collections[i].name)) continue;
-        if (collections[i].kind) admin_accounts(c, collections[i].kind, segment[1], segment[2]);
-        else admin_audit(c);
+        admin_accounts(c, collections[i].kind, segment[1], segment[2]);
         return;
     }
-    admin_refuse(c, 404, "Not found: %", c->path);
+    if (n == 1 && span_eq(segment[0], SPAN("audit"))) admin_audit(c);
+    else if (n == 1 && span_eq(segment[0], SPAN("usage"))) admin_usage(c);
+    else if (n == 2 && span_eq(segment[0], SPAN("explain"))) admin_explain(c, segment[1]);
+    else admin_refuse(c, 404, "Not found: %", c->path);
 }
 
 void admin_run(const struct admin *a, struct admin_call *c)

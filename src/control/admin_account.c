@@ -92,7 +92,9 @@ void admin_account_write(struct json_out *o, struct store_reader *r, const struc
         write_parent(o, r, SPAN("tenant"), STORE_TENANT, a->tenant);
     }
     if (a->kind == STORE_TEAM) write_parent(o, r, SPAN("tenant"), STORE_TENANT, a->parent);
-    json_out_key_bool(o, SPAN("disabled"), (a->flags & STORE_DISABLED) != 0);
+    if (a->plan.n) json_out_key_string(o, SPAN("plan"), a->plan);
+    admin_limits_write(o, &a->limits);
+    if (a->kind != STORE_PLAN) json_out_key_bool(o, SPAN("disabled"), (a->flags & STORE_DISABLED) != 0);
     if (a->kind == STORE_KEY) json_out_key_bool(o, SPAN("revoked"), (a->flags & STORE_REVOKED) != 0);
     if (a->flags & STORE_FROM_FILE) json_out_key_bool(o, SPAN("from_file"), true);
     write_list(o, SPAN("models"), a->models);
@@ -101,33 +103,34 @@ void admin_account_write(struct json_out *o, struct store_reader *r, const struc
     write_tags(o, a->tags);
     write_time(o, SPAN("created_at"), a->created_ms);
     write_time(o, SPAN("updated_at"), a->updated_ms);
-    write_time(o, SPAN("expires"), a->expires_ms);
+    if (a->kind != STORE_PLAN) write_time(o, SPAN("expires"), a->expires_ms);
     if (a->previous_until_ms) write_time(o, SPAN("previous_until"), a->previous_until_ms);
     json_out_end(o);
 }
 
 // --- Reading.
 
-static bool bad(struct admin_call *c, const char *text, struct span field)
+bool admin_bad(struct admin_call *c, const char *text, struct span field)
 {
     admin_refuse(c, 400, text, field);
     return false;
 }
 
-static bool text_of(struct admin_call *c, struct span field, struct span value, struct span *ret)
+bool admin_read_text(struct admin_call *c, struct span field, struct span value, struct span *ret)
 {
     uint8_t *buf = arena_alloc(c->arena, value.n);
-    if (json_type(value) != JSON_STRING || !buf) return bad(c, "The field '%' must be a string.", field);
+    if (json_type(value) != JSON_STRING || !buf)
+        return admin_bad(c, "The field '%' must be a string.", field);
     if (json_string(value, JSON_LONE_REFUSE, buf, value.n, ret))
-        return bad(c, "The field '%' holds half of a surrogate pair.", field);
+        return admin_bad(c, "The field '%' holds half of a surrogate pair.", field);
     // In the arena also where it had no escapes: the caller may keep it longer than the body.
     if (ret->p != buf) *ret = arena_copy(c->arena, *ret);
     return true;
 }
 
-static bool bool_of(struct admin_call *c, struct span field, struct span value, bool *ret)
+bool admin_read_bool(struct admin_call *c, struct span field, struct span value, bool *ret)
 {
-    return json_bool(value, ret) || bad(c, "The field '%' must be true or false.", field);
+    return json_bool(value, ret) || admin_bad(c, "The field '%' must be true or false.", field);
 }
 
 // Room for all items of a JSON value, encoded.
@@ -142,7 +145,7 @@ static bool list_begin(struct admin_call *c, struct store_list_maker *m, struct 
 static bool list_end(struct admin_call *c, struct span field, const struct store_list_maker *m,
                      struct store_list *ret)
 {
-    if (m->overflow) return bad(c, "The list '%' is too long.", field);
+    if (m->overflow) return admin_bad(c, "The list '%' is too long.", field);
     *ret = store_list_made(m);
     return true;
 }
@@ -154,11 +157,11 @@ static bool strings_of(struct admin_call *c, struct span field, struct span arra
     struct span none, value, text;
     *ret = (struct store_list){{NULL, 0}, 0};
     if (json_type(array) == JSON_NULL) return true;
-    if (json_type(array) != JSON_ARRAY) return bad(c, "The field '%' is a list of strings.", field);
+    if (json_type(array) != JSON_ARRAY) return admin_bad(c, "The field '%' is a list of strings.", field);
     if (!list_begin(c, &m, array, 16)) return false;
     while (json_next(&it, &none, &value)) {
-        if (!text_of(c, field, value, &text)) return false;
-        if (text.n == 0) return bad(c, "The list '%' holds an empty string.", field);
+        if (!admin_read_text(c, field, value, &text)) return false;
+        if (text.n == 0) return admin_bad(c, "The list '%' holds an empty string.", field);
         store_list_add(&m, text);
     }
     return list_end(c, field, &m, ret);
@@ -173,14 +176,15 @@ static bool cidrs_of(struct admin_call *c, struct span array, struct store_list 
     struct span none, value, text;
     *ret = (struct store_list){{NULL, 0}, 0};
     if (json_type(array) == JSON_NULL) return true;
-    if (json_type(array) != JSON_ARRAY) return bad(c, "The field '%' is a list of strings.", SPAN("cidrs"));
+    if (json_type(array) != JSON_ARRAY)
+        return admin_bad(c, "The field '%' is a list of strings.", SPAN("cidrs"));
     // The shortest text, "::/0", becomes a whole struct.
     if (!list_begin(c, &m, array, array.n / 4 * (uint32_t)sizeof(struct store_cidr))) return false;
     while (json_next(&it, &none, &value)) {
         struct io_cidr net;
         struct store_cidr cidr = {0};
-        if (!text_of(c, SPAN("cidrs"), value, &text)) return false;
-        if (io_cidr_parse(text, &net) != RW_OK) return bad(c, mend, text);
+        if (!admin_read_text(c, SPAN("cidrs"), value, &text)) return false;
+        if (io_cidr_parse(text, &net) != RW_OK) return admin_bad(c, mend, text);
         // io/ keeps IPv4 as ::ffff:a.b.c.d.
         static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
         const bool v4 = net.bits >= 96 && memcmp(net.bytes, mapped, sizeof mapped) == 0;
@@ -200,14 +204,14 @@ static bool tags_of(struct admin_call *c, struct span object, struct store_list 
     *ret = (struct store_list){{NULL, 0}, 0};
     if (json_type(object) == JSON_NULL) return true;
     if (json_type(object) != JSON_OBJECT)
-        return bad(c, "The field '%' is an object of strings.", SPAN("tags"));
+        return admin_bad(c, "The field '%' is an object of strings.", SPAN("tags"));
     if (!list_begin(c, &m, object, 16)) return false;
     while (json_next(&it, &key, &value)) {
         uint8_t *buf = arena_alloc(c->arena, key.n + value.n + 1);
         if (!buf || json_unescape(key, JSON_LONE_REFUSE, buf, key.n, &name) || name.n == 0 ||
             span_find(name, '=') < name.n)
-            return bad(c, "A name in '%' is empty or holds '='.", SPAN("tags"));
-        if (!text_of(c, SPAN("tags"), value, &text)) return false;
+            return admin_bad(c, "A name in '%' is empty or holds '='.", SPAN("tags"));
+        if (!admin_read_text(c, SPAN("tags"), value, &text)) return false;
         memmove(buf, name.p, name.n);
         buf[name.n] = '=';
         if (text.n) memcpy(buf + name.n + 1, text.p, text.n);
@@ -226,8 +230,8 @@ static bool expires_of(struct admin_call *c, struct span value, int64_t *ret_ms)
     struct tm tm = {0};
     *ret_ms = 0;
     if (json_type(value) == JSON_NULL) return true;
-    if (!text_of(c, SPAN("expires"), value, &text)) return false;
-    if (text.n < 2 || text.n >= sizeof copy) return bad(c, mend, SPAN("expires"));
+    if (!admin_read_text(c, SPAN("expires"), value, &text)) return false;
+    if (text.n < 2 || text.n >= sizeof copy) return admin_bad(c, mend, SPAN("expires"));
     memcpy(copy, text.p, text.n);
     copy[text.n] = 0;
     const char *end = strptime(copy, "%Y-%m-%dT%H:%M:%SZ", &tm);
@@ -242,7 +246,7 @@ static bool expires_of(struct admin_call *c, struct span value, int64_t *ret_ms)
         : text.p[text.n - 1] == 'm'                ? 60
                                                    : 0;
     if (unit == 0 || !span_u64((struct span){text.p, text.n - 1}, &n) || n == 0 || n > 36500 * 24 * 60)
-        return bad(c, mend, SPAN("expires"));
+        return admin_bad(c, mend, SPAN("expires"));
     *ret_ms = c->admin->wall_ms() + (int64_t)n * unit * 1000;
     return true;
 }
@@ -250,11 +254,19 @@ static bool expires_of(struct admin_call *c, struct span value, int64_t *ret_ms)
 static bool member_of(struct admin_call *c, struct span key, struct span value, struct store_account *a,
                       struct admin_more *more)
 {
-    if (json_key_is(key, SPAN("name"))) return text_of(c, SPAN("name"), value, &a->name);
+    if (json_key_is(key, SPAN("name"))) return admin_read_text(c, SPAN("name"), value, &a->name);
     if ((a->kind == STORE_KEY && json_key_is(key, SPAN("team"))) ||
         (a->kind == STORE_TEAM && json_key_is(key, SPAN("tenant"))))
-        return text_of(c, key, value, &more->parent);
-    if (a->kind == STORE_KEY && json_key_is(key, SPAN("key"))) return text_of(c, key, value, &more->key);
+        return admin_read_text(c, key, value, &more->parent);
+    if (a->kind == STORE_KEY && json_key_is(key, SPAN("key")))
+        return admin_read_text(c, key, value, &more->key);
+    if (json_key_is(key, SPAN("limits"))) return admin_limits_read(c, value, &a->limits);
+    if (a->kind == STORE_PLAN)
+        return admin_bad(c, "The field '%' is unknown: a plan has name and limits.", key);
+    if (json_key_is(key, SPAN("plan"))) {
+        a->plan = (struct span){NULL, 0};
+        return json_type(value) == JSON_NULL || admin_read_text(c, SPAN("plan"), value, &a->plan);
+    }
     if (json_key_is(key, SPAN("models"))) return strings_of(c, SPAN("models"), value, &a->models);
     if (json_key_is(key, SPAN("providers"))) return strings_of(c, SPAN("providers"), value, &a->providers);
     if (json_key_is(key, SPAN("cidrs"))) return cidrs_of(c, value, &a->cidrs);
@@ -262,11 +274,11 @@ static bool member_of(struct admin_call *c, struct span key, struct span value, 
     if (json_key_is(key, SPAN("expires"))) return expires_of(c, value, &a->expires_ms);
     if (json_key_is(key, SPAN("disabled"))) {
         bool disabled;
-        if (!bool_of(c, SPAN("disabled"), value, &disabled)) return false;
+        if (!admin_read_bool(c, SPAN("disabled"), value, &disabled)) return false;
         a->flags = disabled ? a->flags | STORE_DISABLED : a->flags & ~(uint32_t)STORE_DISABLED;
         return true;
     }
-    return bad(c, "The field '%' is unknown.", key);
+    return admin_bad(c, "The field '%' is unknown.", key);
 }
 
 bool admin_account_read(struct admin_call *c, struct span body, struct store_account *a,

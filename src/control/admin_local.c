@@ -1,6 +1,7 @@
 // See admin_local.h.
 #include "control/admin_local.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -22,42 +23,66 @@ static int64_t wall_ms(void)
 // --- The store of a configuration.
 
 struct first {
-    enum store_kind kind;
-    uint32_t parent;
+    struct store_account account;
     uint32_t id;
 };
 
 static enum rw_err commit_first(struct store_txn *t, void *ctx)
 {
     struct first *f = ctx;
-    const struct store_account a = {.kind = (uint8_t)f->kind, .parent = f->parent, .name = SPAN("default")};
     const struct store_act act = {.wall_ms = wall_ms(), .actor = SPAN("ringway"), .detail = SPAN("")};
-    return store_account_create(t, &a, NULL, &act, &f->id);
+    return store_account_create(t, &f->account, NULL, &act, &f->id);
 }
 
-// Team and tenant `default`, whom everything belongs to that names nobody. Two processes may do this at once.
-static enum rw_err make_default(struct store *s, enum store_kind kind, uint32_t parent, uint32_t *ret_id)
+static enum rw_err id_of(struct store *s, enum store_kind kind, struct span name, uint32_t *ret_id)
 {
     struct store_account a;
     struct store_reader *r;
     RW_TRY(store_reader_open(s, STORE_ACCOUNTS, &r));
     struct store_buf buf = {.p = malloc(STORE_ACCOUNT_BYTES_MAX), .cap = STORE_ACCOUNT_BYTES_MAX};
     MUST(buf.p);
-    enum rw_err err = store_account_named(r, kind, SPAN("default"), &buf, &a);
-    if (err == RW_E_NOT_FOUND) {
-        struct first f = {.kind = kind, .parent = parent};
-        err = store_commit(s, STORE_ACCOUNTS, commit_first, &f);
-        if (!err || err == (enum rw_err) - EEXIST)
-            err = store_account_named(r, kind, SPAN("default"), &buf, &a);
-    }
+    const enum rw_err err = store_account_named(r, kind, name, &buf, &a);
     store_reader_close(r);
     free(buf.p);
     if (!err) *ret_id = a.id;
     return err;
 }
 
-// The folders above data_dir that are not there yet; data_dir itself is the store's.
-static void make_parents(const char *path)
+// Two processes may do this at once.
+static enum rw_err make(struct store *s, const struct store_account *a, uint32_t *ret_id)
+{
+    struct first f = {.account = *a};
+    enum rw_err err = id_of(s, (enum store_kind)a->kind, a->name, ret_id);
+    if (err != RW_E_NOT_FOUND) return err;
+    err = store_commit(s, STORE_ACCOUNTS, commit_first, &f);
+    return !err || err == (enum rw_err) - EEXIST ? id_of(s, (enum store_kind)a->kind, a->name, ret_id) : err;
+}
+
+// The plans that are there from the start, team and tenant `default`, whom everything belongs to that names nobody. The plans
+// come before the tenant, so that they are made once: who deletes one does not get it back at the next start.
+static enum rw_err make_defaults(struct store *s)
+{
+    static const struct store_account plans[] = {
+        {.kind = STORE_PLAN,
+         .name = SPAN_INIT("staging"),
+         .limits = {.rates_count = 1, .rates = {{.window = STORE_SECOND, .limit = 100}}}},
+        {.kind = STORE_PLAN,
+         .name = SPAN_INIT("production"),
+         .limits = {.rates_count = 1, .rates = {{.window = STORE_SECOND, .limit = 1000}}}},
+    };
+    struct store_account tenant = {.kind = STORE_TENANT, .name = SPAN("default")},
+                         team = {.kind = STORE_TEAM, .name = SPAN("default")};
+    uint32_t id;
+    enum rw_err err = id_of(s, STORE_TENANT, tenant.name, &team.parent);
+    if (err == RW_E_NOT_FOUND) {
+        for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) RW_TRY(make(s, &plans[i], &id));
+        err = make(s, &tenant, &team.parent);
+    }
+    return err ? err : make(s, &team, &id);
+}
+
+// data_dir itself is the store's.
+void admin_make_parents(const char *path)
 {
     char part[STORE_PATH_BYTES_MAX];
     for (size_t i = 1; i < sizeof part && path[i]; i++) {
@@ -68,15 +93,23 @@ static void make_parents(const char *path)
     }
 }
 
+bool admin_store_exists(const struct config *c)
+{
+    char path[STORE_PATH_BYTES_MAX + 32];
+    (void)snprintf(path, sizeof path, "%s/accounts/data.mdb", c->data_dir);
+    return access(path, F_OK) == 0 || errno != ENOENT;
+}
+
 enum rw_err admin_store_open(const struct config *c, struct admin *ret, char *ret_why, size_t cap)
 {
     char why[STORE_WHY_BYTES];
-    uint32_t tenant, team;
     const struct store_cfg cfg = {.data_dir = c->data_dir};
     *ret = (struct admin){.wall_ms = wall_ms};
-    make_parents(c->data_dir);
-    make_parents(c->pepper_file);
-    enum rw_err err = store_pepper_load(c->pepper_file, c->data_dir, true, &ret->pepper, why);
+    admin_make_parents(c->data_dir);
+    admin_make_parents(c->pepper_file);
+    // Where keys are kept already, a new pepper would be a wrong one.
+    enum rw_err err =
+        store_pepper_load(c->pepper_file, c->data_dir, !admin_store_exists(c), &ret->pepper, why);
     if (!err) err = store_open(&cfg, &ret->store, why);
     if (err) {
         snprintf(ret_why, cap, "%s", why);
@@ -92,8 +125,7 @@ enum rw_err admin_store_open(const struct config *c, struct admin *ret, char *re
         ret->store = NULL;
         return err;
     }
-    err = make_default(ret->store, STORE_TENANT, STORE_ID_NONE, &tenant);
-    if (!err) err = make_default(ret->store, STORE_TEAM, tenant, &team);
+    err = make_defaults(ret->store);
     if (!err) return RW_OK;
     snprintf(ret_why, cap, "team and tenant 'default' cannot be made in %s: %s", c->data_dir,
              rw_err_name((int)err));
@@ -148,20 +180,24 @@ static enum rw_err on_store(const struct config *c, const char *method, const ch
     return ret->body ? RW_OK : (enum rw_err) - ENOMEM;
 }
 
+enum rw_err admin_local_config(const char *config_path, struct config **ret, char *ret_why, size_t cap)
+{
+    struct config_errors errors = {0};
+    const enum rw_err err = config_path ? config_load(config_path, &config_env_process, ret, &errors)
+                                        : config_default_from_env(&config_env_process, ret, &errors);
+    if (!err) return RW_OK;
+    config_errors_write(&errors, config_path ? config_path : "(environment)", stderr);
+    config_errors_free(&errors);
+    snprintf(ret_why, cap, "the configuration cannot be used");
+    return RW_E_CONFIG;
+}
+
 enum rw_err admin_local_call(const char *config_path, const char *method, const char *target,
                              struct span body, struct admin_answer *ret, char *ret_why, size_t cap)
 {
     struct config *c = NULL;
-    struct config_errors errors = {0};
-    enum rw_err err = config_path ? config_load(config_path, &config_env_process, &c, &errors)
-                                  : config_default_from_env(&config_env_process, &c, &errors);
-    if (err) {
-        config_errors_write(&errors, config_path ? config_path : "(environment)", stderr);
-        config_errors_free(&errors);
-        snprintf(ret_why, cap, "the configuration cannot be used");
-        return RW_E_CONFIG;
-    }
-    err = admin_client_call(c->admin_socket, method, target, body, ret);
+    RW_TRY(admin_local_config(config_path, &c, ret_why, cap));
+    enum rw_err err = admin_client_call(c->admin_socket, method, target, body, ret);
     if (err == (enum rw_err) - EACCES || err == RW_E_EOF)
         snprintf(ret_why, cap, "%s does not let you in: be root, the server's user, or in group ringway",
                  c->admin_socket);

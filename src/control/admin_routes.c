@@ -31,16 +31,20 @@ static struct store_act act_of(const struct admin_call *c, struct span detail)
     return (struct store_act){.wall_ms = c->admin->wall_ms(), .actor = c->actor, .detail = detail};
 }
 
-static bool reader(struct admin_call *c, struct store_reader **ret)
+bool admin_reader(struct admin_call *c, enum store_env env, struct store_reader **ret)
 {
-    const enum rw_err err = store_reader_open(c->admin->store, STORE_ACCOUNTS, ret);
+    const enum rw_err err = store_reader_open(c->admin->store, env, ret);
     if (err) admin_refuse_err(c, err);
     return err == RW_OK;
 }
 
-// By its id, or by its name if it has a letter in it.
-static enum rw_err find(struct admin_call *c, struct store_reader *r, enum store_kind kind, struct span id,
-                        struct store_account *ret)
+static bool reader(struct admin_call *c, struct store_reader **ret)
+{
+    return admin_reader(c, STORE_ACCOUNTS, ret);
+}
+
+enum rw_err admin_find(struct admin_call *c, struct store_reader *r, enum store_kind kind, struct span id,
+                       struct store_account *ret)
 {
     uint64_t n;
     struct store_buf buf = {.p = arena_alloc(c->arena, STORE_ACCOUNT_BYTES_MAX),
@@ -94,7 +98,7 @@ static bool parent_filter(struct admin_call *c, struct store_reader *r, enum sto
     struct store_account parent;
     *ret_id = 0;
     if (!name.n) return true;
-    const enum rw_err err = find(c, r, kind == STORE_KEY ? STORE_TEAM : STORE_TENANT, name, &parent);
+    const enum rw_err err = admin_find(c, r, kind == STORE_KEY ? STORE_TEAM : STORE_TENANT, name, &parent);
     if (err) admin_refuse(c, 404, "There is no '%' to list from.", name);
     else *ret_id = parent.id;
     return err == RW_OK;
@@ -188,7 +192,7 @@ static bool parent_of(struct admin_call *c, struct act *a, struct span name)
     if (a->kind != STORE_KEY && a->kind != STORE_TEAM) return true;
     if (!name.p) name = SPAN("default");
     if (!reader(c, &r)) return false;
-    const enum rw_err err = find(c, r, a->kind == STORE_KEY ? STORE_TEAM : STORE_TENANT, name, &parent);
+    const enum rw_err err = admin_find(c, r, a->kind == STORE_KEY ? STORE_TEAM : STORE_TENANT, name, &parent);
     store_reader_close(r);
     if (err == RW_E_NOT_FOUND)
         admin_refuse(c, 400,
@@ -197,6 +201,21 @@ static bool parent_of(struct admin_call *c, struct act *a, struct span name)
                      name);
     else if (err) admin_refuse_err(c, err);
     if (!err) a->account.parent = parent.id;
+    return err == RW_OK;
+}
+
+static bool plan_is_there(struct admin_call *c, struct span name)
+{
+    struct store_reader *r;
+    struct store_account plan;
+    struct store_buf buf = {.p = arena_alloc(c->arena, STORE_ACCOUNT_BYTES_MAX),
+                            .cap = STORE_ACCOUNT_BYTES_MAX};
+    if (!name.n) return true;
+    if (!reader(c, &r)) return false;
+    const enum rw_err err = buf.p ? store_account_named(r, STORE_PLAN, name, &buf, &plan) : RW_E_BUDGET;
+    store_reader_close(r);
+    if (err == RW_E_NOT_FOUND) admin_refuse(c, 400, "There is no plan '%': create it first.", name);
+    else if (err) admin_refuse_err(c, err);
     return err == RW_OK;
 }
 
@@ -223,7 +242,7 @@ static void create(struct admin_call *c, enum store_kind kind)
         admin_refuse(c, 400, "The field '%' is missing.", SPAN("name"));
         return;
     }
-    if (!parent_of(c, a, more.parent)) return;
+    if (!plan_is_there(c, a->account.plan) || !parent_of(c, a, more.parent)) return;
     if (kind == STORE_KEY) {
         if (!key_text(c, more.key, text)) return;
         a->account.prefix = store_key_prefix(span_str(text));
@@ -275,6 +294,7 @@ static void change(struct admin_call *c, struct act *a)
                                                 : SPAN("tenant"));
         return;
     }
+    if (!plan_is_there(c, a->account.plan)) return;
     a->act = act_of(c, detail_of(c, &more));
     const enum rw_err err = store_commit(c->admin->store, STORE_ACCOUNTS, commit_update, a);
     if (err) admin_refuse_err(c, err);
@@ -303,7 +323,7 @@ static void rotate(struct admin_call *c, struct act *a)
     crypto_wipe(text, sizeof text);
 }
 
-static void wrong_method(struct admin_call *c, const char *allow)
+void admin_wrong_method(struct admin_call *c, const char *allow)
 {
     admin_refuse(c, 405, "Method not allowed: use one of %.", span_str(allow));
     c->allow = allow;
@@ -316,7 +336,7 @@ static void one(struct admin_call *c, enum store_kind kind, struct span id, stru
     if (!a || !reader(c, &r)) return;
     memset(a, 0, sizeof *a);
     a->kind = kind;
-    const enum rw_err found = find(c, r, kind, id, &a->account);
+    const enum rw_err found = admin_find(c, r, kind, id, &a->account);
     if (found == RW_OK && !verb.p && (c->method == HTTP_GET || c->method == HTTP_HEAD))
         answer_with(c, 200, r, &a->account);
     store_reader_close(r);
@@ -325,7 +345,7 @@ static void one(struct admin_call *c, enum store_kind kind, struct span id, stru
     } else if (verb.p && kind == STORE_KEY &&
                (span_eq(verb, SPAN("rotate")) || span_eq(verb, SPAN("revoke")))) {
         if (c->method != HTTP_POST) {
-            wrong_method(c, "POST");
+            admin_wrong_method(c, "POST");
         } else if (span_eq(verb, SPAN("rotate"))) {
             rotate(c, a);
         } else {
@@ -350,7 +370,7 @@ static void one(struct admin_call *c, enum store_kind kind, struct span id, stru
             json_out_end(&c->out);
         }
     } else if (c->method != HTTP_GET && c->method != HTTP_HEAD) {
-        wrong_method(c, "GET, HEAD, PUT, PATCH, DELETE");
+        admin_wrong_method(c, "GET, HEAD, PUT, PATCH, DELETE");
     }
 }
 
@@ -359,7 +379,7 @@ void admin_accounts(struct admin_call *c, enum store_kind kind, struct span id, 
     if (id.p) one(c, kind, id, verb);
     else if (c->method == HTTP_GET || c->method == HTTP_HEAD) list(c, kind);
     else if (c->method == HTTP_POST) create(c, kind);
-    else wrong_method(c, "GET, HEAD, POST");
+    else admin_wrong_method(c, "GET, HEAD, POST");
 }
 
 // --- The audit.
@@ -406,7 +426,7 @@ void admin_audit(struct admin_call *c)
     uint64_t limit = PAGE, before = 0;
     struct store_reader *r;
     if (c->method != HTTP_GET && c->method != HTTP_HEAD) {
-        wrong_method(c, "GET, HEAD");
+        admin_wrong_method(c, "GET, HEAD");
         return;
     }
     if (!admin_query_u64(c, SPAN("limit"), 1, PAGE_MAX, &limit) ||

@@ -15,12 +15,25 @@ static const struct cli_option common_options[] = {
 };
 #define COMMON_OPTIONS (sizeof common_options / sizeof *common_options)
 
-#define COMMANDS (cli_local_command_count + cli_admin_command_count)
+// In the order of the help.
+static const struct {
+    const struct cli_command *at;
+    const uint32_t *count;
+} tables[] = {
+    {cli_local_commands, &cli_local_command_count},
+    {cli_admin_commands, &cli_admin_command_count},
+    {cli_usage_commands, &cli_usage_command_count},
+    {cli_store_commands, &cli_store_command_count},
+};
 
+// NULL: there is no command i.
 static const struct cli_command *command(uint32_t i)
 {
-    return i < cli_local_command_count ? &cli_local_commands[i]
-                                       : &cli_admin_commands[i - cli_local_command_count];
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
+        if (i < *tables[t].count) return &tables[t].at[i];
+        i -= *tables[t].count;
+    }
+    return NULL;
 }
 
 // --- Help.
@@ -28,8 +41,7 @@ static const struct cli_command *command(uint32_t i)
 static int help(FILE *out)
 {
     fputs("Ringway, an LLM gateway.\n\nUsage: ringway COMMAND [OPTION]...\n\nCommands:\n", out);
-    for (uint32_t i = 0; i < COMMANDS; i++)
-        fprintf(out, "  %-14s %s\n", command(i)->name, command(i)->summary);
+    for (uint32_t i = 0; command(i); i++) fprintf(out, "  %-14s %s\n", command(i)->name, command(i)->summary);
     fputs("\nOptions of every command:\n", out);
     for (size_t i = 0; i < COMMON_OPTIONS; i++) {
         char shown[64];
@@ -64,8 +76,8 @@ static const struct cli_command *find(int argc, char **argv, int *ret_words)
     char two[64];
     snprintf(two, sizeof two, "%s %s", argv[1], argc > 2 ? argv[2] : "");
     const char *one = strcmp(argv[1], "--version") == 0 ? "version" : argv[1];
-    for (uint32_t i = 0; i < COMMANDS; i++) {
-        const struct cli_command *c = command(i);
+    const struct cli_command *c;
+    for (uint32_t i = 0; (c = command(i)) != NULL; i++) {
         *ret_words = strchr(c->name, ' ') ? 2 : 1;
         if (strcmp(c->name, *ret_words == 2 ? two : one) == 0) return c;
     }

@@ -2,14 +2,16 @@
 //
 // Exit status: 0 done, 1 failed, 2 wrong use or bad configuration.
 //
-// Tables   A command is a line of a table (cli_local.c: what needs no server; cli_admin.c: what the admin API does), with its
-//          options. Parsing, --help and the errors are made from it.
+// Tables   A command is a line of a table, with its options: cli_local.c has what needs no server, cli_admin.c accounts and the
+//          audit, cli_usage.c what was used, cli_store.c backup. Parsing, --help and the errors are made from it.
 #ifndef RINGWAY_CONTROL_CLI_H
 #define RINGWAY_CONTROL_CLI_H
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+
+#include "base/span.h"
 
 #define CLI_VALUES_MAX 64
 #define CLI_ARGUMENTS_MAX 2
@@ -18,6 +20,9 @@ enum cli_kind {
     CLI_FLAG, // no value
     CLI_TEXT,
     CLI_COUNT, // a whole number
+    CLI_MONEY, // US dollars
+    CLI_BOOL, // true or false
+    CLI_RATE, // N/WINDOW[:BURST]; may be given again
     CLI_LIST, // A,B,C
     CLI_PAIR, // KEY=VALUE; may be given again
 };
@@ -27,7 +32,7 @@ struct cli_option {
     enum cli_kind kind;
     const char *value; // what the help calls it
     const char *help;
-    const char *json; // its name in the request to the admin API; NULL: none
+    const char *json; // its name in the request to the admin API ("limits.rpm"); NULL: none
 };
 
 struct cli;
@@ -65,9 +70,18 @@ int cli_run(int argc, char **argv);
 // The value of an option by its name ("--days"); "" for a flag; NULL: not given.
 const char *cli_value(const struct cli *c, const char *name);
 
+// A call of the admin API. 0, and the answer is the caller's to free; or the exit status, and what is wrong was said.
+struct admin_answer;
+int cli_call(const struct cli *c, const char *method, const char *target, struct span body,
+             struct admin_answer *ret);
+
 extern const struct cli_command cli_local_commands[];
 extern const uint32_t cli_local_command_count;
 extern const struct cli_command cli_admin_commands[];
 extern const uint32_t cli_admin_command_count;
+extern const struct cli_command cli_usage_commands[];
+extern const uint32_t cli_usage_command_count;
+extern const struct cli_command cli_store_commands[];
+extern const uint32_t cli_store_command_count;
 
 #endif

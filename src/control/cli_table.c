@@ -7,8 +7,19 @@
 #include "wire/json.h"
 #include "wire/utf8.h"
 
-// A value as text, in malloc'd memory: strings without their quotes, lists with commas, objects as k=v.
-static char *text_of(struct span value);
+// An item of limits.rates as the command line takes it: requests=100/second:200.
+static bool write_rate(FILE *f, struct span object)
+{
+    struct span window, n, burst;
+    const bool tokens = json_path(object, "tokens", &n);
+    if (!json_path(object, "window", &window) || window.n < 2 ||
+        (!tokens && !json_path(object, "requests", &n)))
+        return false;
+    fprintf(f, "%s=%.*s/%.*s", tokens ? "tokens" : "requests", SPAN_ARG(n), (int)window.n - 2,
+            (const char *)window.p + 1);
+    if (json_path(object, "burst", &burst)) fprintf(f, ":%.*s", SPAN_ARG(burst));
+    return true;
+}
 
 static char *joined(struct span container)
 {
@@ -19,16 +30,19 @@ static char *joined(struct span container)
     struct json_iter it = json_iter(container);
     struct span key, value;
     for (bool first = true; json_next(&it, &key, &value); first = false) {
-        char *text = text_of(value);
-        if (key.p) fprintf(f, "%s%.*s=%s", first ? "" : ", ", SPAN_ARG(key), text);
-        else fprintf(f, "%s%s", first ? "" : ", ", text);
+        if (!first) fputs(", ", f);
+        if (json_type(value) == JSON_OBJECT && write_rate(f, value)) continue;
+        char *text = cli_text(value);
+        if (key.p && !json_key_is(key, SPAN("rates"))) fprintf(f, "%.*s=", SPAN_ARG(key));
+        fputs(text, f);
         free(text);
     }
+    if (ftell(f) == 0) fputs("-", f);
     fclose(f);
     return all;
 }
 
-static char *text_of(struct span value)
+char *cli_text(struct span value)
 {
     const enum json_type type = json_type(value);
     if (type == JSON_ARRAY || type == JSON_OBJECT) return joined(value);
@@ -89,7 +103,7 @@ static void collect(struct cells *c, const struct cli_column *columns, uint32_t 
     struct span none, row, value;
     while (json_next(&it, &none, &row))
         for (uint32_t i = 0; i < column_count; i++)
-            add(c, text_of(json_path(row, columns[i].path, &value) ? value : SPAN("null")));
+            add(c, cli_text(json_path(row, columns[i].path, &value) ? value : SPAN("null")));
 }
 
 static void print_aligned(FILE *out, const struct cli_column *columns, uint32_t column_count,
@@ -145,7 +159,7 @@ void cli_object_print(FILE *out, struct span object)
     for (struct json_iter it = json_iter(object); json_next(&it, &key, &value);)
         if ((int)key.n > width) width = (int)key.n;
     for (struct json_iter it = json_iter(object); json_next(&it, &key, &value);) {
-        char *text = text_of(value);
+        char *text = cli_text(value);
         fprintf(out, "%-*.*s  %s\n", width, SPAN_ARG(key), text);
         free(text);
     }

@@ -16,6 +16,9 @@ struct cli_column {
 // rows: JSON arrays of objects, one after the other as pages. CLI_TABLE aligns, CLI_CSV quotes (RFC 4180).
 void cli_table_print(FILE *out, enum cli_output as, const struct cli_column *columns, uint32_t column_count,
                      const struct span *pages, uint32_t page_count);
+// A JSON value as text, in malloc'd memory: strings without their quotes, lists with commas, objects as k=v. What would move a
+// terminal's cursor is a question mark.
+char *cli_text(struct span value);
 // One object, a member a line.
 void cli_object_print(FILE *out, struct span object);
 

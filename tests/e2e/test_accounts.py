@@ -101,9 +101,57 @@ def test_team__its_rules_hold_for_its_keys(own):
     assert [t["name"] for t in cli(own, "team", "list")["data"]] == ["default"]
 
 
+def test_limits__kept_as_they_were_said(own):
+    cli(own, "team", "create", "t", "--rpm", "600", "--tpm", "200000", "--usd-per-month", "500.25", "--concurrency", "64")
+    assert cli(own, "team", "show", "t")["limits"] == {
+        "rpm": 600,
+        "tpm": 200000,
+        "concurrency": 64,
+        "usd_per_month": 500.25,
+    }
+    cli(own, "team", "set", "t", "--rpm", "none", "--usd-per-day", "0.000000001")
+    limits = cli(own, "team", "show", "t")["limits"]
+    assert "rpm" not in limits and limits["usd_per_day"] == 1e-9 and limits["tpm"] == 200000
+    cli(own, "team", "set", "t", "--requests", "100/second:200", "--tokens", "5000000/day", "--hard", "false")
+    limits = cli(own, "team", "show", "t")["limits"]
+    assert limits["rates"] == [
+        {"window": "second", "requests": 100, "burst": 200},
+        {"window": "day", "tokens": 5000000},
+    ]
+    assert limits["tpm"] == 200000 and limits["hard"] is False
+    cli(own, "team", "set", "t", "--requests", "none", "--hard", "none")
+    limits = cli(own, "team", "show", "t")["limits"]
+    assert "rates" not in limits and "hard" not in limits and limits["tpm"] == 200000
+
+
+def test_plans__there_from_the_start_and_as_long_as_somebody_has_them(own):
+    assert [(p["name"], p["limits"]["rates"]) for p in cli(own, "plan", "list")["data"]] == [
+        ("staging", [{"window": "second", "requests": 100}]),
+        ("production", [{"window": "second", "requests": 1000}]),
+    ]
+    cli(own, "plan", "create", "gold", "--rpm", "60")
+    key = cli(own, "key", "create", "--plan", "gold")
+    assert key["plan"] == "gold" and key["limits"] == {}
+    assert "another plan" in cli(own, "plan", "delete", "gold", status=1)
+    cli(own, "plan", "set", "gold", "--rpm", "90")
+    assert cli(own, "plan", "show", "gold")["limits"] == {"rpm": 90}
+    assert "plan" not in cli(own, "key", "set", key["id"], "--plan", "none")
+    cli(own, "plan", "delete", "gold")
+    cli(own, "plan", "delete", "staging")
+    own.restart()
+    assert [p["name"] for p in cli(own, "plan", "list")["data"]] == ["production"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["key", "create", "--plan", "nobody"], "There is no plan 'nobody'"),
+        (["key", "create", "--usd-per-day", "4000001"], "limits.usd_per_day"),
+        (["key", "create", "--requests", "5/day:9"], "limits.rates"),
+        (["key", "create", "--requests", "5/week"], "second, minute, hour or day"),
+        (["key", "create", "--rpm", "5", "--requests", "5/minute"], "twice"),
+        (["key", "create", "--mode", "fixed_window", "--requests", "5/minute:9"], "no burst"),
+        (["key", "create", "--concurrency", "0"], "limits.concurrency"),
         (["key", "create", "--team", "nobody"], "There is no team 'nobody'"),
         (["team", "create", "default"], "taken"),
         (["key", "show", "999"], "none of that id"),
@@ -115,6 +163,20 @@ def test_errors__say_what_to_do(own, words, said):
     assert said in cli(own, *words, status=1)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--rpm", "many"], "--rpm is a whole number"),
+        (["--usd-per-day", "5."], "12.50"),
+        (["--hard", "maybe"], "true or false"),
+        (["--requests", "100"], "100/second"),
+        (["--tag", "k"], "NAME=VALUE"),
+    ],
+)
+def test_command_line__wrong_values(own, words, said):
+    assert said in cli(own, "key", "create", *words, status=2)
+
+
 def test_command_line__without_a_server(own):
     """The same acts on the store itself; the server that starts later knows them."""
     own.stop()
@@ -122,6 +184,71 @@ def test_command_line__without_a_server(own):
     own.restart()
     assert ask(own, key["key"]) == [200]
     assert [k["name"] for k in cli(own, "key", "list")["data"]] == ["ci", "early"]
+
+
+def elsewhere(server, tmp_path):
+    """The configuration of the same gateway on a machine that knows nothing yet."""
+    there = json.loads(server.config_path.read_text())
+    there["data_dir"] = str(tmp_path / "elsewhere" / "data")
+    there["pepper_file"] = str(tmp_path / "elsewhere" / "pepper")
+    there["admin"] = {"socket": str(tmp_path / "elsewhere.sock")}
+    path = tmp_path / "elsewhere.yaml"
+    path.write_text(json.dumps(there))
+    return path
+
+
+def run(config, *words):
+    return subprocess.run([servers.RINGWAY, *words, "--config", str(config)], capture_output=True, text=True, timeout=20)
+
+
+def test_backup__beside_the_server_and_restored_elsewhere(own, tmp_path):
+    key = cli(own, "key", "create", "--name", "ci")
+    done = run(own.config_path, "backup", str(tmp_path), "--with-pepper")
+    assert done.returncode == 0, done.stderr
+    (archive,) = tmp_path.glob("ringway-*.backup")
+    assert archive.stat().st_mode & 0o777 == 0o600 and not list(tmp_path.glob("*.part"))
+    assert ask(own, key["key"]) == [200]
+    assert cli(own, "audit", "tail")["data"][0]["action"] == "backup"
+    there = elsewhere(own, tmp_path)
+    done = run(there, "restore", str(archive))
+    assert done.returncode == 0 and "restored" in done.stdout, done.stderr
+    assert (tmp_path / "elsewhere" / "pepper").read_bytes() == pathlib.Path(own.config["pepper_file"]).read_bytes()
+    assert [k["id"] for k in json.loads(run(there, "key", "list", "--output", "json").stdout)["data"]] == [key["id"]]
+    again = run(there, "restore", str(archive))
+    assert again.returncode == 1 and "--replace" in again.stderr
+    assert run(there, "restore", str(archive), "--replace").returncode == 0
+    assert (tmp_path / "elsewhere" / "data" / "accounts.before-1").is_dir()
+
+
+def test_backup__without_the_pepper_says_what_is_missing(own, tmp_path):
+    cli(own, "key", "create")
+    archive = tmp_path / "a.backup"
+    done = run(own.config_path, "backup", str(archive))
+    assert done.returncode == 0 and own.config["pepper_file"] in done.stderr
+    assert run(own.config_path, "backup", str(archive)).returncode == 1
+    there = elsewhere(own, tmp_path)
+    done = run(there, "restore", str(archive))
+    assert done.returncode == 0 and "put the pepper" in done.stdout
+    done = run(there, "key", "list")
+    assert done.returncode == 1 and "pepper" in done.stderr
+    (tmp_path / "elsewhere" / "pepper").write_bytes(pathlib.Path(own.config["pepper_file"]).read_bytes())
+    (tmp_path / "elsewhere" / "pepper").chmod(0o600)
+    assert run(there, "key", "list").returncode == 0
+
+
+def test_restore__not_beside_a_server_and_not_from_rubbish(own, tmp_path):
+    key = cli(own, "key", "create")
+    archive = tmp_path / "a.backup"
+    assert run(own.config_path, "backup", str(archive)).returncode == 0
+    done = run(own.config_path, "restore", str(archive), "--replace")
+    assert done.returncode == 1 and "stop the server" in done.stderr
+    own.stop()
+    torn = tmp_path / "torn"
+    torn.write_bytes(archive.read_bytes()[:-40])
+    for bad in (torn, own.config_path, tmp_path / "nothing"):
+        assert run(own.config_path, "restore", str(bad), "--replace").returncode == 1
+    own.restart()
+    assert ask(own, key["key"]) == [200]
 
 
 def test_audit__has_each_act_and_is_whole(own):

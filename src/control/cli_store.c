@@ -1,0 +1,279 @@
+// Backup and restore of the store. A backup is taken by this process from the store itself: LMDB copies a snapshot while the
+// server beside it goes on. A restore needs the store for itself.
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control/admin_local.h"
+#include "control/cli.h"
+#include "io/clock.h"
+#include "store/audit.h"
+#include "store/backup.h"
+
+#define PATH_BYTES (STORE_PATH_BYTES_MAX + 128)
+#define SHOW_EVERY_MS 200
+#define COUNT(array) (uint32_t)(sizeof(array) / sizeof *(array))
+
+// What failed below, for people: one thread, and too large for a frame.
+static char why[STORE_WHY_BYTES];
+
+static int fail(const char *what, const char *reason)
+{
+    fprintf(stderr, "ringway: %s: %s\n", what, reason);
+    return 1;
+}
+
+static const char *words(enum rw_err err)
+{
+    return err < 0 && err > -4096 ? strerror(-(int)err) : rw_err_name((int)err);
+}
+
+// The configuration, and that it keeps anything. 0, or the exit status.
+static int config_of(const struct cli *c, struct config **ret)
+{
+    if (admin_local_config(c->config, ret, why, sizeof why) != RW_OK) {
+        fprintf(stderr, "ringway: %s\n", why);
+        return 2;
+    }
+    if (*(*ret)->data_dir) return 0;
+    fprintf(stderr, "ringway: the configuration says data_dir: off, so nothing is kept\n");
+    config_free(*ret);
+    return 2;
+}
+
+// --- Backup.
+
+// A line on a terminal that says how far it is, written over and over by a thread of its own.
+struct progress {
+    pthread_t thread;
+    bool runs;
+    atomic_bool done;
+    int fd;
+    uint64_t about; // bytes
+};
+
+static void *show(void *arg)
+{
+    struct progress *p = arg;
+    struct stat st;
+    while (!atomic_load(&p->done)) {
+        const struct timespec pause = {.tv_nsec = SHOW_EVERY_MS * 1000000L};
+        if (fstat(p->fd, &st) == 0)
+            fprintf(stderr, "\r%llu of about %llu MB ", (unsigned long long)st.st_size >> 20,
+                    (unsigned long long)(p->about >> 20));
+        nanosleep(&pause, NULL);
+    }
+    fprintf(stderr, "\r%*s\r", 40, "");
+    return NULL;
+}
+
+static void progress_begin(struct progress *p, struct store *s, int fd)
+{
+    *p = (struct progress){.fd = fd};
+    for (enum store_env e = STORE_ACCOUNTS; e < STORE_ENVS; e++) {
+        struct store_env_info info;
+        if (store_info(s, e, &info) == RW_OK) p->about += info.used_bytes;
+    }
+    p->runs = isatty(STDERR_FILENO) && pthread_create(&p->thread, NULL, show, p) == 0;
+}
+
+static void progress_end(struct progress *p)
+{
+    atomic_store(&p->done, true);
+    if (p->runs) pthread_join(p->thread, NULL);
+}
+
+struct note {
+    const char *file;
+    bool with_pepper;
+    int64_t wall_ms;
+};
+
+static enum rw_err commit_note(struct store_txn *t, void *ctx)
+{
+    const struct note *n = ctx;
+    char actor[32];
+    const int uid = snprintf(actor, sizeof actor, "uid %u", (unsigned)geteuid());
+    const size_t length = strlen(n->file), most = STORE_NAME_BYTES_MAX;
+    const struct store_audit_entry e = {
+        .wall_ms = n->wall_ms,
+        .action = SPAN("backup"),
+        .actor = span_of(actor, (size_t)uid),
+        .name = span_of(length > most ? n->file + length - most : n->file, length > most ? most : length),
+        .detail = n->with_pepper ? SPAN("{\"with_pepper\":true}") : SPAN("{\"with_pepper\":false}")};
+    return store_audit_add(t, &e);
+}
+
+// The file's name, and that of the same while it is not whole. False: it was said why not.
+static bool name_file(const char *given, char file[PATH_BYTES], char part[PATH_BYTES + 8])
+{
+    struct stat st;
+    const bool folder = stat(given, &st) == 0 && S_ISDIR(st.st_mode);
+    struct io_time now;
+    struct tm tm;
+    io_clock(&now);
+    const time_t seconds = (time_t)(now.wall_ns / CLOCK_SEC);
+    char stamp[48] = "";
+    if (folder && gmtime_r(&seconds, &tm))
+        strftime(stamp, sizeof stamp, "/ringway-%Y%m%dT%H%M%SZ.backup", &tm);
+    const int n = snprintf(file, PATH_BYTES, "%s%s", given, stamp);
+    if (n < 0 || n >= PATH_BYTES) return fail(given, "the path is too long") == 0;
+    if (access(file, F_OK) == 0) return fail(file, "is there already; choose another name") == 0;
+    snprintf(part, PATH_BYTES + 8, "%s.part", file);
+    return true;
+}
+
+static int write_backup(const struct admin *admin, const char *file, const char *part, bool with_pepper)
+{
+    struct progress progress;
+    struct note note = {.file = file, .with_pepper = with_pepper, .wall_ms = admin->wall_ms()};
+    const bool piped = !part;
+    const int fd = piped ? STDOUT_FILENO : open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) return fail(part, strerror(errno));
+    if (!piped) progress_begin(&progress, admin->store, fd);
+    enum rw_err err = store_backup(admin->store, with_pepper ? &admin->pepper : NULL, fd);
+    if (!piped) {
+        progress_end(&progress);
+        if (!err && fsync(fd) != 0) err = rw_errno();
+        (void)close(fd);
+        if (!err && rename(part, file) != 0) err = rw_errno();
+        if (err) (void)unlink(part);
+    }
+    if (!err) err = store_commit(admin->store, STORE_ACCOUNTS, commit_note, &note);
+    return err ? fail(file, words(err)) : 0;
+}
+
+static int backup_to(const struct cli *c, const struct config *config, const struct admin *admin)
+{
+    char file[PATH_BYTES] = "(standard output)", part[PATH_BYTES + 8];
+    const bool piped = strcmp(c->argument[0], "-") == 0;
+    const bool with_pepper = cli_value(c, "--with-pepper") != NULL;
+    struct stat st;
+    if (piped && isatty(STDOUT_FILENO))
+        return fail("-", "standard output is a terminal: send it to a file or a pipe");
+    if (!piped && !name_file(c->argument[0], file, part)) return 1;
+    const int status = write_backup(admin, file, piped ? NULL : part, with_pepper);
+    if (status) return status;
+    if (!piped && c->output == CLI_JSON) {
+        printf("{\"file\":\"%s\",\"bytes\":%llu}\n", file,
+               stat(file, &st) == 0 ? (unsigned long long)st.st_size : 0ull);
+    } else if (!piped) {
+        printf("%s: %llu bytes\n", file, stat(file, &st) == 0 ? (unsigned long long)st.st_size : 0ull);
+    }
+    if (with_pepper) fprintf(stderr, "The backup holds the pepper: keep it as secret as the keys.\n");
+    else
+        fprintf(stderr,
+                "Without %s no key in it is ever recognised: keep a copy of that file elsewhere, or use "
+                "--with-pepper.\n",
+                config->pepper_file);
+    return 0;
+}
+
+static int backup(const struct cli *c)
+{
+    struct config *config = NULL;
+    struct admin admin;
+    int status = config_of(c, &config);
+    if (status) return status;
+    if (!admin_store_exists(config)) {
+        status = fail(config->data_dir,
+                      errno == EACCES ? "cannot be read: be root, or the user that the server runs as"
+                                      : "holds no store; see data_dir in the configuration");
+    } else if (admin_store_open(config, &admin, why, sizeof why) != RW_OK) {
+        status = fail("backup", why);
+    } else {
+        status = backup_to(c, config, &admin);
+        store_close(admin.store);
+        store_pepper_wipe(&admin.pepper);
+    }
+    config_free(config);
+    return status;
+}
+
+// --- Restore.
+
+// The pepper of the archive becomes the configured file; another one that is there is kept beside it.
+static int put_pepper(const char *path, const uint8_t bytes[STORE_PEPPER_BYTES])
+{
+    struct store_pepper there;
+    char aside[PATH_BYTES];
+    const bool same = store_pepper_load(path, "", false, &there, why) == RW_OK &&
+        crypto_equal(there.bytes, bytes, STORE_PEPPER_BYTES);
+    store_pepper_wipe(&there);
+    if (same) return 0;
+    admin_make_parents(path);
+    for (int i = 1; access(path, F_OK) == 0 && i < 1000; i++) {
+        snprintf(aside, sizeof aside, "%s.before-%d", path, i);
+        if (access(aside, F_OK) == 0) continue;
+        if (rename(path, aside) != 0) break;
+        printf("the pepper that was in %s is in %s now\n", path, aside);
+    }
+    const enum rw_err err = store_pepper_save(path, bytes);
+    return err ? fail(path, words(err)) : 0;
+}
+
+// That the pepper there is the one the restored keys were hashed with.
+static int check_pepper(const struct config *config)
+{
+    struct admin admin;
+    if (access(config->pepper_file, F_OK) != 0) {
+        printf("%s is missing: put the pepper of the backed up gateway there before the first start, or its "
+               "keys are lost\n",
+               config->pepper_file);
+        return 0;
+    }
+    if (admin_store_open(config, &admin, why, sizeof why) != RW_OK) return fail("restore", why);
+    store_close(admin.store);
+    store_pepper_wipe(&admin.pepper);
+    return 0;
+}
+
+static int restore(const struct cli *c)
+{
+    struct config *config = NULL;
+    struct store_restored got = {0};
+    int status = config_of(c, &config);
+    if (status) return status;
+    const bool piped = strcmp(c->argument[0], "-") == 0;
+    const int fd = piped ? STDIN_FILENO : open(c->argument[0], O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        status = fail(c->argument[0], strerror(errno));
+        config_free(config);
+        return status;
+    }
+    admin_make_parents(config->data_dir);
+    const enum rw_err err = store_restore(config->data_dir, fd, cli_value(c, "--replace") != NULL, &got, why);
+    if (err == (enum rw_err) - EEXIST)
+        status = fail(config->data_dir, "holds a store already; --replace puts that aside first");
+    else if (err) status = fail(c->argument[0], why);
+    if (!piped) (void)close(fd);
+    if (!err && got.has_pepper) status = put_pepper(config->pepper_file, got.pepper);
+    crypto_wipe(&got, sizeof got);
+    if (!err && !status) status = check_pepper(config);
+    if (!err && !status) printf("%s: restored\n", config->data_dir);
+    config_free(config);
+    return status;
+}
+
+static const struct cli_option backup_options[] = {
+    {"--with-pepper", CLI_FLAG, NULL, "with the secret that the keys are hashed with", NULL}};
+static const struct cli_option restore_options[] = {
+    {"--replace", CLI_FLAG, NULL, "put the store that is there aside, as accounts.before-1 and so on", NULL}};
+
+const struct cli_command cli_store_commands[] = {
+    {"backup", "FILE|DIR|-", "copy keys, teams and usage while the server runs",
+     "To a new file, to a new file in a folder, or to standard output.\n\n"
+     "Example: ringway backup /var/backups\n"
+     "         ringway backup - --with-pepper | age -r age1... > ringway.backup.age\n",
+     backup_options, COUNT(backup_options), 1, 1, backup},
+    {"restore", "FILE|-", "put a backup in place, with the server stopped",
+     "The backup is read and checked whole before anything is changed.\n\n"
+     "Example: ringway restore /var/backups/ringway-20261121T160000Z.backup --replace\n",
+     restore_options, COUNT(restore_options), 1, 1, restore},
+};
+const uint32_t cli_store_command_count = COUNT(cli_store_commands);
