@@ -40,10 +40,11 @@
     X(openai) \
     X(anthropic) \
     X(gemini) \
-    X(mistral)
+    X(mistral) \
+    X(cohere)
 
 // Dialects of one family pass each other's unknown fields.
-enum dialect_family { DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECT_GEMINI };
+enum dialect_family { DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECT_GEMINI, DIALECT_COHERE };
 
 enum dialect_framing { DIALECT_SSE };
 
@@ -176,7 +177,8 @@ struct chat_writer {
     uint32_t blocks; // closed before the head
     bool head_open;
     uint64_t begun; // choices whose first chunk was sent, one bit each
-    uint32_t blocks_begun; // elements of a JSON array that were written
+    uint32_t blocks_begun; // elements of a JSON array, contents of Cohere's that were written
+    uint32_t citations; // written, where they are counted
     bool broken; // a call's arguments are no object where one must be sent
 };
 

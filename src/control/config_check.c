@@ -15,6 +15,7 @@ static const char *default_url(enum config_provider_type type)
     if (type == CONFIG_PROVIDER_ANTHROPIC) return "https://api.anthropic.com";
     if (type == CONFIG_PROVIDER_GEMINI) return "https://generativelanguage.googleapis.com";
     if (type == CONFIG_PROVIDER_MISTRAL) return "https://api.mistral.ai/v1";
+    if (type == CONFIG_PROVIDER_COHERE) return "https://api.cohere.com";
     if (type == CONFIG_PROVIDER_OLLAMA) return "http://127.0.0.1:11434/v1";
     if (type == CONFIG_PROVIDER_VLLM) return "http://127.0.0.1:8000/v1";
     return NULL; // llama.cpp's own port, 8080, is ours
@@ -84,7 +85,8 @@ void config_provider_finish(struct config_loader *l, const struct config_node *a
     }
     if (!p->base_url.text) fill_in_url(l, at, p);
     if (!p->base_url.text) return;
-    if (!*p->base_url.path && p->type != CONFIG_PROVIDER_ANTHROPIC && p->type != CONFIG_PROVIDER_GEMINI)
+    if (!*p->base_url.path && p->type != CONFIG_PROVIDER_ANTHROPIC && p->type != CONFIG_PROVIDER_GEMINI &&
+        p->type != CONFIG_PROVIDER_COHERE)
         config_warn(l, at, "%s: base_url has no path; OpenAI's dialect usually lives under /v1", l->path);
     check_tls(l, at, p);
     for (uint32_t i = 0; i < p->header_count; i++)

@@ -261,6 +261,7 @@ static const struct api {
     [CONFIG_PROVIDER_ANTHROPIC] = {&dialect_anthropic, "/v1/messages", "x-api-key: ", false},
     [CONFIG_PROVIDER_GEMINI] = {&dialect_gemini, "/v1beta/models/", "x-goog-api-key: ", false},
     [CONFIG_PROVIDER_MISTRAL] = {&dialect_mistral, "/chat/completions", "authorization: Bearer ", false},
+    [CONFIG_PROVIDER_COHERE] = {&dialect_cohere, "/v2/chat", "authorization: Bearer ", false},
     [CONFIG_PROVIDER_ECHO] = {&dialect_openai, "/chat/completions", "", false},
 };
 

@@ -24,10 +24,15 @@ void request_tables(void)
     json_fields_make(&table, paths, FIELD_COUNT);
 }
 
+static bool is_read(const struct route *r)
+{
+    return r->kind == ROUTE_PASS_JSON || r->kind == ROUTE_COHERE_V1;
+}
+
 enum stage exchange_read(struct exchange *x)
 {
     struct call *call = x->call;
-    if (x->route->kind != ROUTE_PASS_JSON) return STAGE_GO;
+    if (!is_read(x->route)) return STAGE_GO;
     const int64_t from = call->loop->now_ns;
     const int64_t until = clock_deadline(from, x->plan->body_timeout_ns);
     const enum rw_err err = call->ops->body_whole(call, x->plan->body_bytes_max, until, &x->body);
@@ -107,9 +112,21 @@ static enum stage read_fields(struct exchange *x)
     return STAGE_GO;
 }
 
+// Who sends Cohere's older form is told of the newer one; anything else is not served there.
+static enum stage refuse_v1(struct exchange *x)
+{
+    struct span message;
+    if (!json_member(x->body, SPAN("message"), &message))
+        return exchange_fail_text(x, END_NO_ROUTE, SPAN("POST "), x->path, SPAN(""));
+    x->param = "message";
+    return exchange_fail(x, END_BAD_FIELD,
+                         "This is a request of Cohere's v1 API, which is not served: send 'messages' to "
+                         "/v2/chat.");
+}
+
 enum stage exchange_scan(struct exchange *x)
 {
-    if (x->route->kind != ROUTE_PASS_JSON) return STAGE_GO;
+    if (!is_read(x->route)) return STAGE_GO;
     struct json_scan *s = arena_alloc(x->call->arena, sizeof *s);
     if (!s) return exchange_fail(x, END_OVERLOADED, "memory");
     json_scan_init(s, &table, JSON_TOP_OBJECT);
@@ -122,5 +139,5 @@ enum stage exchange_scan(struct exchange *x)
     }
     if (r < 0) return bad_json(x, s);
     x->scan = s;
-    return read_fields(x);
+    return x->route->kind == ROUTE_COHERE_V1 ? refuse_v1(x) : read_fields(x);
 }

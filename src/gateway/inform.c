@@ -139,6 +139,7 @@ enum stage exchange_inform(struct exchange *x)
     case ROUTE_MODELS: return models(x);
     case ROUTE_MODEL: return model(x);
     case ROUTE_NONE:
+    case ROUTE_COHERE_V1:
     case ROUTE_PASS_JSON:
     case ROUTE_PASS_BODY: break;
     }

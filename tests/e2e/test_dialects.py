@@ -46,23 +46,7 @@ def gateway(folder, providers, backend):
     config = servers.plain_config(
         1,
         backend,
-        providers={
-            "claude": {
-                "type": "anthropic",
-                "base_url": f"http://127.0.0.1:{providers.port}",
-                "api_key": servers.UPSTREAM_KEY,
-            },
-            "gpt": {
-                "type": "openai",
-                "base_url": f"http://127.0.0.1:{providers.port}/v1",
-                "api_key": servers.UPSTREAM_KEY,
-            },
-            "google": {
-                "type": "gemini",
-                "base_url": f"http://127.0.0.1:{providers.port}",
-                "api_key": servers.UPSTREAM_KEY,
-            },
-        },
+        providers=dialect_mock.providers(providers.port),
         models=[],
     )
     server = servers.Gateway(folder, config, f"dialects-{backend}")

@@ -16,6 +16,8 @@ import threading
 import time
 import urllib.parse
 
+import servers
+
 DATA = pathlib.Path(__file__).resolve().parents[1] / "data/contracts"
 
 
@@ -87,6 +89,37 @@ def check_gemini(headers, body):
         need(content["parts"], f"contents[{i}].parts")
 
 
+def check_cohere(headers, body):
+    """cohere.md: known fields, their ranges, results for every call; no tools together with a JSON format."""
+    need(headers.get("authorization", "").startswith("Bearer "), "no api key supplied")
+    known = {
+        "model", "messages", "stream", "tools", "strict_tools", "tool_choice", "documents", "citation_options",
+        "response_format", "safety_mode", "max_tokens", "stop_sequences", "temperature", "seed", "frequency_penalty",
+        "presence_penalty", "k", "p", "logprobs", "thinking", "priority",
+    }  # fmt: skip
+    need(set(body) <= known, f"unknown field: parameter {sorted(set(body) - known)} is not a valid field")
+    need(isinstance(body.get("messages"), list) and body["messages"], "messages must be at least one")
+    for name, low, high in (("temperature", 0, 1), ("p", 0.01, 0.99), ("k", 0, 500), ("frequency_penalty", 0, 1)):
+        need(low <= body.get(name, low) <= high, f"{name} must be between {low} and {high}")
+    need(body.get("tool_choice") in (None, "REQUIRED", "NONE"), "tool_choice")
+    need(not (body.get("tools") and body.get("response_format", {}).get("type") == "json_object"), "response_format with tools")
+    calls = set()
+    for i, message in enumerate(body["messages"]):
+        role = message["role"]
+        need(role in ("system", "user", "assistant", "tool"), f"messages[{i}].role")
+        if role == "tool":
+            need(message["tool_call_id"] in calls, f"tool_call_id {message['tool_call_id']!r} does not match any tool call")
+            need(isinstance(message["content"], (str, list)), f"messages[{i}].content")
+            calls.discard(message["tool_call_id"])
+        else:
+            need(not calls, f"tool calls without results: {sorted(calls)}")
+        if role == "assistant":
+            need(not (message.get("content") and message.get("tool_calls")), "content and tool_calls together")
+        calls |= {c["id"] for c in message.get("tool_calls") or []}
+    for tool in body.get("tools", []):
+        need(isinstance(tool["function"]["parameters"], dict), "tools.function.parameters is required")
+
+
 # path -> (folder of the fixtures, what the API checks, its error's body)
 ROUTES = {
     "/v1/messages": (
@@ -99,8 +132,18 @@ ROUTES = {
         check_openai,
         lambda t: {"error": {"message": t, "type": "invalid_request_error", "param": None, "code": None}},
     ),
+    "/v2/chat": ("cohere", check_cohere, lambda t: {"id": "0", "message": f"invalid request: {t}"}),
     "/v1beta/models": ("gemini", check_gemini, lambda t: {"error": {"code": 400, "message": t, "status": "INVALID_ARGUMENT"}}),
 }  # fmt: skip
+
+
+def providers(port):
+    """The providers of a gateway's configuration, one of each dialect, that all lead here; the key is servers.UPSTREAM_KEY."""
+    paths = {"claude": ("anthropic", ""), "gpt": ("openai", "/v1"), "google": ("gemini", ""), "co": ("cohere", "")}
+    return {
+        name: {"type": kind, "base_url": f"http://127.0.0.1:{port}{path}", "api_key": servers.UPSTREAM_KEY}
+        for name, (kind, path) in paths.items()
+    }
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

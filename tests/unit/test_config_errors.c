@@ -230,10 +230,10 @@ static void test_values__words(void **state)
         {"io: uring\n", "r.yaml:1:5: io: \"uring\" is not one of auto, io_uring, epoll\n"},
         {"io: epol\n",
          "r.yaml:1:5: io: \"epol\" is not one of auto, io_uring, epoll; did you mean \"epoll\"?\n"},
-        {"providers: { a: { type: cohere } }\n",
-         "r.yaml:1:25: providers.a.type: \"cohere\" is not one of openai, vllm, llamacpp, ollama, anthropic, "
+        {"providers: { a: { type: coher } }\n",
+         "r.yaml:1:25: providers.a.type: \"coher\" is not one of openai, vllm, llamacpp, ollama, anthropic, "
          "gemini, "
-         "mistral, echo\n"},
+         "mistral, cohere, echo; did you mean \"cohere\"?\n"},
         {"health: { ready_needs_target: yes }\n",
          "r.yaml:1:31: health.ready_needs_target: \"yes\" is neither true nor false\n"},
         {"log: { access: file }\n",

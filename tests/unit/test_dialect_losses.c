@@ -25,133 +25,159 @@ struct line {
     const char *verdicts;
 };
 
-// From OpenAI: to Anthropic, to Gemini, to Mistral.
-static const struct dialect *const openai_targets[] = {&dialect_anthropic, &dialect_gemini, &dialect_mistral};
+// From OpenAI: to Anthropic, to Gemini, to Mistral, to Cohere.
+static const struct dialect *const openai_targets[] = {&dialect_anthropic, &dialect_gemini, &dialect_mistral,
+                                                       &dialect_cohere};
 static const struct line openai_lines[] = {
-    {"max_completion_tokens", "", "\"max_completion_tokens\":5", "MMM"},
-    {"max_tokens", "", "\"max_tokens\":5", "MMM"},
-    {"temperature", "temperature", "\"temperature\":1.5", "MMM"},
-    {"top_p", "top_p", "\"top_p\":0.5", "MMM"},
-    {"top_k", "top_k", "\"top_k\":40", "MMD"},
-    {"stop", "stop", "\"stop\":[\"a\",\"b\"]", "MMM"},
-    {"n", "n", "\"n\":2", "SMM"},
-    {"n = 1", "n", "\"n\":1", "MMM"},
-    {"seed", "seed", "\"seed\":7", "DMM"},
-    {"presence_penalty", "presence_penalty", "\"presence_penalty\":0.5", "DMM"},
-    {"presence_penalty = 0", "presence_penalty", "\"presence_penalty\":0", "MMM"},
-    {"frequency_penalty", "frequency_penalty", "\"frequency_penalty\":0.5", "DMM"},
-    {"logit_bias", "logit_bias", "\"logit_bias\":{\"1\":2}", "DDD"},
-    {"logprobs", "logprobs", "\"logprobs\":true", "SMS"},
-    {"top_logprobs", "top_logprobs", "\"top_logprobs\":2", "SMS"},
-    {"user", "user", "\"user\":\"u1\"", "MDD"},
-    {"user, an e-mail", "user", "\"user\":\"a@b.c\"", "DDD"},
-    {"safety_identifier", "safety_identifier", "\"safety_identifier\":\"u1\"", "MDD"},
-    {"metadata", "metadata", "\"metadata\":{\"a\":\"b\"}", "DDM"},
-    {"store", "store", "\"store\":true", "DDD"},
-    {"prompt_cache_key", "prompt_cache_key", "\"prompt_cache_key\":\"k\"", "DDM"},
-    {"prediction", "prediction", "\"prediction\":{\"type\":\"content\",\"content\":\"x\"}", "DDM"},
-    {"verbosity", "verbosity", "\"verbosity\":\"low\"", "DDD"},
-    {"service_tier auto", "service_tier", "\"service_tier\":\"auto\"", "MMD"},
-    {"service_tier flex", "service_tier", "\"service_tier\":\"flex\"", "DMD"},
-    {"stream_options", "", "\"stream\":true,\"stream_options\":{\"include_usage\":true}", "MMM"},
-    {"tools", "", TOOL "\"stream\":false", "MMM"},
-    {"tools: []", "", "\"tools\":[],\"tool_choice\":\"auto\",\"parallel_tool_calls\":false", "MMM"},
-    {"tool_choice none", "tool_choice", TOOL "\"tool_choice\":\"none\"", "MMM"},
-    {"tool_choice required", "tool_choice", TOOL "\"tool_choice\":\"required\"", "MMM"},
+    {"max_completion_tokens", "", "\"max_completion_tokens\":5", "MMMM"},
+    {"max_tokens", "", "\"max_tokens\":5", "MMMM"},
+    {"temperature", "temperature", "\"temperature\":1.5", "MMMM"},
+    {"top_p", "top_p", "\"top_p\":0.5", "MMMM"},
+    {"top_k", "top_k", "\"top_k\":40", "MMDM"},
+    {"stop", "stop", "\"stop\":[\"a\",\"b\"]", "MMMM"},
+    {"n", "n", "\"n\":2", "SMMS"},
+    {"n = 1", "n", "\"n\":1", "MMMM"},
+    {"seed", "seed", "\"seed\":7", "DMMM"},
+    {"presence_penalty", "presence_penalty", "\"presence_penalty\":0.5", "DMMM"},
+    {"presence_penalty = 0", "presence_penalty", "\"presence_penalty\":0", "MMMM"},
+    {"frequency_penalty", "frequency_penalty", "\"frequency_penalty\":0.5", "DMMM"},
+    {"logit_bias", "logit_bias", "\"logit_bias\":{\"1\":2}", "DDDD"},
+    {"logprobs", "logprobs", "\"logprobs\":true", "SMSM"},
+    {"top_logprobs", "top_logprobs", "\"top_logprobs\":2", "SMSS"},
+    {"user", "user", "\"user\":\"u1\"", "MDDD"},
+    {"user, an e-mail", "user", "\"user\":\"a@b.c\"", "DDDD"},
+    {"safety_identifier", "safety_identifier", "\"safety_identifier\":\"u1\"", "MDDD"},
+    {"metadata", "metadata", "\"metadata\":{\"a\":\"b\"}", "DDMD"},
+    {"store", "store", "\"store\":true", "DDDD"},
+    {"prompt_cache_key", "prompt_cache_key", "\"prompt_cache_key\":\"k\"", "DDMD"},
+    {"prediction", "prediction", "\"prediction\":{\"type\":\"content\",\"content\":\"x\"}", "DDMD"},
+    {"verbosity", "verbosity", "\"verbosity\":\"low\"", "DDDD"},
+    {"service_tier auto", "service_tier", "\"service_tier\":\"auto\"", "MMDD"},
+    {"service_tier flex", "service_tier", "\"service_tier\":\"flex\"", "DMDD"},
+    {"stream_options", "", "\"stream\":true,\"stream_options\":{\"include_usage\":true}", "MMMM"},
+    {"tools", "", TOOL "\"stream\":false", "MMMM"},
+    {"tools: []", "", "\"tools\":[],\"tool_choice\":\"auto\",\"parallel_tool_calls\":false", "MMMM"},
+    {"tool_choice none", "tool_choice", TOOL "\"tool_choice\":\"none\"", "MMMM"},
+    {"tool_choice required", "tool_choice", TOOL "\"tool_choice\":\"required\"", "MMMM"},
     {"tool_choice function", "tool_choice",
-     TOOL "\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}}", "MMM"},
+     TOOL "\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}}", "MMMM"},
     {"tool_choice allowed_tools", "tool_choice",
      TOOL
      "\"tool_choice\":{\"type\":\"allowed_tools\",\"allowed_tools\":{\"mode\":\"auto\",\"tools\":[{\"type\":"
      "\"function\",\"function\":{\"name\":\"f\"}}]}}",
-     "MMM"},
-    {"parallel_tool_calls false", "parallel_tool_calls", TOOL "\"parallel_tool_calls\":false", "MDM"},
-    {"functions", "", "\"functions\":[{\"name\":\"f\"}],\"function_call\":{\"name\":\"f\"}", "MMM"},
-    {"custom tools", "tools", "\"tools\":[{\"type\":\"custom\",\"custom\":{\"name\":\"c\"}}]", "RRR"},
+     "MMMM"},
+    {"parallel_tool_calls false", "parallel_tool_calls", TOOL "\"parallel_tool_calls\":false", "MDMD"},
+    {"functions", "", "\"functions\":[{\"name\":\"f\"}],\"function_call\":{\"name\":\"f\"}", "MMMM"},
+    {"custom tools", "tools", "\"tools\":[{\"type\":\"custom\",\"custom\":{\"name\":\"c\"}}]", "RRRR"},
     {"response_format json_object", "response_format", "\"response_format\":{\"type\":\"json_object\"}",
-     "MMM"},
+     "MMMM"},
     {"response_format json_schema", "response_format",
      "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"s\",\"schema\":" SCHEMA "}}",
-     "MMM"},
-    {"reasoning_effort", "reasoning_effort", "\"reasoning_effort\":\"high\"", "MMM"},
-    {"modalities audio", "modalities", "\"modalities\":[\"text\",\"audio\"]", "RRR"},
-    {"modalities text", "modalities", "\"modalities\":[\"text\"]", "MMM"},
-    {"audio", "audio", "\"audio\":{\"voice\":\"alloy\",\"format\":\"wav\"}", "RRR"},
-    {"web_search_options", "web_search_options", "\"web_search_options\":{}", "SMS"},
-    {"moderation", "moderation", "\"moderation\":{\"model\":\"m\"}", "DDD"},
-    {"unknown field", "frobnicate", "\"frobnicate\":1", "DDD"},
+     "MMMM"},
+    {"reasoning_effort", "reasoning_effort", "\"reasoning_effort\":\"high\"", "MMMM"},
+    {"modalities audio", "modalities", "\"modalities\":[\"text\",\"audio\"]", "RRRR"},
+    {"modalities text", "modalities", "\"modalities\":[\"text\"]", "MMMM"},
+    {"audio", "audio", "\"audio\":{\"voice\":\"alloy\",\"format\":\"wav\"}", "RRRR"},
+    {"web_search_options", "web_search_options", "\"web_search_options\":{}", "SMSS"},
+    {"moderation", "moderation", "\"moderation\":{\"model\":\"m\"}", "DDDD"},
+    {"unknown field", "frobnicate", "\"frobnicate\":1", "DDDD"},
     {"name on user", "messages.name", "\"messages\":[{\"role\":\"user\",\"name\":\"n\",\"content\":\"x\"}]",
-     "DDD"},
+     "DDDD"},
     {"image detail", "messages.content.image_url.detail",
      PART("{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/"
           "png;base64,AAAA\",\"detail\":\"low\"}}"),
-     "DDM"},
+     "DDMM"},
     {"image by URL", "messages.content.image_url",
-     PART("{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://example.com/a.png\"}}"), "MRM"},
+     PART("{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://example.com/a.png\"}}"), "MRMM"},
     {"input_audio", "messages.content.input_audio",
-     PART("{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AAAA\",\"format\":\"wav\"}}"), "RMR"},
+     PART("{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AAAA\",\"format\":\"wav\"}}"), "RMRR"},
     {"file, PDF", "",
      PART("{\"type\":\"file\",\"file\":{\"file_data\":\"data:application/"
           "pdf;base64,AAAA\",\"filename\":\"a\"}}"),
-     "MMM"},
+     "MMMR"},
     {"file, text", "", PART("{\"type\":\"file\",\"file\":{\"file_data\":\"data:text/plain;base64,YWJj\"}}"),
-     "MMM"},
-    {"file_id", "messages.content.file_id", PART("{\"type\":\"file\",\"file\":{\"file_id\":\"f\"}}"), "RRR"},
+     "MMMM"},
+    {"file_id", "messages.content.file_id", PART("{\"type\":\"file\",\"file\":{\"file_id\":\"f\"}}"), "RRRR"},
     {"cache_control", "cache_control",
-     PART("{\"type\":\"text\",\"text\":\"y\",\"cache_control\":{\"type\":\"ephemeral\"}}"), "MDD"},
+     PART("{\"type\":\"text\",\"text\":\"y\",\"cache_control\":{\"type\":\"ephemeral\"}}"), "MDDD"},
     {"strict tool", "tools.strict",
      "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"strict\":true,\"parameters\":" SCHEMA
      "}}]",
-     "MDM"},
+     "MDMD"},
 };
 
-// From Anthropic: to OpenAI, to Gemini.
-static const struct dialect *const anthropic_targets[] = {&dialect_openai, &dialect_gemini};
+// From Anthropic: to OpenAI, to Gemini, to Cohere.
+static const struct dialect *const anthropic_targets[] = {&dialect_openai, &dialect_gemini, &dialect_cohere};
 static const struct line anthropic_lines[] = {
-    {"max_tokens", "", "\"max_tokens\":5", "MM"},
-    {"system", "", "\"system\":[{\"type\":\"text\",\"text\":\"s\"}]", "MM"},
-    {"temperature", "temperature", "\"temperature\":0.5", "MM"},
-    {"top_k", "top_k", "\"top_k\":40", "DM"},
-    {"stop_sequences, 4", "stop_sequences", "\"stop_sequences\":[\"a\",\"b\",\"c\",\"d\"]", "MM"},
-    {"stop_sequences, 5", "stop_sequences", "\"stop_sequences\":[\"a\",\"b\",\"c\",\"d\",\"e\"]", "RM"},
-    {"metadata.user_id", "user", "\"metadata\":{\"user_id\":\"u1\"}", "MD"},
+    {"max_tokens", "", "\"max_tokens\":5", "MMM"},
+    {"system", "", "\"system\":[{\"type\":\"text\",\"text\":\"s\"}]", "MMM"},
+    {"temperature", "temperature", "\"temperature\":0.5", "MMM"},
+    {"top_k", "top_k", "\"top_k\":40", "DMM"},
+    {"stop_sequences, 4", "stop_sequences", "\"stop_sequences\":[\"a\",\"b\",\"c\",\"d\"]", "MMM"},
+    {"stop_sequences, 5", "stop_sequences", "\"stop_sequences\":[\"a\",\"b\",\"c\",\"d\",\"e\"]", "RMM"},
+    {"metadata.user_id", "user", "\"metadata\":{\"user_id\":\"u1\"}", "MDD"},
     {"tools", "",
-     "\"tools\":[{\"name\":\"f\",\"input_schema\":" SCHEMA "}],\"tool_choice\":{\"type\":\"any\"}", "MM"},
-    {"hosted tools", "tools", "\"tools\":[{\"type\":\"web_search_20260318\",\"name\":\"web_search\"}]", "RR"},
+     "\"tools\":[{\"name\":\"f\",\"input_schema\":" SCHEMA "}],\"tool_choice\":{\"type\":\"any\"}", "MMM"},
+    {"hosted tools", "tools", "\"tools\":[{\"type\":\"web_search_20260318\",\"name\":\"web_search\"}]",
+     "RRR"},
     {"disable_parallel_tool_use", "parallel_tool_calls",
      "\"tools\":[{\"name\":\"f\",\"input_schema\":" SCHEMA
      "}],\"tool_choice\":{\"type\":\"auto\",\"disable_parallel_tool_use\":true}",
-     "MD"},
+     "MDD"},
     {"thinking enabled", "reasoning_effort",
-     "\"max_tokens\":9000,\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":2048}", "MM"},
+     "\"max_tokens\":9000,\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":2048}", "MMM"},
     {"thinking adaptive, effort", "reasoning_effort",
-     "\"thinking\":{\"type\":\"adaptive\"},\"output_config\":{\"effort\":\"high\"}", "MM"},
+     "\"thinking\":{\"type\":\"adaptive\"},\"output_config\":{\"effort\":\"high\"}", "MMM"},
     {"output_config.format", "",
-     "\"output_config\":{\"format\":{\"type\":\"json_schema\",\"schema\":" SCHEMA "}}", "MM"},
-    {"service_tier standard_only", "service_tier", "\"service_tier\":\"standard_only\"", "DD"},
-    {"cache_control", "cache_control", "\"cache_control\":{\"type\":\"ephemeral\"}", "DD"},
-    {"speed", "speed", "\"speed\":\"fast\"", "DD"},
+     "\"output_config\":{\"format\":{\"type\":\"json_schema\",\"schema\":" SCHEMA "}}", "MMM"},
+    {"service_tier standard_only", "service_tier", "\"service_tier\":\"standard_only\"", "DDD"},
+    {"cache_control", "cache_control", "\"cache_control\":{\"type\":\"ephemeral\"}", "DDD"},
+    {"speed", "speed", "\"speed\":\"fast\"", "DDD"},
     {"thinking blocks", "messages.content.thinking",
      "\"messages\":[{\"role\":\"user\",\"content\":\"x\"},{\"role\":\"assistant\",\"content\":[{\"type\":"
      "\"thinking\","
      "\"thinking\":\"t\",\"signature\":\"s\"},{\"type\":\"text\",\"text\":\"y\"}]},{\"role\":\"user\","
      "\"content\":\"z\"}]",
-     "DD"},
+     "DDD"},
     {"document, PDF", "",
      PART("{\"type\":\"document\",\"source\":{\"type\":\"base64\",\"media_type\":\"application/"
           "pdf\",\"data\":\"AAAA\"}}"),
-     "MM"},
+     "MMR"},
     {"document, text", "",
      PART("{\"type\":\"document\",\"source\":{\"type\":\"text\",\"media_type\":\"text/"
           "plain\",\"data\":\"d\"}}"),
-     "MM"},
+     "MMM"},
     {"document, citations", "messages.content.citations",
      PART(
          "{\"type\":\"document\",\"source\":{\"type\":\"text\",\"media_type\":\"text/plain\",\"data\":\"d\"},"
          "\"citations\":{\"enabled\":true}}"),
-     "DD"},
+     "DDD"},
     {"hosted tool's blocks", "server_tool_use",
-     PART("{\"type\":\"server_tool_use\",\"id\":\"s\",\"name\":\"n\"}"), "RR"},
+     PART("{\"type\":\"server_tool_use\",\"id\":\"s\",\"name\":\"n\"}"), "RRR"},
+};
+
+// From Cohere: to OpenAI, to Anthropic, to Gemini, to Mistral.
+static const struct dialect *const cohere_targets[] = {&dialect_openai, &dialect_anthropic, &dialect_gemini,
+                                                       &dialect_mistral};
+static const struct line cohere_lines[] = {
+    {"max_tokens", "", "\"max_tokens\":5", "MMMM"},
+    {"temperature", "", "\"temperature\":0.5", "MMMM"},
+    {"p", "", "\"p\":0.5", "MMMM"},
+    {"k", "top_k", "\"k\":40", "DMMD"},
+    {"stop_sequences", "", "\"stop_sequences\":[\"a\"]", "MMMM"},
+    {"seed", "seed", "\"seed\":7", "MDMM"},
+    {"presence_penalty", "presence_penalty", "\"presence_penalty\":0.5", "MDMM"},
+    {"logprobs", "logprobs", "\"logprobs\":true", "MSMS"},
+    {"tools", "", TOOL "\"tool_choice\":\"REQUIRED\"", "MMMM"},
+    {"strict_tools", "strict_tools", TOOL "\"strict_tools\":true", "DDDD"},
+    {"response_format", "", "\"response_format\":{\"type\":\"json_object\",\"json_schema\":" SCHEMA "}",
+     "MMMM"},
+    {"thinking", "", "\"thinking\":{\"type\":\"enabled\",\"token_budget\":2048}", "MMMM"},
+    {"documents", "messages.content.citations",
+     "\"documents\":[\"d\",{\"data\":{\"text\":\"e\"},\"id\":\"1\"}]", "DMDD"},
+    {"citation_options", "citation_options", "\"citation_options\":{\"mode\":\"FAST\"}", "DDDD"},
+    {"safety_mode", "safety_mode", "\"safety_mode\":\"STRICT\"", "DDDD"},
+    {"priority", "priority", "\"priority\":1", "DDDD"},
 };
 
 static struct story_world world;
@@ -170,6 +196,7 @@ static char verdict(const struct dialect *from, const struct dialect *to, const 
     struct dialect_target target = {.model = to->family == DIALECT_GEMINI ? SPAN("gemini-2.5-pro")
                                                                           : SPAN("gpt-4o")};
     if (to->family == DIALECT_ANTHROPIC) target.model = SPAN("claude-sonnet-4-6");
+    if (to->family == DIALECT_COHERE) target.model = SPAN("command-a-reasoning-08-2025");
     assert_true(chat_is_object(text));
     chat_ctx_init(&ctx, &world.arena, mode);
     if (from->decode_request(&ctx, text, &rq))
@@ -203,14 +230,20 @@ static void check(const struct dialect *from, const struct dialect *const *targe
 static void test_losses__openai(void **state)
 {
     (void)state;
-    check(&dialect_openai, openai_targets, 3, openai_lines, sizeof openai_lines / sizeof *openai_lines);
+    check(&dialect_openai, openai_targets, 4, openai_lines, sizeof openai_lines / sizeof *openai_lines);
 }
 
 static void test_losses__anthropic(void **state)
 {
     (void)state;
-    check(&dialect_anthropic, anthropic_targets, 2, anthropic_lines,
+    check(&dialect_anthropic, anthropic_targets, 3, anthropic_lines,
           sizeof anthropic_lines / sizeof *anthropic_lines);
+}
+
+static void test_losses__cohere(void **state)
+{
+    (void)state;
+    check(&dialect_cohere, cohere_targets, 4, cohere_lines, sizeof cohere_lines / sizeof *cohere_lines);
 }
 
 static int begin(void **state)
@@ -232,6 +265,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_losses__openai, begin, end),
         cmocka_unit_test_setup_teardown(test_losses__anthropic, begin, end),
+        cmocka_unit_test_setup_teardown(test_losses__cohere, begin, end),
     };
     return cmocka_run_group_tests_name("dialect_losses", tests, NULL, NULL);
 }

@@ -345,9 +345,125 @@ static void test_request__gemini_wants_a_signature_for_the_first_call(void **sta
     assert_no(request(&dialect_openai, &dialect_gemini, body, "gemini-2.5-pro"), "thoughtSignature");
 }
 
+// --- Cohere.
+
+static void test_cohere__what_was_said_before_a_call_is_its_plan(void **state)
+{
+    (void)state;
+    const char *out =
+        request(&dialect_openai, &dialect_cohere,
+                "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"},{\"role\":\"assistant\","
+                "\"content\":\"I look.\",\"tool_calls\":[{\"id\":\"a\",\"type\":\"function\","
+                "\"function\":{\"name\":\"f\",\"arguments\":\"\"}}]},{\"role\":\"tool\","
+                "\"tool_call_id\":\"a\",\"content\":\"1\"}],\"frequency_penalty\":-1,\"top_p\":1}",
+                "command-a-03-2025");
+    assert_has(out, "{\"role\":\"assistant\",\"tool_plan\":\"I look.\",\"tool_calls\":[");
+    assert_has(out, "\"arguments\":\"{}\"");
+    assert_has(out, "\"p\":0.99");
+    assert_no(out, "penalty");
+    assert_int_equal(ctx.losses.n, 1);
+}
+
+static void test_cohere__a_named_tool_is_the_only_one(void **state)
+{
+    (void)state;
+    const char *out =
+        request(&dialect_openai, &dialect_cohere,
+                "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"tools\":[{\"type\":"
+                "\"function\",\"function\":{\"name\":\"f\"}},{\"type\":\"function\",\"function\":"
+                "{\"name\":\"g\"}}],\"tool_choice\":{\"type\":\"function\",\"function\":"
+                "{\"name\":\"g\"}}}",
+                "command-a-03-2025");
+    assert_has(out, "\"tool_choice\":\"REQUIRED\"");
+    assert_has(out, "{\"name\":\"g\",\"parameters\":{\"type\":\"object\",\"properties\":{}}}");
+    assert_no(out, "\"name\":\"f\"");
+    assert_null(request(&dialect_openai, &dialect_cohere,
+                        "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"tools\":[{\"type\":"
+                        "\"function\",\"function\":{\"name\":\"f\"}}],\"response_format\":{\"type\":"
+                        "\"json_object\"}}",
+                        "command-a-03-2025"));
+    assert_true(span_eq(ctx.problem.param, SPAN("response_format")));
+}
+
+static void test_cohere__thinking_follows_the_model(void **state)
+{
+    (void)state;
+    const char *body =
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"reasoning_effort\":\"medium\"}";
+    assert_has(request(&dialect_openai, &dialect_cohere, body, "command-a-reasoning-08-2025"),
+               "\"thinking\":{\"type\":\"enabled\",\"token_budget\":4096}");
+    assert_int_equal(ctx.losses.n, 0);
+    assert_no(request(&dialect_openai, &dialect_cohere, body, "command-r-plus-08-2024"), "thinking");
+    assert_int_equal(ctx.losses.n, 1);
+}
+
+static void test_cohere__documents_go_with_the_question(void **state)
+{
+    (void)state;
+    const char *body =
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"documents\":[\"one\",{\"data\":"
+        "{\"title\":\"T\",\"text\":\"two\"},\"id\":\"d1\"}],\"safety_mode\":\"OFF\"}";
+    const char *out = request(&dialect_cohere, &dialect_anthropic, body, "claude-sonnet-4-6");
+    assert_has(out, "\"data\":\"one\"},\"citations\":{\"enabled\":true}}");
+    assert_has(out, "\"title\":\"T\"");
+    assert_has(out, ",{\"type\":\"text\",\"text\":\"x\"}]");
+    out = request(&dialect_cohere, &dialect_cohere, body, "command-a-03-2025");
+    assert_has(out, "\"content\":\"x\"");
+    assert_has(out, "\"documents\":[\"one\",{\"data\":{\"title\":\"T\",\"text\":\"two\"},\"id\":\"d1\"}]");
+    assert_has(out, "\"safety_mode\":\"OFF\"");
+}
+
+static void test_cohere__version_1_is_named(void **state)
+{
+    (void)state;
+    assert_null(request(&dialect_cohere, &dialect_openai, "{\"message\":\"hi\"}", "m"));
+    assert_true(span_eq(ctx.problem.param, SPAN("message")));
+    assert_has((const char *)ctx.problem.text.p, "/v2/chat");
+}
+
+static void test_cohere__what_a_filter_stopped_is_not_complete(void **state)
+{
+    (void)state;
+    enum rw_err err;
+    const char *out = stream(&dialect_openai, &dialect_cohere,
+                             CHUNK("{\"content\":\"a\"}") FINISH("content_filter") DONE, &err);
+    assert_int_equal(err, RW_OK);
+    assert_has(out, "\"finish_reason\":\"ERROR\",\"error\":\"A content filter stopped the answer.\"");
+    assert_no(out, "COMPLETE");
+}
+
+static void test_cohere__log_probabilities(void **state)
+{
+    (void)state;
+    enum rw_err err;
+    const char *text =
+        "data: {\"type\":\"message-start\",\"id\":\"m\"}\n\n"
+        "data: "
+        "{\"type\":\"content-start\",\"index\":0,\"delta\":{\"message\":{\"content\":{\"type\":\"text\","
+        "\"text\":\"\"}}}}\n\n"
+        "data: "
+        "{\"type\":\"content-delta\",\"index\":0,\"delta\":{\"message\":{\"content\":{\"text\":\"Hi\"}}},"
+        "\"logprobs\":{\"text\":\"Hi\",\"token_ids\":[7,8],\"logprobs\":[-0.5,-1.25]}}\n\n"
+        "data: {\"type\":\"message-end\",\"delta\":{\"finish_reason\":\"COMPLETE\"}}\n\n";
+    const char *out = stream(&dialect_cohere, &dialect_openai, text, &err);
+    assert_int_equal(err, RW_OK);
+    assert_has(out, "{\"token\":\"Hi\",\"logprob\":-0.5,");
+    assert_has(out, "{\"token\":\"\",\"logprob\":-1.25,");
+    out = stream(&dialect_cohere, &dialect_cohere, text, &err);
+    assert_int_equal(err, RW_OK);
+    assert_has(out, "\"logprobs\":{\"text\":\"Hi\",\"token_ids\":[7],\"logprobs\":[-0.5]}}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_cohere__what_was_said_before_a_call_is_its_plan, begin, end),
+        cmocka_unit_test_setup_teardown(test_cohere__a_named_tool_is_the_only_one, begin, end),
+        cmocka_unit_test_setup_teardown(test_cohere__thinking_follows_the_model, begin, end),
+        cmocka_unit_test_setup_teardown(test_cohere__documents_go_with_the_question, begin, end),
+        cmocka_unit_test_setup_teardown(test_cohere__version_1_is_named, begin, end),
+        cmocka_unit_test_setup_teardown(test_cohere__what_a_filter_stopped_is_not_complete, begin, end),
+        cmocka_unit_test_setup_teardown(test_cohere__log_probabilities, begin, end),
         cmocka_unit_test_setup_teardown(test_stream__halves_of_a_character_are_joined, begin, end),
         cmocka_unit_test_setup_teardown(test_stream__interleaved_calls_become_blocks_in_a_row, begin, end),
         cmocka_unit_test_setup_teardown(test_stream__a_call_without_arguments_is_an_empty_object, begin, end),
