@@ -12,9 +12,10 @@ enum {
     OUTPUT_DETAILS,
     REASONING,
     ERROR,
-    CHOICES,
+    WHOLE_FIELDS, // what is read of a whole answer
+    CHOICES = WHOLE_FIELDS,
     FINISH,
-    FIELDS, // what is read once the first token was seen
+    FIELDS, // of an event once the first token was seen
     DELTA = FIELDS,
     CONTENT,
     TOOL_CALLS,
@@ -23,8 +24,9 @@ enum {
     FIRST_FIELDS,
 };
 
-// Two tables: until the first token was seen its signs are looked for, too.
-static struct json_fields table, first_table;
+// Until the first token of a stream was seen its signs are looked for, too.
+static struct json_fields whole_table, table, first_table;
+static_assert(WHOLE_FIELDS <= JSON_FORM_FIELDS_MAX, "a form knows them all");
 
 void answer_tables(void)
 {
@@ -46,6 +48,7 @@ void answer_tables(void)
         [REASONING_TEXT] = "choices[].delta.reasoning_content",
         [TEXT] = "choices[].text",
     };
+    json_fields_make(&whole_table, paths, WHOLE_FIELDS);
     json_fields_make(&table, paths, FIELDS);
     json_fields_make(&first_table, paths, FIRST_FIELDS);
 }
@@ -111,15 +114,22 @@ enum meter_event meter_event(struct meter *m, struct span data, struct usage *us
     return METER_PLAIN;
 }
 
-int meter_whole(struct meter *m, struct span body, struct usage *usage)
+static int scan_slices(struct json_scan *s, struct span body)
 {
-    json_scan_init(m->scan, &table, JSON_TOP_OBJECT);
+    json_scan_init(s, &whole_table, JSON_TOP_OBJECT);
     int r = JSON_NEED_MORE;
     for (uint32_t n = 0; r == JSON_NEED_MORE;) {
         n = body.n - n > IO_BYTES_PER_SLICE ? n + IO_BYTES_PER_SLICE : body.n;
-        r = json_scan_feed(m->scan, body.p, n, n == body.n);
+        r = json_scan_feed(s, body.p, n, n == body.n);
         if (r == JSON_NEED_MORE && fiber_yield() < 0) return -ECANCELED;
     }
+    return r;
+}
+
+int meter_whole(struct meter *m, struct json_form *form, struct span body, struct usage *usage)
+{
+    const int r = form && body.n <= IO_BYTES_PER_SLICE ? json_form_scan(form, m->scan, &whole_table, body)
+                                                       : scan_slices(m->scan, body);
     if (r < 0) return r;
     if (is_error(&m->scan->value[ERROR])) return 0;
     read_usage(m, body.p, usage);

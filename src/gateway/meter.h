@@ -6,6 +6,7 @@
 #define RINGWAY_GATEWAY_METER_H
 
 #include "gateway/exchange.h"
+#include "wire/json_form.h"
 #include "wire/json_twin.h"
 
 struct meter {
@@ -31,7 +32,8 @@ enum meter_event {
 // scan and twin (all zero, or NULL) are the caller's and live as long as the meter.
 void meter_init(struct meter *m, struct json_scan *scan, struct json_twin *twin);
 enum meter_event meter_event(struct meter *m, struct span data, struct usage *usage);
-// A whole answer, scanned in slices. 1: valid; 0: it is an error object; negative: an enum json_bad, or -ECANCELED.
-int meter_whole(struct meter *m, struct span body, struct usage *usage);
+// A whole answer, long ones scanned in slices; form: of answers like it, or NULL. 1: valid; 0: it is an error object; negative:
+// an enum json_bad, or -ECANCELED.
+int meter_whole(struct meter *m, struct json_form *form, struct span body, struct usage *usage);
 
 #endif

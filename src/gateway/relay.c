@@ -356,7 +356,8 @@ static enum stage relay_json(struct exchange *x)
     struct meter meter, *const m = &meter;
     meter_init(m, x->scan, NULL);
     if (body.n == 0) return exchange_fail(x, END_UPSTREAM_BROKEN, "it is empty");
-    r = meter_whole(m, body, &x->usage);
+    struct json_form *form = x->provider->kind == PLAN_HTTP ? &x->worker->answers[x->provider->origin] : NULL;
+    r = meter_whole(m, form, body, &x->usage);
     if (r == -ECANCELED && fiber_cancelled() != END_OK) return exchange_fail_client(x, r);
     if (r < 0) return exchange_fail(x, END_UPSTREAM_BROKEN, "it is not valid JSON");
     if (r == 0) return exchange_fail(x, END_UPSTREAM_BROKEN, "it is an error, sent as a success");

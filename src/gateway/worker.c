@@ -385,8 +385,10 @@ enum rw_err worker_open(struct worker *w, struct io_driver *driver, const struct
     io_timer_init(&w->drain_end, drain_end);
     io_timer_init(&w->drain_quiet, drain_quiet);
     w->origins = calloc(PROVIDERS_MAX, sizeof *w->origins);
-    if (!w->origins || h1_server_open(&w->http, &w->loop, &cfg->plan->http, handle, w)) {
+    w->answers = calloc(PROVIDERS_MAX, sizeof *w->answers);
+    if (!w->origins || !w->answers || h1_server_open(&w->http, &w->loop, &cfg->plan->http, handle, w)) {
         free(w->origins);
+        free(w->answers);
         w->closed = true;
         return (enum rw_err) - ENOMEM;
     }
@@ -439,6 +441,7 @@ void worker_close(struct worker *w)
     estimate_free(w->estimator);
     free(w->listeners);
     free(w->origins);
+    free(w->answers);
     w->closed = true;
 }
 

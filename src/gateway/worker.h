@@ -16,6 +16,7 @@
 #include "io/loop.h"
 #include "net/h1.h"
 #include "net/upstream.h"
+#include "wire/json_form.h"
 
 #define WORKER_CLOSED UINT32_MAX
 #define WORKER_NO_LISTENER UINT32_MAX
@@ -79,6 +80,7 @@ struct worker {
     uint32_t listener_count;
     struct up_origin *origins; // by plan_provider.origin
     uint32_t origin_count;
+    struct json_form *answers; // by origin: what the whole answers from there have in common
     const struct plan *plan;
     uint32_t plan_users; // exchanges on the present plan
     struct plan_seat *old_plans;

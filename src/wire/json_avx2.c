@@ -80,6 +80,15 @@ INLINE uint32_t special(const uint8_t *p, const struct marks *m)
     return vec_mask(_mm256_or_si256(low, _mm256_cmpeq_epi8(m->slash, vec_load(p))));
 }
 
+// None of 64 bytes is special. The smaller of two says of both whether one is too small.
+INLINE bool plain64(const uint8_t *p, const struct marks *m)
+{
+    const vec a = vec_load(p), b = vec_load(p + 32);
+    const vec low = _mm256_min_epi8(_mm256_xor_si256(m->flip, a), _mm256_xor_si256(m->flip, b));
+    const vec slash = _mm256_or_si256(_mm256_cmpeq_epi8(m->slash, a), _mm256_cmpeq_epi8(m->slash, b));
+    return !vec_any(_mm256_or_si256(_mm256_cmpgt_epi8(m->low, low), slash));
+}
+
 // The first special byte of 32, or 32.
 INLINE uint64_t special_at(const uint8_t *p, const struct marks *m)
 {

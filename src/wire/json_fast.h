@@ -42,10 +42,14 @@ INLINE uint32_t word_length(const uint8_t *p)
 // can be loaded.
 INLINE const uint8_t *plain_run(const uint8_t *p, const uint8_t *lim, const struct marks *m)
 {
+    static_assert(JSON_AHEAD >= 64, "what plain64() looks at");
     while (p <= lim) {
+        if (plain64(p, m)) {
+            p += 64;
+            continue;
+        }
         const uint32_t mask = special(p, m);
-        if (mask) return p + first(mask);
-        p += 32;
+        return mask ? p + first(mask) : p + 32 + first(special(p + 32, m));
     }
     return p;
 }

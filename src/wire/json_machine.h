@@ -162,6 +162,9 @@ JSON_ISA static uint32_t plain(const uint8_t *p, uint32_t n)
     for (; n - i >= 32; i += 32) {
         const uint32_t mask = special(p + i, &m);
         if (mask) return i + (uint32_t)first(mask);
+        // Most are short; of those that are not the rest is long.
+        const uint8_t *q = p + i + 32;
+        while (n - i >= 96 && plain64(q, &m)) i += 64, q += 64;
     }
     while (i < n && p[i] >= 0x20 && p[i] < 0x80 && p[i] != '"' && p[i] != '\\') i++;
     return i;

@@ -13,7 +13,7 @@ typedef uint8x16_t vec;
 
 INLINE uint64_t first(uint32_t mask)
 {
-    return mask ? (uint64_t)__builtin_ctz(mask) : 32;
+    return (uint32_t)(mask ? __builtin_ctz(mask) : 32); // which is what the instruction says of 0
 }
 
 INLINE vec vec_load(const uint8_t *p)
@@ -89,6 +89,19 @@ INLINE vec vec_special(vec v, const struct marks *m)
 INLINE uint32_t special(const uint8_t *p, const struct marks *m)
 {
     return both(vec_special(vec_load(p), m), vec_special(vec_load(p + 16), m));
+}
+
+// None of 64 bytes is special. The smallest of four says of all of them whether one is too small.
+INLINE bool plain64(const uint8_t *p, const struct marks *m)
+{
+    const vec a = vec_load(p), b = vec_load(p + 16), c = vec_load(p + 32), d = vec_load(p + 48);
+    const int8x16_t low = vminq_s8(
+        vminq_s8(vreinterpretq_s8_u8(veorq_u8(a, m->flip)), vreinterpretq_s8_u8(veorq_u8(b, m->flip))),
+        vminq_s8(vreinterpretq_s8_u8(veorq_u8(c, m->flip)), vreinterpretq_s8_u8(veorq_u8(d, m->flip))));
+    const vec slash = vorrq_u8(vorrq_u8(vceqq_u8(a, m->slash), vceqq_u8(b, m->slash)),
+                               vorrq_u8(vceqq_u8(c, m->slash), vceqq_u8(d, m->slash)));
+    const vec found = vorrq_u8(vcltq_s8(low, vreinterpretq_s8_u8(m->low)), slash);
+    return vmaxvq_u32(vreinterpretq_u32_u8(found)) == 0;
 }
 
 // The first special byte of 32, or 32. Most keys and words end in the first half.

@@ -21,6 +21,33 @@ struct number {
     int64_t unit; // power of ten of the last digit that is written
 };
 
+static uint32_t digits_at(struct span s, uint32_t at)
+{
+    uint32_t i = at;
+    while (i < s.n && (uint8_t)(s.p[i] - '0') <= 9) i++;
+    return i - at;
+}
+
+uint32_t json_number_bytes(struct span s)
+{
+    uint32_t i = s.n && s.p[0] == '-', k = digits_at(s, i);
+    if (k == 0 || (k > 1 && s.p[i] == '0')) return UINT32_MAX;
+    i += k;
+    if (i < s.n && s.p[i] == '.') {
+        k = digits_at(s, ++i);
+        if (k == 0) return UINT32_MAX;
+        i += k;
+    }
+    if (i < s.n && (s.p[i] | 0x20) == 'e') {
+        i++;
+        i += i < s.n && (s.p[i] == '-' || s.p[i] == '+');
+        k = digits_at(s, i);
+        if (k == 0) return UINT32_MAX;
+        i += k;
+    }
+    return i;
+}
+
 // The exponent's own value, clamped. p[0 .. n) is behind the 'e'.
 static bool exponent_of(struct span s, int64_t *ret)
 {

@@ -92,13 +92,33 @@ const struct json_way *json_way(void);
 // The field of this key (raw, perhaps with escapes) in the node, or JSON_NO_FIELD.
 uint32_t json_field_of(const struct json_fields *fields, uint32_t node, struct span raw_key);
 
+// Bytes of the escape or of the character that is not ASCII at the front of s, 0 if it is neither.
+uint32_t json_odd_bytes(struct span s);
+
+// The bytes up to the quote that ends the string whose inside begins at the front of s, UINT32_MAX if it does not
+// end there as it should.
+static inline uint32_t json_inside_bytes(struct span s)
+{
+    for (uint32_t n = 0;;) {
+        n += json_way()->plain(s.p + n, s.n - n);
+        if (n == s.n) return UINT32_MAX;
+        if (s.p[n] == '"') return n;
+        const uint32_t k = json_odd_bytes(span_from(s, n));
+        if (k == 0) return UINT32_MAX;
+        n += k;
+    }
+}
+
+// The bytes of the number at the front of s, UINT32_MAX if there is none by the grammar.
+uint32_t json_number_bytes(struct span s);
+
 // A bit of json_fields.filter for a key of n bytes, n > 0.
 static inline uint32_t json_key_bit(uint32_t last, uint32_t n)
 {
     return (last + 4 * n) & 63;
 }
 
-static inline bool json_is_space(uint8_t c)
+static inline __attribute__((always_inline)) bool json_is_space(uint8_t c)
 {
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }

@@ -84,6 +84,15 @@ INLINE uint32_t special(const uint8_t *p, const struct marks *m)
     return FOUR_WORDS(word_special, p);
 }
 
+// None of 64 bytes is special.
+INLINE bool plain64(const uint8_t *p, const struct marks *m)
+{
+    (void)m;
+    uint64_t found = 0;
+    for (uint32_t i = 0; i < 64; i += 8) found |= word_special(word(p + i));
+    return found == 0;
+}
+
 // The first special byte of 32, or 32.
 INLINE uint64_t special_at(const uint8_t *p, const struct marks *m)
 {

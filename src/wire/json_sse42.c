@@ -77,6 +77,17 @@ INLINE uint32_t special(const uint8_t *p, const struct marks *m)
     return both(vec_special(vec_load(p), m), vec_special(vec_load(p + 16), m));
 }
 
+// None of 64 bytes is special. The smallest of four says of all of them whether one is too small.
+INLINE bool plain64(const uint8_t *p, const struct marks *m)
+{
+    const vec a = vec_load(p), b = vec_load(p + 16), c = vec_load(p + 32), d = vec_load(p + 48);
+    const vec low = _mm_min_epi8(_mm_min_epi8(_mm_xor_si128(a, m->flip), _mm_xor_si128(b, m->flip)),
+                                 _mm_min_epi8(_mm_xor_si128(c, m->flip), _mm_xor_si128(d, m->flip)));
+    const vec slash = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(a, m->slash), _mm_cmpeq_epi8(b, m->slash)),
+                                   _mm_or_si128(_mm_cmpeq_epi8(c, m->slash), _mm_cmpeq_epi8(d, m->slash)));
+    return !vec_any(_mm_or_si128(_mm_cmplt_epi8(low, m->low), slash));
+}
+
 // The first special byte of 32, or 32.
 INLINE uint64_t special_at(const uint8_t *p, const struct marks *m)
 {

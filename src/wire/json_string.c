@@ -124,3 +124,12 @@ bool json_key_is(struct span raw_key, struct span want)
     }
     return raw_key.n == 0 && want.n == 0;
 }
+
+uint32_t json_odd_bytes(struct span s)
+{
+    uint32_t character;
+    if (s.p[0] >= 0x80) return utf8_decode(s, &character);
+    if (s.p[0] != '\\' || s.n < 2) return 0;
+    if (s.p[1] == 'u') return s.n >= 6 && hex4(s.p + 2, &character) ? 6 : 0;
+    return s.p[1] && strchr("\"\\/bfnrt", s.p[1]) ? 2 : 0;
+}

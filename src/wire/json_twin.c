@@ -4,38 +4,6 @@
 #include "base/check.h"
 #include "wire/json_priv.h"
 
-static bool is_hex(uint8_t c)
-{
-    return (uint8_t)(c - '0') <= 9 || (uint8_t)((c | 0x20) - 'a') <= 5;
-}
-
-// Bytes of the escape or of the character that is not ASCII at the front of s, 0 if it is neither.
-static uint32_t odd_bytes(struct span s)
-{
-    uint32_t character;
-    if (s.p[0] >= 0x80) return utf8_decode(s, &character);
-    if (s.p[0] != '\\' || s.n < 2) return 0;
-    if (s.p[1] != 'u') return s.p[1] && strchr("\"\\/bfnrt", s.p[1]) ? 2 : 0;
-    for (uint32_t i = 2; i < 6; i++)
-        if (i >= s.n || !is_hex(s.p[i])) return 0;
-    return 6;
-}
-
-// Position of the quote that ends the string whose inside begins at s, UINT32_MAX if it does not end there
-// as it should.
-static uint32_t inside_bytes(struct span s)
-{
-    uint32_t n = 0;
-    for (;;) {
-        n += json_way()->plain(s.p + n, s.n - n);
-        if (n == s.n) return UINT32_MAX;
-        if (s.p[n] == '"') return n;
-        const uint32_t k = odd_bytes(span_from(s, n));
-        if (k == 0) return UINT32_MAX;
-        n += k;
-    }
-}
-
 static bool matches(const struct json_twin *t, struct span text)
 {
     uint32_t at = 0;
@@ -44,7 +12,7 @@ static bool matches(const struct json_twin *t, struct span text)
         if (text.n < n || memcmp(text.p, t->text + at, n) != 0) return false;
         text = span_from(text, n);
         if (h == t->holes) return text.n == 0;
-        const uint32_t inside = inside_bytes(text);
+        const uint32_t inside = json_inside_bytes(text);
         if (inside == UINT32_MAX) return false;
         text = span_from(text, inside);
         at = end + t->hole[h].n;
