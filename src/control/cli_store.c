@@ -181,9 +181,7 @@ static int backup(const struct cli *c)
     int status = config_of(c, &config);
     if (status) return status;
     if (!admin_store_exists(config)) {
-        status = fail(config->data_dir,
-                      errno == EACCES ? "cannot be read: be root, or the user that the server runs as"
-                                      : "holds no store; see data_dir in the configuration");
+        status = fail(config->data_dir, "holds no store; see data_dir in the configuration");
     } else if (admin_store_open(config, &admin, why, sizeof why) != RW_OK) {
         status = fail("backup", why);
     } else {

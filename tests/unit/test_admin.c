@@ -1,6 +1,6 @@
-// admin: the administrator's API as a function, on a store made for each test. Limits are read, refused and given back as they were
-// said; records that went the whole way (journal, writer, ledger) are asked for as sums and compared with an addition over an
-// array; one request is explained with all its parts.
+// admin: the administrator's API as a function, on a store made for each test. Limits are read, refused and given back as they
+// were said; records that went the whole way (journal, writer, ledger) are asked for as sums and compared with an addition over
+// an array; one request is explained with all its parts.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
