@@ -186,6 +186,93 @@ def test_command_line__without_a_server(own):
     assert [k["name"] for k in cli(own, "key", "list")["data"]] == ["ci", "early"]
 
 
+def test_limits__hold_and_change_from_the_next_request_on(own):
+    key = cli(own, "key", "create", "--name", "k", "--rpm", "3")
+    assert ask(own, key["key"], times=4) == [200] * 3 + [429]
+    cli(own, "key", "set", "k", "--rpm", "none")
+    assert ask(own, key["key"], times=8) == [200] * 8
+    cli(own, "plan", "create", "gold", "--requests", "2/hour")
+    cli(own, "key", "set", "k", "--plan", "gold")
+    answers = [own.post(CHAT, {"model": "up/mock", "messages": USER}, key=key["key"]) for _ in range(3)]
+    assert [a.status for a in answers] == [200, 200, 429]
+    assert "2 requests per hour" in answers[2].json()["error"]["message"] and int(answers[2].header("retry-after")) > 60
+    cli(own, "plan", "set", "gold", "--requests", "none")
+    assert ask(own, key["key"], times=4) == [200] * 4
+    cli(own, "team", "set", "default", "--requests", "1/hour")
+    assert ask(own, key["key"], times=3) == [200, 429, 429]
+    cli(own, "team", "set", "default", "--shadow", "true")
+    assert ask(own, key["key"], times=3) == [200] * 3
+
+
+@pytest.fixture
+def priced(launch, backend, tmp_path):
+    """The mock's model costs 1 USD per million tokens in, 2 out."""
+    prices = tmp_path / "prices.json"
+    prices.write_text(json.dumps({"models": [{"provider": "openai", "model": "mock", "input": 1, "output": 2}]}))
+    return launch(backend, data_dir=str(tmp_path / "data"), workers=2, prices_file=str(prices))
+
+
+def committed(server, requests, *words):
+    """What `usage` says once so many requests are in the ledger."""
+
+    def there():
+        found = cli(server, "usage", *words)
+        return found["summary"]["total_requests"] == requests and found
+
+    return servers.wait_for(there, 5, f"{requests} requests in the ledger")
+
+
+def test_usage__is_what_the_answers_said(priced):
+    cli(priced, "team", "create", "research")
+    keys = [cli(priced, "key", "create", "--team", "research", "--name", name)["key"] for name in ("a", "b")]
+    tokens_in = tokens_out = 0
+    for i in range(5):
+        tags = [("x-ringway-tags", "project=red")] if i < 2 else []
+        answer = priced.post(CHAT, {"model": "up/mock", "messages": USER}, tags, key=keys[i % 2])
+        used = answer.json()["usage"]
+        tokens_in += used["prompt_tokens"]
+        tokens_out += used["completion_tokens"]
+    cost = (tokens_in + 2 * tokens_out) / 1e6
+    found = committed(priced, 5, "--by", "key")
+    total = found["summary"]
+    assert (total["total_input_tokens"], total["total_output_tokens"]) == (tokens_in, tokens_out)
+    assert total["total_cost_usd"] == pytest.approx(cost, abs=1e-12) and total["unpriced"] == 0
+    assert [(row["key"], row["requests"]) for row in found["by_key"]] == [("a", 3), ("b", 2)]
+    assert sum(row["cost_usd"] for row in found["by_key"]) == pytest.approx(cost)
+    (team,) = cli(priced, "usage", "--by", "team", "--days", "1")["by_team"]
+    assert team["team"] == "research" and team["requests"] == 5
+    assert [(t["tag"], t["requests"]) for t in cli(priced, "usage", "--by", "tag")["by_tag"]] == [("project=red", 2)]
+    assert cli(priced, "usage", "--key", "b")["summary"]["total_requests"] == 2
+    text = run(priced.config_path, "usage", "--by", "model").stdout
+    assert text.splitlines()[0].split()[:2] == ["MODEL", "REQUESTS"] and "In 30 days: 5 requests" in text
+    csv = run(priced.config_path, "usage", "--by", "day", "--output", "csv").stdout.splitlines()
+    assert csv[0].startswith("day,requests,input_tokens") and len(csv) == 2
+    priced.stop()
+    assert cli(priced, "usage", "--by", "key")["by_key"] == found["by_key"]
+    priced.restart()
+
+
+def test_usage__what_has_no_price_is_said(own):
+    key = cli(own, "key", "create")
+    assert ask(own, key["key"], times=2) == [200] * 2
+    assert committed(own, 2)["summary"]["unpriced"] == 2
+    assert "2 were for models without a price" in run(own.config_path, "usage").stdout
+
+
+def test_explain__tells_what_happened(priced):
+    key = cli(priced, "key", "create", "--name", "ci2", "--usd-per-month", "5")
+    answer = priced.post(CHAT, {"model": "up/mock", "messages": USER}, [("x-ringway-user", "anna")], key=key["key"])
+    request = answer.header("x-request-id")
+    committed(priced, 1)
+    found = cli(priced, "explain", request)
+    assert found["key"] == "ci2" and found["provider"] == "up" and found["status"] == 200 and found["end"] == "ok"
+    assert found["cost_usd"] == float(answer.header("x-ringway-cost-usd")) > 0
+    told = run(priced.config_path, "explain", request.upper()).stdout
+    assert "key 'ci2' of team 'default'" in told and "It went to provider up" in told and "USD." in told
+    assert "no record" in cli(priced, "explain", "0" * 26, status=1)
+    assert "26 characters" in cli(priced, "explain", "abc", status=1)
+
+
 def elsewhere(server, tmp_path):
     """The configuration of the same gateway on a machine that knows nothing yet."""
     there = json.loads(server.config_path.read_text())
@@ -213,7 +300,7 @@ def test_backup__beside_the_server_and_restored_elsewhere(own, tmp_path):
     done = run(there, "restore", str(archive))
     assert done.returncode == 0 and "restored" in done.stdout, done.stderr
     assert (tmp_path / "elsewhere" / "pepper").read_bytes() == pathlib.Path(own.config["pepper_file"]).read_bytes()
-    assert [k["id"] for k in json.loads(run(there, "key", "list", "--output", "json").stdout)["data"]] == [key["id"]]
+    assert key["id"] in [k["id"] for k in json.loads(run(there, "key", "list", "--output", "json").stdout)["data"]]
     again = run(there, "restore", str(archive))
     assert again.returncode == 1 and "--replace" in again.stderr
     assert run(there, "restore", str(archive), "--replace").returncode == 0
