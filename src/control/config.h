@@ -24,6 +24,7 @@
 
 #include "base/err.h"
 #include "io/addr.h"
+#include "policy/limit.h"
 
 #define CONFIG_ERRORS_MAX 20
 
@@ -117,6 +118,21 @@ struct config_provider {
     const char *client_key;
 };
 
+// Limits of a key, a model or of everybody. -1: not set.
+struct config_rate {
+    uint32_t window; // enum limit_window
+    int64_t requests, tokens, burst;
+};
+
+struct config_rates {
+    int64_t rpm, tpm, concurrency;
+    int64_t usd_per_request, usd_per_day, usd_per_month; // billionths
+    bool hard, shadow;
+    uint32_t mode; // 1: fixed windows
+    const struct config_rate *rates;
+    uint32_t rate_count;
+};
+
 struct config_target {
     uint32_t provider; // index into providers
     const char *model; // the name sent to the provider
@@ -129,6 +145,7 @@ struct config_model {
     uint32_t target_count; // 1 until there is a router
     struct config_timeouts
         timeouts; // what the model itself says, -1: nothing; targets have the resolved ones
+    struct config_rates limits;
 };
 
 struct config_key {
@@ -138,6 +155,7 @@ struct config_key {
     const char *const *models; // names of models or "provider/model"; none: all
     uint32_t model_count;
     bool disabled;
+    struct config_rates limits;
 };
 
 enum config_io { CONFIG_IO_AUTO, CONFIG_IO_URING, CONFIG_IO_EPOLL };
@@ -185,6 +203,7 @@ struct config {
     const char *admin_socket;
     struct config_usage usage;
     uint32_t budget_status;
+    struct config_rates global;
     const char *prices_file; // NULL: the built-in prices alone
     const char *base_path; // begins with '/' or is "", never ends with '/'
 
@@ -280,6 +299,10 @@ void config_explain(const struct config *config, FILE *out);
 
 // Every key there is, with type, default and documentation: what packaging/config/ringway.yaml must say.
 void config_write_reference(FILE *out);
+
+// As policy/limit.h has it.
+struct limit_cfg config_limits(const struct config_rates *rates);
+bool config_has_limits(const struct config *config);
 
 // A type as it is written in the file.
 const char *config_provider_type_name(enum config_provider_type type);

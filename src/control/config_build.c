@@ -91,7 +91,8 @@ static bool has_shape(struct config_loader *l, const struct config_node *node, e
 static void set_unset(const struct config_option *option, void *slot)
 {
     // Only where the table has no default; everything else that is not set is zero.
-    if (option->kind == CONFIG_K_DURATION) *(int64_t *)slot = -1;
+    if (option->kind == CONFIG_K_DURATION || option->kind == CONFIG_K_WHOLE || option->kind == CONFIG_K_USD)
+        *(int64_t *)slot = -1;
     if (option->kind == CONFIG_K_PROVIDER) *(int32_t *)slot = -1;
 }
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "control/config_priv.h"
+#include "policy/limit_account.h"
 #include "wire/url.h"
 
 static const char built_in[] = "built in, as no provider is named";
@@ -136,6 +137,9 @@ void config_model_finish(struct config_loader *l, const struct config_node *at, 
     }
 }
 
+static const struct config_rates no_limits = {
+    .rpm = -1, .tpm = -1, .concurrency = -1, .usd_per_request = -1, .usd_per_day = -1, .usd_per_month = -1};
+
 void config_after_models(struct config_loader *l)
 {
     struct config *c = l->config;
@@ -147,8 +151,11 @@ void config_after_models(struct config_loader *l)
     target->provider = 0;
     target->model = "echo";
     target->timeouts = (struct config_timeouts){-1, -1, -1, -1, -1, -1};
-    models[c->model_count] = (struct config_model){
-        .name = "echo", .targets = target, .target_count = 1, .timeouts = target->timeouts};
+    models[c->model_count] = (struct config_model){.name = "echo",
+                                                   .targets = target,
+                                                   .target_count = 1,
+                                                   .timeouts = target->timeouts,
+                                                   .limits = no_limits};
     c->models = models;
     c->model_count++;
     const uint32_t mark = config_path_push_index(l, c->model_count - 1);
@@ -159,6 +166,44 @@ void config_after_models(struct config_loader *l)
 }
 
 // --- Keys.
+
+struct limit_cfg config_limits(const struct config_rates *r)
+{
+    struct limit_cfg c = limit_cfg_none();
+    c.rpm = r->rpm;
+    c.tpm = r->tpm;
+    c.concurrency = r->concurrency;
+    c.usd_per_request = r->usd_per_request;
+    c.usd_per_day = r->usd_per_day;
+    c.usd_per_month = r->usd_per_month;
+    c.hard = r->hard;
+    c.shadow = r->shadow;
+    c.fixed_window = r->mode == 1;
+    for (uint32_t i = 0; i < r->rate_count; i++) {
+        const struct config_rate *from = &r->rates[i];
+        const bool tokens = from->tokens >= 0;
+        c.rate[c.rate_count++] = (struct limit_rate){.window = (enum limit_window)from->window,
+                                                     .tokens = tokens,
+                                                     .limit = tokens ? from->tokens : from->requests,
+                                                     .burst = from->burst > 0 ? from->burst : 0};
+    }
+    return c;
+}
+
+void config_limits_finish(struct config_loader *l, const struct config_node *at, void *base)
+{
+    const struct config_rates *r = base;
+    for (uint32_t i = 0; i < r->rate_count; i++) {
+        if ((r->rates[i].requests >= 0) != (r->rates[i].tokens >= 0)) continue;
+        config_complain(l, at, "each of rates needs either requests or tokens");
+        return;
+    }
+    const struct limit_cfg c = config_limits(r);
+    struct limit_set set;
+    const char *why = "";
+    if (!limit_cfg_is_empty(&c) && limit_compile(&c, LIMIT_KEY, &set, &why))
+        config_complain(l, at, "%s", why);
+}
 
 void config_key_finish(struct config_loader *l, const struct config_node *at, void *base)
 {
@@ -269,13 +314,33 @@ static void default_paths(struct config_loader *l)
     c->admin_socket = config_copy(l->memory, text, strlen(text));
 }
 
+static bool limits_something(const struct config_rates *r)
+{
+    const struct limit_cfg c = config_limits(r);
+    return !limit_cfg_is_empty(&c);
+}
+
+bool config_has_limits(const struct config *c)
+{
+    bool any = limits_something(&c->global);
+    for (uint32_t i = 0; i < c->model_count; i++) any = any || limits_something(&c->models[i].limits);
+    for (uint32_t i = 0; i < c->key_count; i++) any = any || limits_something(&c->keys[i].limits);
+    return any;
+}
+
+static void check_limits(struct config_loader *l, const struct config_node *at)
+{
+    if (!*l->config->data_dir && config_has_limits(l->config))
+        config_complain(l, at, "limits are counted in data_dir, which is off");
+}
+
 void config_top_finish(struct config_loader *l, const struct config_node *at, void *base)
 {
-    (void)at;
     (void)base;
     check_listeners(l);
     inherit_all(l->config);
     default_paths(l);
+    check_limits(l, at);
     if (l->builtin_echo && !l->config->default_model) {
         struct config_setting *setting = config_setting_find(l->config, "default_model");
         l->config->default_model = "echo";

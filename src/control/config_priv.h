@@ -62,7 +62,9 @@ enum config_kind {
     CONFIG_K_COUNT, // uint32_t
     CONFIG_K_SIZE, // uint64_t bytes
     CONFIG_K_SIZE32, // uint32_t bytes
-    CONFIG_K_DURATION, // int64_t ns
+    CONFIG_K_DURATION, // int64_t ns; without default -1
+    CONFIG_K_WHOLE, // int64_t; without default -1
+    CONFIG_K_USD, // int64_t billionths; without default -1
     CONFIG_K_CHOICE, // an enum: the index into choices
     CONFIG_K_ADDRESS,
     CONFIG_K_CIDR,
@@ -220,6 +222,7 @@ void config_path_pop(struct config_loader *l, uint32_t mark);
 void config_listen_tls_finish(struct config_loader *l, const struct config_node *at, void *base);
 void config_provider_finish(struct config_loader *l, const struct config_node *at, void *base);
 void config_model_finish(struct config_loader *l, const struct config_node *at, void *base);
+void config_limits_finish(struct config_loader *l, const struct config_node *at, void *base);
 void config_key_finish(struct config_loader *l, const struct config_node *at, void *base);
 void config_top_finish(struct config_loader *l, const struct config_node *at, void *base);
 void config_after_providers(struct config_loader *l);

@@ -165,6 +165,105 @@ static const struct config_option metrics_options[] = {
 static const struct config_section metrics_section = {
     .name = "metrics", .options = metrics_options, .count = COUNT(metrics_options)};
 
+// --- Limits of accounts and models.
+
+#define LIMIT_COUNT(name, field, text) \
+    { \
+        .key = name, .kind = CONFIG_K_WHOLE, AT(config_rates, field), .min = 0, .max = INT64_C(1000000000), \
+        .doc = text \
+    }
+#define LIMIT_USD(name, field, text) \
+    { \
+        .key = name, .kind = CONFIG_K_USD, AT(config_rates, field), .doc = text \
+    }
+
+static const char *const windows[] = {"second", "minute", "hour", "day", NULL};
+static const char *const limit_modes[] = {"token_bucket", "fixed_window", NULL};
+static_assert(LIMIT_SECOND == 0 && LIMIT_DAY == 3, "order of choices");
+
+static const struct config_option rate_options[] = {
+    {.key = "window",
+     .kind = CONFIG_K_CHOICE,
+     AT(config_rate, window),
+     .flags = CONFIG_F_REQUIRED,
+     .choices = windows,
+     .doc = "The time it is for. A day is a quota that is whole again at midnight UTC."},
+    {.key = "requests",
+     .kind = CONFIG_K_WHOLE,
+     AT(config_rate, requests),
+     .min = 1,
+     .max = INT64_C(1000000000),
+     .doc = "How many requests; either this or tokens."},
+    {.key = "tokens",
+     .kind = CONFIG_K_WHOLE,
+     AT(config_rate, tokens),
+     .min = 1,
+     .max = INT64_C(1000000000000),
+     .doc = "How many tokens, of prompt and answer together."},
+    {.key = "burst",
+     .kind = CONFIG_K_WHOLE,
+     AT(config_rate, burst),
+     .min = 1,
+     .max = INT64_C(1000000000),
+     .doc = "How many at once, if not as many as in the window."},
+};
+static const struct config_section rate_section = {.name = "rates[]",
+                                                   .options = rate_options,
+                                                   .count = COUNT(rate_options),
+                                                   .size = sizeof(struct config_rate)};
+
+static const struct config_option rates_options[] = {
+    LIMIT_COUNT("rpm", rpm, "Requests per minute."),
+    LIMIT_COUNT("tpm", tpm, "Tokens per minute, of prompts and answers together."),
+    LIMIT_COUNT("concurrency", concurrency, "Requests at the same time."),
+    LIMIT_USD("usd_per_request", usd_per_request, "The most that one request may cost."),
+    LIMIT_USD("usd_per_day", usd_per_day, "Money in a day (UTC)."),
+    LIMIT_USD("usd_per_month", usd_per_month, "Money in a month."),
+    {.key = "hard",
+     .kind = CONFIG_K_BOOL,
+     AT(config_rates, hard),
+     .def = "true",
+     .doc = "Money is never exceeded: each request reserves what it could cost at most. With false requests "
+            "are let in "
+            "as long as anything is left."},
+    {.key = "shadow",
+     .kind = CONFIG_K_BOOL,
+     AT(config_rates, shadow),
+     .def = "false",
+     .doc = "Only counted, nothing is refused."},
+    {.key = "mode",
+     .kind = CONFIG_K_CHOICE,
+     AT(config_rates, mode),
+     .choices = limit_modes,
+     .def = "token_bucket",
+     .doc = "How rates count: token_bucket, or fixed_window, which begins anew at the window's start."},
+    {.key = "rates",
+     .kind = CONFIG_K_LIST,
+     LIST_AT(config_rates, rates, rate_count),
+     .section = &rate_section,
+     .max = LIMIT_RATES_MAX,
+     .doc = "More rates, each with a window of its own."},
+};
+
+#define LIMITS_SECTION(symbol, text) \
+    static const struct config_section symbol = {.name = text, \
+                                                 .options = rates_options, \
+                                                 .count = COUNT(rates_options), \
+                                                 .finish = config_limits_finish}
+LIMITS_SECTION(model_limits_section, "models[].limits");
+LIMITS_SECTION(key_limits_section, "keys[].limits");
+LIMITS_SECTION(global_limits_section, "global.limits");
+
+static const struct config_option global_options[] = {
+    {.key = "limits",
+     .kind = CONFIG_K_SECTION,
+     AT(config, global),
+     .section = &global_limits_section,
+     .doc = "Of all requests together."},
+};
+static const struct config_section global_section = {
+    .name = "global", .options = global_options, .count = COUNT(global_options)};
+
 // --- Providers and models.
 
 static const struct config_option provider_options[] = {
@@ -278,6 +377,11 @@ static const struct config_option model_options[] = {
      AT(config_model, timeouts),
      .section = &model_timeouts_section,
      .doc = "Instead of the provider's."},
+    {.key = "limits",
+     .kind = CONFIG_K_SECTION,
+     AT(config_model, limits),
+     .section = &model_limits_section,
+     .doc = "Of all requests for this model together. Needs a data_dir."},
 };
 static const struct config_section model_section = {.name = "models[]",
                                                     .options = model_options,
@@ -322,6 +426,11 @@ static const struct config_option key_options[] = {
      AT(config_key, disabled),
      .def = "false",
      .doc = "Refuses this key without forgetting it."},
+    {.key = "limits",
+     .kind = CONFIG_K_SECTION,
+     AT(config_key, limits),
+     .section = &key_limits_section,
+     .doc = "What it may use. Needs a data_dir."},
 };
 static const struct config_section key_section = {.name = "keys[]",
                                                   .options = key_options,
@@ -615,6 +724,10 @@ static const struct config_option top_options[] = {
      AT(config, usage),
      .section = &usage_section,
      .doc = "The ledger: a record of each request, and sums by day. With a data_dir."},
+    {.key = "global",
+     .kind = CONFIG_K_SECTION,
+     .section = &global_section,
+     .doc = "For all requests. Needs a data_dir."},
     {.key = "budget", .kind = CONFIG_K_SECTION, .section = &budget_section, .doc = "Budgets of money."},
     {.key = "prices_file",
      .kind = CONFIG_K_TEXT,

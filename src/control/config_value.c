@@ -1,6 +1,8 @@
 // One value of the configuration, from its text to its field, each kind by a function of its own. What a
 // value may be is said by its option; the words of every refusal say what would have been right.
 #include "control/config_priv.h"
+#include "policy/limit.h"
+#include "policy/price.h"
 #include "wire/url.h"
 
 #define UNIT(text, factor) \
@@ -114,6 +116,30 @@ static bool set_size(struct config_loader *l, const struct config_option *option
     }
     if (!number_in_range(l, option, node, sizes, v)) return false;
     *slot = (uint64_t)v;
+    return true;
+}
+
+static bool set_whole(struct config_loader *l, const struct config_option *option,
+                      const struct config_node *node, int64_t *slot)
+{
+    uint64_t v = 0;
+    if (!span_u64(span_str(node->text), &v)) {
+        config_complain(l, node, "%s is not a whole number", config_show(l, node));
+        return false;
+    }
+    if (!number_in_range(l, option, node, NULL, v > INT64_MAX ? INT64_MAX : (int64_t)v)) return false;
+    *slot = (int64_t)v;
+    return true;
+}
+
+static bool set_usd(struct config_loader *l, const struct config_node *node, int64_t *slot)
+{
+    int64_t nanos;
+    if (!price_decimal(span_str(node->text), 9, &nanos) || nanos > LIMIT_USD_MONTH_NANOS_MAX) {
+        config_complain(l, node, "%s is not an amount of USD, such as 500 or 0.25", config_show(l, node));
+        return false;
+    }
+    *slot = nanos;
     return true;
 }
 
@@ -440,6 +466,8 @@ bool config_value_set(struct config_loader *l, const struct config_option *optio
         return true;
     }
     case CONFIG_K_DURATION: return set_duration(l, option, node, slot);
+    case CONFIG_K_WHOLE: return set_whole(l, option, node, slot);
+    case CONFIG_K_USD: return set_usd(l, node, slot);
     case CONFIG_K_CHOICE: return set_choice(l, option, node, slot);
     case CONFIG_K_ADDRESS: return set_address(l, option, node, slot);
     case CONFIG_K_CIDR: return set_cidr(l, node, slot);
@@ -479,6 +507,7 @@ static const char *kind_text(enum config_kind kind)
     case CONFIG_K_TOKEN: return "header field";
     case CONFIG_K_ACCESS: return "stdout, syslog, off or /path";
     case CONFIG_K_HEADERS: return "map of header fields to secrets";
+    case CONFIG_K_USD: return "amount of USD";
     case CONFIG_K_SECTION: return "section";
     case CONFIG_K_LIST: return "list of sections";
     case CONFIG_K_MAP: return "map of names to sections";
@@ -489,7 +518,8 @@ static const char *kind_text(enum config_kind kind)
 void config_type_text(const struct config_option *option, char *out, size_t cap)
 {
     switch (option->kind) {
-    case CONFIG_K_COUNT: range_text(option, "number", NULL, out, cap); break;
+    case CONFIG_K_COUNT:
+    case CONFIG_K_WHOLE: range_text(option, "number", NULL, out, cap); break;
     case CONFIG_K_SIZE:
     case CONFIG_K_SIZE32: range_text(option, "size", sizes, out, cap); break;
     case CONFIG_K_DURATION: range_text(option, "duration", durations, out, cap); break;

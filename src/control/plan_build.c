@@ -7,6 +7,7 @@
 #include "base/fmt.h"
 #include "control/log.h"
 #include "gateway/plan_ready.h"
+#include "policy/limit_account.h"
 #include "io/loop.h"
 #include "providers/dialect.h"
 #include "providers/prices.h"
@@ -321,6 +322,28 @@ static bool add_providers(struct plan_memory *m, char *ret_why, uint32_t cap)
     return true;
 }
 
+// Where a limit object of the configuration counts. False: no memory, or no room for it.
+static bool bind_limits(struct plan_memory *m, const struct config_rates *rates, enum limit_level level,
+                        struct limit_id id, const struct limit_bound **ret)
+{
+    const struct limit_cfg cfg = config_limits(rates);
+    const char *why;
+    if (limit_cfg_is_empty(&cfg)) return true;
+    struct limit_set *set = take(m, sizeof *set);
+    struct limit_bound *bound = take(m, sizeof *bound);
+    if (!set || !bound || !m->world->cells) return false;
+    const enum rw_err err = limit_compile(&cfg, level, set, &why);
+    MUST(!err); // the configuration was checked
+    *ret = bound;
+    return limit_bind(m->world->cells, level, id, set, bound) == RW_OK;
+}
+
+// A model is known by its name: it keeps its count when the configuration changes.
+static struct limit_id id_of_model(struct span name)
+{
+    return (struct limit_id){.lo = map_hash(name, 0) | 1, .hi = map_hash(name, 1)};
+}
+
 // The built-in prices and the file's.
 static bool add_prices(struct plan_memory *m, char *ret_why, uint32_t cap)
 {
@@ -368,7 +391,9 @@ static struct plan_model *add_models(struct plan_memory *m)
                                   .provider = t->provider,
                                   .timeouts = timeouts_of(&t->timeouts)};
         to->hash = map_hash(to->name, 0);
-        if (!add_price(m, to)) return NULL;
+        if (!add_price(m, to) ||
+            !bind_limits(m, &from->limits, LIMIT_MODEL, id_of_model(to->name), &to->limit))
+            return NULL;
         to->target_row = metric_target_row(m->world->labels, to->name, m->plan.providers[t->provider].name);
         to->model_row = metric_model_row(m->world->labels, to->name);
         if (map_put(&m->plan.model_by_name, to->name, to, NULL)) return NULL;
@@ -398,6 +423,10 @@ static bool number_keys(struct plan_memory *m, struct principal *all, uint32_t c
         all[i].key_id = ids[i].key;
         all[i].team_id = ids[i].team;
         all[i].tenant_id = ids[i].tenant;
+        if (i < m->config->key_count &&
+            !bind_limits(m, &m->config->keys[i].limits, LIMIT_KEY, (struct limit_id){.lo = ids[i].key},
+                         &all[i].limit[0]))
+            return false;
     }
     return true;
 }
@@ -501,6 +530,10 @@ struct plan *plan_build(struct plan_world *w, struct config *config, const char 
                         uint32_t cap)
 {
     snprintf(ret_why, cap, "out of memory"); // unless another reason is given
+    if (!w->cells && config_has_limits(config)) {
+        snprintf(ret_why, cap, "limits are counted in data_dir, which cannot be used");
+        return NULL;
+    }
     struct plan_memory *m = calloc(1, sizeof *m);
     if (!m) return NULL;
     m->world = w;
@@ -533,7 +566,8 @@ struct plan *plan_build(struct plan_world *w, struct config *config, const char 
     p->budget_status = (uint16_t)config->budget_status;
     p->ledger_full_refuses = config->usage.on_ledger_full == CONFIG_LEDGER_REFUSE;
     struct principal *keys = add_keys(m, extra_key, ret_why, cap);
-    if (keys && add_prices(m, ret_why, cap) && add_listeners(m, ret_why, cap) && add_cors(m) &&
+    if (keys && bind_limits(m, &config->global, LIMIT_GLOBAL, (struct limit_id){.lo = 1}, &p->limit) &&
+        add_prices(m, ret_why, cap) && add_listeners(m, ret_why, cap) && add_cors(m) &&
         add_providers(m, ret_why, cap) && (models = add_models(m)) && add_seats(m) &&
         !gateway_plan_ready(p, models, keys, &(struct plan_room){.take = take_more, .ctx = m}))
         return p;

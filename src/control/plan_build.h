@@ -30,6 +30,7 @@ struct plan_world {
     struct crypto_hmac_key key_hmac;
     struct store *store; // where keys have their numbers; NULL: none
     const struct store_pepper *pepper;
+    struct store_cells *cells; // where limits count; with a store
     uint64_t map_seed;
     uint32_t workers;
     uint32_t connections_fit; // what the limit of open files allows; 0: no bound

@@ -590,6 +590,7 @@ static bool parts_open(struct serve *s, uint32_t fit)
     plan_world_init(&s->world, &s->loop, s->resolver, s->labels, s->worker_count, s->admin.store,
                     &s->admin.pepper);
     s->world.connections_fit = fit;
+    s->world.cells = s->books.cells;
     char why[512];
     if (s->config->key_count == 0 && !has_keys(s) && !(s->first_key = first_key_make())) return no_memory();
     s->plan = plan_build(&s->world, s->config, s->first_key, why, sizeof why);

@@ -1,0 +1,223 @@
+"""Goal: limits and budgets hold: of keys, teams, tenants, plans, models and all; exactly as many requests are let in as may be,
+on two workers at once; the SDK understands the refusals; each request leaves one record with its tokens and its money.
+
+Method: the real binary with a data_dir, limits by the command line and by the configuration, the mock with prices of our own.
+"""
+
+import concurrent.futures
+import json
+import subprocess
+import time
+
+import openai
+import pytest
+
+import servers
+
+CHAT = "/v1/chat/completions"
+USER = [{"role": "user", "content": "hi"}]
+# USD per million tokens: high, so that a few requests use a budget up.
+PRICES = {"models": [{"provider": "openai", "model": "mock*", "mode": "chat", "input": 500, "output": 1000}]}
+
+
+def cli(server, *words, status=0):
+    done = subprocess.run(
+        [servers.RINGWAY, *words, "--config", str(server.config_path), "--output", "json"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert done.returncode == status, (words, done.returncode, done.stdout, done.stderr)
+    return json.loads(done.stdout) if status == 0 else done.stderr
+
+
+@pytest.fixture
+def prices(tmp_path):
+    path = tmp_path / "prices.json"
+    path.write_text(json.dumps(PRICES))
+    return str(path)
+
+
+@pytest.fixture
+def own(launch, backend, tmp_path, prices):
+    return launch(backend, data_dir=str(tmp_path / "data"), workers=2, prices_file=prices)
+
+
+def post(server, key, model="up/mock", **more):
+    return server.post(CHAT, {"model": model, "messages": USER, **more}, key=key)
+
+
+def statuses(server, key, n, **more):
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        seen = [a.status for a in pool.map(lambda _: post(server, key, **more), range(n))]
+    return {s: seen.count(s) for s in sorted(set(seen))}
+
+
+def records(server, n):
+    """All records of today, once there are n."""
+    servers.wait_for(
+        lambda: sum(r["requests"] for r in cli(server, "usage", "--by", "key")["by_key"]) >= n, 5, f"{n} records"
+    )
+    return cli(server, "usage", "--by", "key")["by_key"]
+
+
+def test_requests__exactly_the_burst(own):
+    """600 a minute: of 700 at once 600 and what has flowed in meanwhile; the answers count down."""
+    key = cli(own, "key", "create", "--name", "k", "--rpm", "600")["key"]
+    first = post(own, key)
+    assert first.header("x-ratelimit-limit-requests") == "600", first
+    assert first.header("x-ratelimit-remaining-requests") == "599"
+    begin = time.monotonic()
+    seen = statuses(own, key, 700)
+    more = int(10 * (time.monotonic() - begin)) + 1
+    assert 599 <= seen[200] <= 599 + more and seen[200] + seen[429] == 700, seen
+
+
+def test_requests__the_refusal_says_when(own):
+    key = cli(own, "key", "create", "--name", "k", "--rpm", "1")["key"]
+    assert post(own, key).status == 200
+    refused = post(own, key)
+    error = refused.json()["error"]
+    assert refused.status == 429 and error["code"] == "rate_limit_exceeded" and error["type"] == "requests"
+    assert "API key 'k'" in error["message"] and "1 requests per minute" in error["message"], error
+    assert 50 <= int(refused.header("retry-after")) <= 60
+    assert refused.header("x-ratelimit-remaining-requests") == "0"
+    assert own.metrics().value("ringway_limited_total", level="key", limit="requests") == 1
+
+
+@pytest.mark.parametrize("level", ["key", "team", "tenant", "plan"])
+def test_levels__each_limits_its_own(own, level):
+    """A limit of a team or a tenant is shared by its keys, one of a plan is not."""
+    limit = ("--requests", "5/day")
+    cli(own, "tenant", "create", "acme", *(limit if level == "tenant" else ()))
+    cli(own, "team", "create", "red", "--tenant", "acme", *(limit if level == "team" else ()))
+    if level == "plan":
+        cli(own, "plan", "create", "small", *limit)
+    own_limit = {"key": limit, "plan": ("--plan", "small")}.get(level, ())
+    a, b = [cli(own, "key", "create", "--team", "red", "--name", n, *own_limit)["key"] for n in "ab"]
+    other = cli(own, "key", "create", "--name", "other")["key"]
+    seen = [statuses(own, k, 10) for k in (a, b, other)]
+    if level in ("key", "plan"):
+        assert seen == [{200: 5, 429: 5}, {200: 5, 429: 5}, {200: 10}]
+    else:
+        assert seen == [{200: 5, 429: 5}, {429: 10}, {200: 10}]
+
+
+def test_limits__of_the_configuration(launch, backend, tmp_path, prices):
+    """keys[].limits, models[].limits and global.limits."""
+    quota = lambda n: {"rates": [{"window": "day", "requests": n}]}  # noqa: E731
+    own = launch(
+        backend,
+        data_dir=str(tmp_path / "data"),
+        prices_file=prices,
+        workers=2,
+        keys=[
+            {"name": "a", "key": "rw-e2e-limited-key-aaaaaaaa", "limits": quota(6)},
+            {"name": "b", "key": "rw-e2e-limited-key-bbbbbbbb"},
+        ],
+        models=[
+            {"name": "m", "targets": [{"provider": "up", "model": "mock"}], "limits": quota(10)},
+            {"name": "free", "targets": [{"provider": "up", "model": "mock"}]},
+        ],
+        **{"global": {"limits": quota(30)}},
+    )
+    assert statuses(own, "rw-e2e-limited-key-aaaaaaaa", 8, model="m") == {200: 6, 429: 2}
+    assert statuses(own, "rw-e2e-limited-key-bbbbbbbb", 8, model="m") == {200: 4, 429: 4}
+    assert statuses(own, "rw-e2e-limited-key-bbbbbbbb", 40, model="free") == {200: 20, 429: 20}
+
+
+def test_concurrency__as_many_as_may_be(own):
+    key = cli(own, "key", "create", "--name", "k", "--concurrency", "5")["key"]
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        seen = list(pool.map(lambda _: post(own, key, model="up/mock:delay=800ms").status, range(20)))
+    assert seen.count(200) == 5 and seen.count(429) == 15, seen
+    assert statuses(own, key, 1) == {200: 1}
+
+
+def test_changed__from_the_next_request_on(own):
+    key = cli(own, "key", "create", "--name", "k", "--requests", "3/day")
+    assert statuses(own, key["key"], 5) == {200: 3, 429: 2}
+    cli(own, "key", "set", key["id"], "--requests", "8/day")
+    assert statuses(own, key["key"], 8) == {200: 5, 429: 3}
+    cli(own, "key", "set", key["id"], "--requests", "none")
+    assert statuses(own, key["key"], 8) == {200: 8}
+
+
+def one_costs(server, key):
+    answer = post(server, key, max_tokens=7)
+    assert answer.status == 200, answer
+    usage = answer.json()["usage"]
+    cost = 500e-6 * usage["prompt_tokens"] + 1000e-6 * usage["completion_tokens"]
+    assert abs(float(answer.header("x-ringway-cost-usd")) - cost) < 1e-9
+    return cost
+
+
+def test_budget__never_exceeded_and_402(own):
+    """A hard budget: what the ledger sums up to never exceeds it, and the refusal is one that SDKs do not repeat."""
+    free = cli(own, "key", "create", "--name", "free")["key"]
+    cost = one_costs(own, free)
+    budget = 40 * cost
+    key = cli(own, "key", "create", "--name", "k", "--usd-per-day", f"{budget:.6f}")["key"]
+    seen = statuses(own, key, 100, max_tokens=7)
+    while post(own, key, max_tokens=7).status == 200:
+        seen[200] += 1
+    # The last ones would fit, but could cost more: a token for each byte of the body.
+    left = budget - seen[200] * cost
+    assert set(seen) == {200, 402} and 0 <= left < 0.1, (seen, cost)
+    refused = post(own, key, max_tokens=7)
+    error = refused.json()["error"]
+    assert error["code"] == "insufficient_quota" and "USD per day" in error["message"], error
+    n = seen[200]
+    spent = {r["key"]: r for r in records(own, 1 + 102)}["k"]["cost_usd"]
+    assert abs(spent - n * cost) < 1e-6, (spent, n, cost)
+    client = openai.OpenAI(api_key=key, base_url=own.url, max_retries=2)
+    before = own.metrics().value("ringway_limited_total", level="key", limit="money")
+    with pytest.raises(openai.APIStatusError) as caught:
+        client.chat.completions.create(model="up/mock", messages=[{"role": "user", "content": "hi" * 200}], max_tokens=7)
+    assert caught.value.status_code == 402
+    assert own.metrics().value("ringway_limited_total", level="key", limit="money") == before + 1
+
+
+def test_sdk__waits_for_the_limit(own):
+    """The SDK reads retry-after of a 429 and comes again then."""
+    key = cli(own, "key", "create", "--name", "k", "--requests", "1/second")["key"]
+    client = openai.OpenAI(api_key=key, base_url=own.url, max_retries=2)
+    begin = time.monotonic()
+    for _ in range(3):
+        assert client.chat.completions.create(model="up/mock", messages=USER).choices
+    assert time.monotonic() - begin > 1.5
+
+
+def test_ledger__one_record_each(own, tag):
+    """Good ones, refused ones, streams, errors of the provider, a client that leaves: one record each, with the
+    provider's tokens where there are any.
+    """
+    key = cli(own, "key", "create", "--name", "k", "--requests", "6/day")["key"]
+    assert post(own, key).status == 200
+    streamed = post(own, key, model="up/mock:chunks=5", stream=True)
+    assert streamed.status == 200 and b"[DONE]" in streamed.body
+    assert post(own, key, model="up/mock:status=500").status >= 500
+    assert post(own, key, model="nobody").status == 404
+    with own.connect() as c:
+        body = json.dumps({"model": "up/mock:delay=5s", "messages": USER}).encode()
+        c.send(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            + f"authorization: Bearer {key}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+        time.sleep(0.3)
+    assert post(own, key).status == 200
+    assert post(own, key).status == 429
+    row = {r["key"]: r for r in records(own, 7)}["k"]
+    assert row["requests"] == 7, row
+
+
+def test_restart__budgets_are_what_the_ledger_says(own):
+    """kill -9, and the cells thrown away: the day's quota and the money are there again."""
+    key = cli(own, "key", "create", "--name", "k", "--requests", "10/day", "--usd-per-day", "100")["key"]
+    assert statuses(own, key, 6, max_tokens=7) == {200: 6}
+    records(own, 6)
+    own.kill()
+    (servers.pathlib.Path(own.config["data_dir"]) / "cells").unlink()
+    own.restart()
+    assert statuses(own, key, 10, max_tokens=7) == {200: 4, 429: 6}
