@@ -106,7 +106,7 @@ enum rw_err chat_blocks_event(struct chat_writer *w, const struct writer_ops *op
     switch (e->kind) {
     case CHAT_EV_TEXT: return text(w, ops, CHAT_TEXT, e);
     case CHAT_EV_THINKING: return text(w, ops, CHAT_THINKING, e);
-    case CHAT_EV_REFUSAL: return text(w, ops, CHAT_TEXT, e);
+    case CHAT_EV_REFUSAL: return text(w, ops, ops->refusals ? CHAT_REFUSAL : CHAT_TEXT, e);
     case CHAT_EV_SIGNATURE:
         if (w->head && w->head == w->tail && w->head->kind == CHAT_THINKING && w->head_open &&
             !w->head->ended)

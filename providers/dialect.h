@@ -41,10 +41,11 @@
     X(anthropic) \
     X(gemini) \
     X(mistral) \
-    X(cohere)
+    X(cohere) \
+    X(responses)
 
 // Dialects of one family pass each other's unknown fields.
-enum dialect_family { DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECT_GEMINI, DIALECT_COHERE };
+enum dialect_family { DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECT_GEMINI, DIALECT_COHERE, DIALECT_RESPONSES };
 
 enum dialect_framing { DIALECT_SSE };
 
@@ -63,6 +64,8 @@ struct dialect_reply {
     bool usage_wanted; // in a stream (OpenAI: stream_options.include_usage)
     bool legacy_functions; // chat_request.legacy_functions
     bool json_array; // Gemini's stream without alt=sse: one JSON array
+    const struct chat_request
+        *request; // what was asked, for dialects whose answers repeat it; NULL: not known
 };
 
 struct chat_reader;
@@ -89,6 +92,8 @@ struct dialect {
     void (*decode_error)(struct chat_ctx *ctx, uint16_t status, struct span body, struct chat_error *ret);
     uint16_t (*encode_error)(const struct chat_error *error, const struct dialect_reply *reply,
                              struct json_out *out);
+    // What of a request must not pass even to a provider of this dialect: RW_E_BAD with a problem. NULL: everything may.
+    enum rw_err (*check)(struct chat_ctx *ctx, struct span body);
 };
 
 #define X(name) extern const struct dialect dialect_##name;
@@ -159,6 +164,7 @@ enum rw_err chat_reader_end(struct chat_reader *r) RW_WARN_UNUSED;
 // --- A stream being encoded.
 
 struct writer_block; // dialect_priv.h
+struct responses_item; // responses_priv.h
 
 struct chat_writer {
     const struct dialect *dialect;
@@ -179,6 +185,8 @@ struct chat_writer {
     uint64_t begun; // choices whose first chunk was sent, one bit each
     uint32_t blocks_begun; // elements of a JSON array, contents of Cohere's that were written
     uint32_t citations; // written, where they are counted
+    uint64_t sequence; // events of the responses dialect, and its items: the first and the last
+    struct responses_item *items, *item;
     bool broken; // a call's arguments are no object where one must be sent
 };
 

@@ -202,6 +202,7 @@ struct writer_ops {
     void (*signature)(struct chat_writer *w, const struct writer_block *b, struct span text);
     void (*close)(struct chat_writer *w, const struct writer_block *b);
     bool whole_calls; // the text of a call is handed over in one piece, at its end
+    bool refusals; // are blocks of their own, not texts
 };
 
 enum rw_err chat_blocks_event(struct chat_writer *w, const struct writer_ops *ops,

@@ -254,16 +254,19 @@ static const struct api {
     const char *chat_path; // behind base_url; of dialects with the model in the path what stands before it
     const char *key_field; // what the key is sent behind
     bool max_tokens_old;
+    bool responses;
 } apis[] = {
-    [CONFIG_PROVIDER_OPENAI] = {&dialect_openai, "/chat/completions", "authorization: Bearer ", false},
-    [CONFIG_PROVIDER_VLLM] = {&dialect_openai, "/chat/completions", "authorization: Bearer ", true},
-    [CONFIG_PROVIDER_LLAMACPP] = {&dialect_openai, "/chat/completions", "authorization: Bearer ", true},
-    [CONFIG_PROVIDER_OLLAMA] = {&dialect_openai, "/chat/completions", "authorization: Bearer ", true},
-    [CONFIG_PROVIDER_ANTHROPIC] = {&dialect_anthropic, "/v1/messages", "x-api-key: ", false},
-    [CONFIG_PROVIDER_GEMINI] = {&dialect_gemini, "/v1beta/models/", "x-goog-api-key: ", false},
-    [CONFIG_PROVIDER_MISTRAL] = {&dialect_mistral, "/chat/completions", "authorization: Bearer ", false},
-    [CONFIG_PROVIDER_COHERE] = {&dialect_cohere, "/v2/chat", "authorization: Bearer ", false},
-    [CONFIG_PROVIDER_ECHO] = {&dialect_openai, "/chat/completions", "", false},
+    [CONFIG_PROVIDER_OPENAI] = {&dialect_openai, "/chat/completions", "authorization: Bearer ", false, true},
+    [CONFIG_PROVIDER_VLLM] = {&dialect_openai, "/chat/completions", "authorization: Bearer ", true, false},
+    [CONFIG_PROVIDER_LLAMACPP] = {&dialect_openai, "/chat/completions", "authorization: Bearer ", true,
+                                  false},
+    [CONFIG_PROVIDER_OLLAMA] = {&dialect_openai, "/chat/completions", "authorization: Bearer ", true, false},
+    [CONFIG_PROVIDER_ANTHROPIC] = {&dialect_anthropic, "/v1/messages", "x-api-key: ", false, false},
+    [CONFIG_PROVIDER_GEMINI] = {&dialect_gemini, "/v1beta/models/", "x-goog-api-key: ", false, false},
+    [CONFIG_PROVIDER_MISTRAL] = {&dialect_mistral, "/chat/completions", "authorization: Bearer ", false,
+                                 false},
+    [CONFIG_PROVIDER_COHERE] = {&dialect_cohere, "/v2/chat", "authorization: Bearer ", false, false},
+    [CONFIG_PROVIDER_ECHO] = {&dialect_openai, "/chat/completions", "", false, false},
 };
 
 // The lines that every request to this provider carries; empty: no memory.
@@ -305,6 +308,7 @@ static bool add_providers(struct plan_memory *m, char *ret_why, uint32_t cap)
         to->chat_path = span_str(apis[p->type].chat_path);
         to->type = span_str(config_provider_type_name(p->type));
         to->max_tokens_old = apis[p->type].max_tokens_old;
+        to->responses = apis[p->type].responses;
         to->kind = p->type == CONFIG_PROVIDER_ECHO ? PLAN_ECHO : PLAN_HTTP;
         if (to->kind == PLAN_HTTP) {
             const int32_t origin = origin_of(m->world, p, ret_why, cap);

@@ -41,6 +41,7 @@ struct plan_provider {
     struct span head_fields; // complete lines: host, authorization, configured headers
     const struct dialect *dialect; // of its API
     struct span chat_path; // behind path_prefix, where chats of its dialect are asked
+    bool responses; // takes OpenAI's responses dialect, too
     bool max_tokens_old; // OpenAI's dialect without max_completion_tokens
     struct span type; // as prices name it
     struct plan_timeouts timeouts;

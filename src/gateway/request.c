@@ -169,6 +169,10 @@ static enum stage prepare(struct exchange *x)
         a->body_iov = x->translation->body.iov_n;
         a->body_bytes = x->translation->body.bytes;
     }
+    if (!x->translated && x->route->chat && x->route->dialect->check) {
+        const enum stage s = translate_check(x);
+        if (s != STAGE_GO) return s;
+    }
     if (x->provider->kind == PLAN_ECHO) {
         const struct span body = x->translated ? json_out_flat(&x->translation->body) : x->body;
         struct echo_request *echo = arena_alloc(call->arena, sizeof *echo);

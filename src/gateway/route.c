@@ -24,6 +24,8 @@ static const struct route routes[] = {
      &dialect_anthropic, true, true, false},
     {SPAN_INIT("/v1/messages/count_tokens"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST,
      SPAN_INIT("/v1/messages/count_tokens"), &dialect_anthropic, false, false, false},
+    {SPAN_INIT("/v1/responses"), ROUTE_PASS_JSON, SHAPE_OPENAI, ROUTE_POST, SPAN_INIT("/responses"),
+     &dialect_responses, true, true, false},
     {SPAN_INIT("/v2/chat"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT("/v2/chat"),
      &dialect_cohere, true, true, false},
     {SPAN_INIT("/v1/chat"), ROUTE_COHERE_V1, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT(""), &dialect_cohere, true,

@@ -1,6 +1,7 @@
 // Which provider and which of its models: an alias of the configuration, or provider/model. Nothing here waits.
 #include "gateway/exchange.h"
 #include "gateway/worker.h"
+#include "providers/dialect.h"
 
 static enum stage no_model(struct exchange *x, struct span name)
 {
@@ -90,10 +91,15 @@ static enum stage by_provider(struct exchange *x)
     return STAGE_GO;
 }
 
+static bool speaks(const struct plan_provider *p, const struct dialect *dialect)
+{
+    return p->dialect == dialect || (p->responses && dialect == &dialect_responses);
+}
+
 enum stage exchange_route(struct exchange *x)
 {
     const enum stage s = x->route->kind == ROUTE_PASS_JSON ? by_model(x) : by_provider(x);
-    if (s != STAGE_GO || x->provider->dialect == x->route->dialect) return s;
+    if (s != STAGE_GO || speaks(x->provider, x->route->dialect)) return s;
     if (!x->route->chat)
         return exchange_fail_text(x, END_BAD_FIELD, SPAN("The provider '"), x->provider->name,
                                   SPAN("' speaks another API, which has no counterpart of this route."));

@@ -61,12 +61,21 @@ enum stage translate_request(struct exchange *x)
     if (err) return refused(x, err);
     t->request.stream = x->stream;
     t->reply.legacy_functions = t->request.legacy_functions;
+    t->reply.request = &t->request;
     json_out_init(&t->body, &t->memory);
     err = x->provider->dialect->encode_request(&t->ctx, &t->request, &target, &t->body);
     if (!err) err = json_out_done(&t->body);
     if (err) return refused(x, err);
     t->dropped_n = chat_losses_text(&t->ctx.losses, t->dropped, sizeof t->dropped);
     return STAGE_GO;
+}
+
+enum stage translate_check(struct exchange *x)
+{
+    const enum stage s = translate_open(x);
+    if (s != STAGE_GO) return s;
+    const enum rw_err err = client_of(x)->check(&x->translation->ctx, x->body);
+    return err ? refused(x, err) : STAGE_GO;
 }
 
 void translate_usage(struct exchange *x, const struct chat_usage *usage)

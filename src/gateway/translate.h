@@ -27,6 +27,8 @@ struct translation {
 enum stage translate_open(struct exchange *x);
 // x->body becomes x->translation->body.
 enum stage translate_request(struct exchange *x);
+// What of a request must not pass even where nothing is translated.
+enum stage translate_check(struct exchange *x);
 void translate_close(struct exchange *x);
 
 // What the meter knows.

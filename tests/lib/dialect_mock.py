@@ -120,6 +120,23 @@ def check_cohere(headers, body):
         need(isinstance(tool["function"]["parameters"], dict), "tools.function.parameters is required")
 
 
+def check_responses(headers, body):
+    """openai.md, responses: known fields and items; every call has its output."""
+    need(headers.get("authorization", "").startswith("Bearer "), "no key")
+    need(isinstance(body.get("input"), str) or body.get("input"), "input")
+    calls = set()
+    for i, item in enumerate([] if isinstance(body["input"], str) else body["input"]):
+        kind = item.get("type", "message")
+        if kind == "function_call":
+            calls.add(item["call_id"])
+        elif kind == "function_call_output":
+            need(item["call_id"] in calls, f"input[{i}].call_id answers no call")
+            calls.discard(item["call_id"])
+        elif kind == "message":
+            need(item["role"] in ("user", "assistant", "system", "developer"), f"input[{i}].role")
+    need(not calls, f"no output for calls {sorted(calls)}")
+
+
 # path -> (folder of the fixtures, what the API checks, its error's body)
 ROUTES = {
     "/v1/messages": (
@@ -130,6 +147,11 @@ ROUTES = {
     "/v1/chat/completions": (
         "openai",
         check_openai,
+        lambda t: {"error": {"message": t, "type": "invalid_request_error", "param": None, "code": None}},
+    ),
+    "/v1/responses": (
+        "openai_responses",
+        check_responses,
         lambda t: {"error": {"message": t, "type": "invalid_request_error", "param": None, "code": None}},
     ),
     "/v2/chat": ("cohere", check_cohere, lambda t: {"id": "0", "message": f"invalid request: {t}"}),

@@ -25,85 +25,86 @@ struct line {
     const char *verdicts;
 };
 
-// From OpenAI: to Anthropic, to Gemini, to Mistral, to Cohere.
+// From OpenAI: to Anthropic, to Gemini, to Mistral, to Cohere, to responses.
 static const struct dialect *const openai_targets[] = {&dialect_anthropic, &dialect_gemini, &dialect_mistral,
-                                                       &dialect_cohere};
+                                                       &dialect_cohere, &dialect_responses};
 static const struct line openai_lines[] = {
-    {"max_completion_tokens", "", "\"max_completion_tokens\":5", "MMMM"},
-    {"max_tokens", "", "\"max_tokens\":5", "MMMM"},
-    {"temperature", "temperature", "\"temperature\":1.5", "MMMM"},
-    {"top_p", "top_p", "\"top_p\":0.5", "MMMM"},
-    {"top_k", "top_k", "\"top_k\":40", "MMDM"},
-    {"stop", "stop", "\"stop\":[\"a\",\"b\"]", "MMMM"},
-    {"n", "n", "\"n\":2", "SMMS"},
-    {"n = 1", "n", "\"n\":1", "MMMM"},
-    {"seed", "seed", "\"seed\":7", "DMMM"},
-    {"presence_penalty", "presence_penalty", "\"presence_penalty\":0.5", "DMMM"},
-    {"presence_penalty = 0", "presence_penalty", "\"presence_penalty\":0", "MMMM"},
-    {"frequency_penalty", "frequency_penalty", "\"frequency_penalty\":0.5", "DMMM"},
-    {"logit_bias", "logit_bias", "\"logit_bias\":{\"1\":2}", "DDDD"},
-    {"logprobs", "logprobs", "\"logprobs\":true", "SMSM"},
-    {"top_logprobs", "top_logprobs", "\"top_logprobs\":2", "SMSS"},
-    {"user", "user", "\"user\":\"u1\"", "MDDD"},
-    {"user, an e-mail", "user", "\"user\":\"a@b.c\"", "DDDD"},
-    {"safety_identifier", "safety_identifier", "\"safety_identifier\":\"u1\"", "MDDD"},
-    {"metadata", "metadata", "\"metadata\":{\"a\":\"b\"}", "DDMD"},
-    {"store", "store", "\"store\":true", "DDDD"},
-    {"prompt_cache_key", "prompt_cache_key", "\"prompt_cache_key\":\"k\"", "DDMD"},
-    {"prediction", "prediction", "\"prediction\":{\"type\":\"content\",\"content\":\"x\"}", "DDMD"},
-    {"verbosity", "verbosity", "\"verbosity\":\"low\"", "DDDD"},
-    {"service_tier auto", "service_tier", "\"service_tier\":\"auto\"", "MMDD"},
-    {"service_tier flex", "service_tier", "\"service_tier\":\"flex\"", "DMDD"},
-    {"stream_options", "", "\"stream\":true,\"stream_options\":{\"include_usage\":true}", "MMMM"},
-    {"tools", "", TOOL "\"stream\":false", "MMMM"},
-    {"tools: []", "", "\"tools\":[],\"tool_choice\":\"auto\",\"parallel_tool_calls\":false", "MMMM"},
-    {"tool_choice none", "tool_choice", TOOL "\"tool_choice\":\"none\"", "MMMM"},
-    {"tool_choice required", "tool_choice", TOOL "\"tool_choice\":\"required\"", "MMMM"},
+    {"max_completion_tokens", "", "\"max_completion_tokens\":5", "MMMMM"},
+    {"max_tokens", "", "\"max_tokens\":5", "MMMMM"},
+    {"temperature", "temperature", "\"temperature\":1.5", "MMMMM"},
+    {"top_p", "top_p", "\"top_p\":0.5", "MMMMM"},
+    {"top_k", "top_k", "\"top_k\":40", "MMDMD"},
+    {"stop", "stop", "\"stop\":[\"a\",\"b\"]", "MMMMS"},
+    {"n", "n", "\"n\":2", "SMMSS"},
+    {"n = 1", "n", "\"n\":1", "MMMMM"},
+    {"seed", "seed", "\"seed\":7", "DMMMD"},
+    {"presence_penalty", "presence_penalty", "\"presence_penalty\":0.5", "DMMMD"},
+    {"presence_penalty = 0", "presence_penalty", "\"presence_penalty\":0", "MMMMM"},
+    {"frequency_penalty", "frequency_penalty", "\"frequency_penalty\":0.5", "DMMMD"},
+    {"logit_bias", "logit_bias", "\"logit_bias\":{\"1\":2}", "DDDDD"},
+    {"logprobs", "logprobs", "\"logprobs\":true", "SMSMM"},
+    {"top_logprobs", "top_logprobs", "\"top_logprobs\":2", "SMSSM"},
+    {"user", "user", "\"user\":\"u1\"", "MDDDM"},
+    {"user, an e-mail", "user", "\"user\":\"a@b.c\"", "DDDDM"},
+    {"safety_identifier", "safety_identifier", "\"safety_identifier\":\"u1\"", "MDDDM"},
+    {"metadata", "metadata", "\"metadata\":{\"a\":\"b\"}", "DDMDM"},
+    {"store", "store", "\"store\":true", "DDDDD"},
+    {"prompt_cache_key", "prompt_cache_key", "\"prompt_cache_key\":\"k\"", "DDMDM"},
+    {"prediction", "prediction", "\"prediction\":{\"type\":\"content\",\"content\":\"x\"}", "DDMDD"},
+    {"verbosity", "verbosity", "\"verbosity\":\"low\"", "DDDDM"},
+    {"service_tier auto", "service_tier", "\"service_tier\":\"auto\"", "MMDDM"},
+    {"service_tier flex", "service_tier", "\"service_tier\":\"flex\"", "DMDDM"},
+    {"stream_options", "", "\"stream\":true,\"stream_options\":{\"include_usage\":true}", "MMMMM"},
+    {"tools", "", TOOL "\"stream\":false", "MMMMM"},
+    {"tools: []", "", "\"tools\":[],\"tool_choice\":\"auto\",\"parallel_tool_calls\":false", "MMMMM"},
+    {"tool_choice none", "tool_choice", TOOL "\"tool_choice\":\"none\"", "MMMMM"},
+    {"tool_choice required", "tool_choice", TOOL "\"tool_choice\":\"required\"", "MMMMM"},
     {"tool_choice function", "tool_choice",
-     TOOL "\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}}", "MMMM"},
+     TOOL "\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}}", "MMMMM"},
     {"tool_choice allowed_tools", "tool_choice",
      TOOL
      "\"tool_choice\":{\"type\":\"allowed_tools\",\"allowed_tools\":{\"mode\":\"auto\",\"tools\":[{\"type\":"
      "\"function\",\"function\":{\"name\":\"f\"}}]}}",
-     "MMMM"},
-    {"parallel_tool_calls false", "parallel_tool_calls", TOOL "\"parallel_tool_calls\":false", "MDMD"},
-    {"functions", "", "\"functions\":[{\"name\":\"f\"}],\"function_call\":{\"name\":\"f\"}", "MMMM"},
-    {"custom tools", "tools", "\"tools\":[{\"type\":\"custom\",\"custom\":{\"name\":\"c\"}}]", "RRRR"},
+     "MMMMM"},
+    {"parallel_tool_calls false", "parallel_tool_calls", TOOL "\"parallel_tool_calls\":false", "MDMDM"},
+    {"functions", "", "\"functions\":[{\"name\":\"f\"}],\"function_call\":{\"name\":\"f\"}", "MMMMM"},
+    {"custom tools", "tools", "\"tools\":[{\"type\":\"custom\",\"custom\":{\"name\":\"c\"}}]", "RRRRR"},
     {"response_format json_object", "response_format", "\"response_format\":{\"type\":\"json_object\"}",
-     "MMMM"},
+     "MMMMM"},
     {"response_format json_schema", "response_format",
      "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"s\",\"schema\":" SCHEMA "}}",
-     "MMMM"},
-    {"reasoning_effort", "reasoning_effort", "\"reasoning_effort\":\"high\"", "MMMM"},
-    {"modalities audio", "modalities", "\"modalities\":[\"text\",\"audio\"]", "RRRR"},
-    {"modalities text", "modalities", "\"modalities\":[\"text\"]", "MMMM"},
-    {"audio", "audio", "\"audio\":{\"voice\":\"alloy\",\"format\":\"wav\"}", "RRRR"},
-    {"web_search_options", "web_search_options", "\"web_search_options\":{}", "SMSS"},
-    {"moderation", "moderation", "\"moderation\":{\"model\":\"m\"}", "DDDD"},
-    {"unknown field", "frobnicate", "\"frobnicate\":1", "DDDD"},
+     "MMMMM"},
+    {"reasoning_effort", "reasoning_effort", "\"reasoning_effort\":\"high\"", "MMMMM"},
+    {"modalities audio", "modalities", "\"modalities\":[\"text\",\"audio\"]", "RRRRR"},
+    {"modalities text", "modalities", "\"modalities\":[\"text\"]", "MMMMM"},
+    {"audio", "audio", "\"audio\":{\"voice\":\"alloy\",\"format\":\"wav\"}", "RRRRR"},
+    {"web_search_options", "web_search_options", "\"web_search_options\":{}", "SMSSS"},
+    {"moderation", "moderation", "\"moderation\":{\"model\":\"m\"}", "DDDDD"},
+    {"unknown field", "frobnicate", "\"frobnicate\":1", "DDDDD"},
     {"name on user", "messages.name", "\"messages\":[{\"role\":\"user\",\"name\":\"n\",\"content\":\"x\"}]",
-     "DDDD"},
+     "DDDDD"},
     {"image detail", "messages.content.image_url.detail",
      PART("{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/"
           "png;base64,AAAA\",\"detail\":\"low\"}}"),
-     "DDMM"},
+     "DDMMM"},
     {"image by URL", "messages.content.image_url",
-     PART("{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://example.com/a.png\"}}"), "MRMM"},
+     PART("{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://example.com/a.png\"}}"), "MRMMM"},
     {"input_audio", "messages.content.input_audio",
-     PART("{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AAAA\",\"format\":\"wav\"}}"), "RMRR"},
+     PART("{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AAAA\",\"format\":\"wav\"}}"), "RMRRR"},
     {"file, PDF", "",
      PART("{\"type\":\"file\",\"file\":{\"file_data\":\"data:application/"
           "pdf;base64,AAAA\",\"filename\":\"a\"}}"),
-     "MMMR"},
+     "MMMRM"},
     {"file, text", "", PART("{\"type\":\"file\",\"file\":{\"file_data\":\"data:text/plain;base64,YWJj\"}}"),
-     "MMMM"},
-    {"file_id", "messages.content.file_id", PART("{\"type\":\"file\",\"file\":{\"file_id\":\"f\"}}"), "RRRR"},
+     "MMMMM"},
+    {"file_id", "messages.content.file_id", PART("{\"type\":\"file\",\"file\":{\"file_id\":\"f\"}}"),
+     "RRRRR"},
     {"cache_control", "cache_control",
-     PART("{\"type\":\"text\",\"text\":\"y\",\"cache_control\":{\"type\":\"ephemeral\"}}"), "MDDD"},
+     PART("{\"type\":\"text\",\"text\":\"y\",\"cache_control\":{\"type\":\"ephemeral\"}}"), "MDDDD"},
     {"strict tool", "tools.strict",
      "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"strict\":true,\"parameters\":" SCHEMA
      "}}]",
-     "MDMD"},
+     "MDMDM"},
 };
 
 // From Anthropic: to OpenAI, to Gemini, to Cohere.
@@ -180,13 +181,62 @@ static const struct line cohere_lines[] = {
     {"priority", "priority", "\"priority\":1", "DDDD"},
 };
 
+// From responses: to OpenAI, to Anthropic, to Gemini, to Mistral, to Cohere.
+#define FUNCTION "\"tools\":[{\"type\":\"function\",\"name\":\"f\",\"parameters\":" SCHEMA "}],"
+#define ASK "\"input\":\"x\""
+static const struct dialect *const responses_targets[] = {&dialect_openai, &dialect_anthropic,
+                                                          &dialect_gemini, &dialect_mistral, &dialect_cohere};
+static const struct line responses_lines[] = {
+    {"instructions", "", "\"instructions\":\"s\"," ASK, "MMMMM"},
+    {"max_output_tokens", "", "\"max_output_tokens\":5," ASK, "MMMMM"},
+    {"temperature", "", "\"temperature\":0.5," ASK, "MMMMM"},
+    {"top_p", "", "\"top_p\":0.5," ASK, "MMMMM"},
+    {"tools", "", FUNCTION "\"tool_choice\":{\"type\":\"function\",\"name\":\"f\"}," ASK, "MMMMM"},
+    {"allowed_tools", "",
+     FUNCTION "\"tool_choice\":{\"type\":\"allowed_tools\",\"mode\":\"auto\",\"tools\":[{\"type\":"
+              "\"function\",\"name\":\"f\"}]}," ASK,
+     "MMMMM"},
+    {"hosted tools", "tools", "\"tools\":[{\"type\":\"web_search\"}]," ASK, "RRRRR"},
+    {"custom tools", "tools", "\"tools\":[{\"type\":\"custom\",\"name\":\"c\"}]," ASK, "RRRRR"},
+    {"parallel_tool_calls false", "parallel_tool_calls", FUNCTION "\"parallel_tool_calls\":false," ASK,
+     "MMDMD"},
+    {"text.format", "",
+     "\"text\":{\"format\":{\"type\":\"json_schema\",\"name\":\"s\",\"schema\":" SCHEMA "}}," ASK, "MMMMM"},
+    {"text.verbosity", "verbosity", "\"text\":{\"verbosity\":\"low\"}," ASK, "DDDDD"},
+    {"reasoning", "", "\"reasoning\":{\"effort\":\"high\",\"summary\":\"auto\"}," ASK, "MMMMM"},
+    {"top_logprobs", "top_logprobs", "\"top_logprobs\":2," ASK, "MSMSS"},
+    {"include logprobs", "logprobs", "\"include\":[\"message.output_text.logprobs\"]," ASK, "MSMSM"},
+    {"include reasoning", "", "\"include\":[\"reasoning.encrypted_content\"]," ASK, "MMMMM"},
+    {"include others", "include", "\"include\":[\"file_search_call.results\"]," ASK, "DDDDD"},
+    {"truncation disabled", "", "\"truncation\":\"disabled\"," ASK, "MMMMM"},
+    {"truncation auto", "truncation", "\"truncation\":\"auto\"," ASK, "DDDDD"},
+    {"store false", "", "\"store\":false," ASK, "MMMMM"},
+    {"max_tool_calls", "max_tool_calls", "\"max_tool_calls\":3," ASK, "DDDDD"},
+    {"user", "user", "\"user\":\"u1\"," ASK, "MMDDD"},
+    {"safety_identifier", "safety_identifier", "\"safety_identifier\":\"u1\"," ASK, "DMDDD"},
+    {"metadata", "metadata", "\"metadata\":{\"a\":\"b\"}," ASK, "DDDMD"},
+    {"image", "",
+     "\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_image\",\"image_url\":\"data:image/"
+     "png;base64,AAAA\"}]}]",
+     "MMMMM"},
+    {"file, PDF", "",
+     "\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_file\",\"filename\":\"a\",\"file_data\":"
+     "\"data:application/pdf;base64,AAAA\"}]}]",
+     "MMMMR"},
+    {"file_id", "",
+     "\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_file\",\"file_id\":\"f\"}]}]", "RRRRR"},
+    {"hosted tool's items", "web_search_call",
+     "\"input\":[{\"role\":\"user\",\"content\":\"x\"},{\"type\":\"web_search_call\",\"id\":\"w\"}]",
+     "RRRRR"},
+};
+
 static struct story_world world;
 
 static char verdict(const struct dialect *from, const struct dialect *to, const struct line *line,
                     enum chat_mode mode)
 {
     static char body[4096];
-    const bool messages = strstr(line->members, "\"messages\"") != NULL;
+    const bool messages = strstr(line->members, "\"messages\"") || strstr(line->members, "\"input\"");
     const int n = snprintf(body, sizeof body, "{\"model\":\"m\",%s%s}", line->members,
                            messages ? "" : ",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]");
     const struct span text = span_of(body, (size_t)n);
@@ -230,7 +280,7 @@ static void check(const struct dialect *from, const struct dialect *const *targe
 static void test_losses__openai(void **state)
 {
     (void)state;
-    check(&dialect_openai, openai_targets, 4, openai_lines, sizeof openai_lines / sizeof *openai_lines);
+    check(&dialect_openai, openai_targets, 5, openai_lines, sizeof openai_lines / sizeof *openai_lines);
 }
 
 static void test_losses__anthropic(void **state)
@@ -244,6 +294,13 @@ static void test_losses__cohere(void **state)
 {
     (void)state;
     check(&dialect_cohere, cohere_targets, 4, cohere_lines, sizeof cohere_lines / sizeof *cohere_lines);
+}
+
+static void test_losses__responses(void **state)
+{
+    (void)state;
+    check(&dialect_responses, responses_targets, 5, responses_lines,
+          sizeof responses_lines / sizeof *responses_lines);
 }
 
 static int begin(void **state)
@@ -266,6 +323,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_losses__openai, begin, end),
         cmocka_unit_test_setup_teardown(test_losses__anthropic, begin, end),
         cmocka_unit_test_setup_teardown(test_losses__cohere, begin, end),
+        cmocka_unit_test_setup_teardown(test_losses__responses, begin, end),
     };
     return cmocka_run_group_tests_name("dialect_losses", tests, NULL, NULL);
 }

@@ -454,9 +454,112 @@ static void test_cohere__log_probabilities(void **state)
     assert_has(out, "\"logprobs\":{\"text\":\"Hi\",\"token_ids\":[7],\"logprobs\":[-0.5]}}");
 }
 
+// --- Responses.
+
+#define RESPONSE_REFUSED(body, name, words) \
+    do { \
+        assert_null(request(&dialect_responses, &dialect_openai, body, "m")); \
+        assert_true(ctx.problem.unsupported &&span_eq(ctx.problem.param, SPAN(name))); \
+        assert_has((const char *)ctx.problem.text.p, words); \
+    } while (0)
+
+static void test_responses__what_is_kept_elsewhere_is_refused(void **state)
+{
+    (void)state;
+    RESPONSE_REFUSED("{\"input\":\"x\",\"previous_response_id\":\"resp_1\"}", "previous_response_id",
+                     "'input'");
+    RESPONSE_REFUSED("{\"input\":\"x\",\"conversation\":{\"id\":\"c\"}}", "conversation", "'input'");
+    RESPONSE_REFUSED("{\"input\":\"x\",\"background\":true}", "background", "background");
+    RESPONSE_REFUSED("{\"input\":\"x\",\"store\":true}", "store", "store: false");
+    RESPONSE_REFUSED("{\"input\":\"x\",\"prompt\":{\"id\":\"p\"}}", "prompt", "stored prompt");
+    RESPONSE_REFUSED("{\"input\":[{\"type\":\"item_reference\",\"id\":\"msg_1\"}]}", "input", "store: false");
+    // The same where nothing is translated; nulls and what asks for nothing may pass.
+    assert_int_equal(
+        dialect_responses.check(&ctx, SPAN("{\"input\":[{\"type\":\"item_reference\",\"id\":\"m\"}]}")),
+        RW_E_BAD);
+    assert_int_equal(
+        dialect_responses.check(&ctx,
+                                SPAN("{\"input\":\"x\",\"previous_response_id\":null,\"background\":"
+                                     "false,\"store\":true}")),
+        RW_OK);
+}
+
+static void test_responses__items_become_messages(void **state)
+{
+    (void)state;
+    const char *out = request(
+        &dialect_responses, &dialect_anthropic,
+        "{\"instructions\":\"s\",\"input\":[{\"role\":\"user\",\"content\":\"x\"},"
+        "{\"type\":\"reasoning\",\"id\":\"rs_1\",\"summary\":[{\"type\":\"summary_text\",\"text\":\"t\"}],"
+        "\"encrypted_content\":\"rw1.proof\"},"
+        "{\"type\":\"message\",\"id\":\"msg_1\",\"status\":\"completed\",\"role\":\"assistant\",\"content\":"
+        "[{\"type\":\"output_text\",\"text\":\"I look.\",\"annotations\":[],\"logprobs\":[]}]},"
+        "{\"type\":\"function_call\",\"id\":\"fc_1\",\"call_id\":\"a\",\"name\":\"f\",\"arguments\":\"{}\"},"
+        "{\"type\":\"function_call\",\"call_id\":\"b\",\"name\":\"f\",\"arguments\":\"\"},"
+        "{\"type\":\"function_call_output\",\"call_id\":\"a\",\"output\":\"1\"},"
+        "{\"type\":\"function_call_output\",\"call_id\":\"b\",\"output\":[{\"type\":\"input_text\",\"text\":"
+        "\"2\"}]}]}",
+        "claude-sonnet-4-6");
+    assert_has(out, "\"system\":\"s\"");
+    assert_has(
+        out,
+        "{\"type\":\"thinking\",\"thinking\":\"t\",\"signature\":\"proof\"},{\"type\":\"text\",\"text\":"
+        "\"I look.\"},{\"type\":\"tool_use\",\"id\":\"a\"");
+    assert_has(out, "\"tool_use_id\":\"b\",\"content\":\"2\"");
+    assert_int_equal(ctx.losses.n, 0);
+}
+
+static void test_responses__a_stream_counts_and_repeats(void **state)
+{
+    (void)state;
+    enum rw_err err;
+    const char *out = stream(
+        &dialect_openai, &dialect_responses,
+        CHUNK("{\"reasoning_content\":\"Hm.\"}") CHUNK("{\"content\":\"a\"}") CHUNK("{\"content\":\"b\"}")
+            CHUNK("{\"tool_calls\":[{\"index\":0,\"id\":\"c1\",\"function\":{\"name\":\"f\","
+                  "\"arguments\":\"{}\"}}]}") FINISH("tool_calls") DONE,
+        &err);
+    assert_int_equal(err, RW_OK);
+    uint32_t n = 0;
+    for (const char *at = out; (at = strstr(at, "event: ")); at++, n++) {
+        char number[32];
+        snprintf(number, sizeof number, "\"sequence_number\":%u}", (unsigned)n);
+        const char *end = strstr(at, "\n\n"), *found = strstr(at, number);
+        assert_true(found && end && found < end);
+    }
+    assert_int_equal(n, 20);
+    const char *last = strstr(out, "event: response.completed");
+    assert_non_null(last);
+    assert_has(last, "\"summary\":[{\"type\":\"summary_text\",\"text\":\"Hm.\"}]");
+    assert_has(last, "\"text\":\"ab\"");
+    assert_has(last, "\"arguments\":\"{}\",\"call_id\":\"c1\",\"name\":\"f\"");
+}
+
+static void test_responses__ends_that_are_none(void **state)
+{
+    (void)state;
+    enum rw_err err;
+    const char *out = stream(&dialect_openai, &dialect_responses,
+                             CHUNK("{\"content\":\"a\"}") FINISH("content_filter") DONE, &err);
+    assert_int_equal(err, RW_OK);
+    assert_has(out, "event: response.incomplete");
+    assert_has(out, "\"incomplete_details\":{\"reason\":\"content_filter\"}");
+    out = stream(
+        &dialect_openai, &dialect_responses,
+        CHUNK("{\"content\":\"a\"}") "data: {\"error\":{\"message\":\"no\",\"type\":\"server_error\"}}\n\n",
+        &err);
+    assert_has(out, "event: response.failed");
+    assert_has(out, "\"error\":{\"code\":\"server_error\",\"message\":\"no\"}");
+    assert_no(out, "response.completed");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_responses__what_is_kept_elsewhere_is_refused, begin, end),
+        cmocka_unit_test_setup_teardown(test_responses__items_become_messages, begin, end),
+        cmocka_unit_test_setup_teardown(test_responses__a_stream_counts_and_repeats, begin, end),
+        cmocka_unit_test_setup_teardown(test_responses__ends_that_are_none, begin, end),
         cmocka_unit_test_setup_teardown(test_cohere__what_was_said_before_a_call_is_its_plan, begin, end),
         cmocka_unit_test_setup_teardown(test_cohere__a_named_tool_is_the_only_one, begin, end),
         cmocka_unit_test_setup_teardown(test_cohere__thinking_follows_the_model, begin, end),

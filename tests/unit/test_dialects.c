@@ -21,8 +21,13 @@ static const struct {
     const char *folder;
     const struct dialect *dialect;
 } folders[] = {
-    {"openai", &dialect_openai}, {"openai_compat", &dialect_openai}, {"anthropic", &dialect_anthropic},
-    {"gemini", &dialect_gemini}, {"mistral", &dialect_mistral},      {"cohere", &dialect_cohere},
+    {"openai", &dialect_openai},
+    {"openai_compat", &dialect_openai},
+    {"anthropic", &dialect_anthropic},
+    {"gemini", &dialect_gemini},
+    {"mistral", &dialect_mistral},
+    {"cohere", &dialect_cohere},
+    {"openai_responses", &dialect_responses},
 };
 #define FOLDERS (sizeof folders / sizeof *folders)
 
@@ -36,10 +41,11 @@ static struct dialect_target target_of(const struct dialect *d)
     return t;
 }
 
-static bool is_chat(struct span body)
+static bool is_chat(const struct dialect *d, struct span body)
 {
     struct span v;
     return json_member(body, SPAN("messages"), &v) ||
+        (d == &dialect_responses && json_member(body, SPAN("input"), &v)) ||
         (json_member(body, SPAN("contents"), &v) && !json_member(body, SPAN("requests"), &v));
 }
 
@@ -88,6 +94,7 @@ static const struct {
     {"mistral", "image_url.request.json", "gemini", "messages.content.image_url"},
     {"gemini", "image_file.request.json", "mistral", "messages.content.source"},
     {"gemini", "image_file.request.json", "cohere", "messages.content.source"},
+    {"gemini", "image_file.request.json", "responses", "messages.content.source"},
     {"anthropic", "document.request.json", "cohere", "messages.content.file"}, // 2: it takes no PDF
 };
 
@@ -141,7 +148,9 @@ static void test_request__every_fixture_keeps_its_story(void **state)
         const uint32_t n = story_files(folders[f].folder, ".json", names);
         for (uint32_t i = 0; i < n; i++) {
             const struct span body = story_file(&world, folders[f].folder, names[i]);
-            if (!strstr(names[i], "request") || !is_chat(body) || strstr(names[i], "count_tokens")) continue;
+            if (!strstr(names[i], "request") || !is_chat(folders[f].dialect, body) ||
+                strstr(names[i], "count_tokens"))
+                continue;
             for (uint32_t d = 0; d < DIALECT_COUNT; d++) {
                 const struct arena_mark mark = arena_mark(&world.arena);
                 request_to(folders[f].folder, names[i], folders[f].dialect, dialect_all[d], body);
@@ -264,6 +273,7 @@ static bool is_answer(struct span body)
     struct span v;
     if (json_member(body, SPAN("choices"), &v))
         return json_element(v, 0, &v) && json_member(v, SPAN("message"), &v);
+    if (json_member(body, SPAN("output"), &v)) return json_member(body, SPAN("status"), &v);
     if (json_member(body, SPAN("finish_reason"), &v)) return json_member(body, SPAN("message"), &v);
     return json_member(body, SPAN("stop_reason"), &v) || json_member(body, SPAN("usageMetadata"), &v);
 }
@@ -277,8 +287,8 @@ static void test_round_trip__the_same_dialect_loses_nothing(void **state)
         const uint32_t n = story_files(folders[f].folder, ".json", names);
         for (uint32_t i = 0; i < n; i++) {
             const struct span body = story_file(&world, folders[f].folder, names[i]);
-            const bool request =
-                strstr(names[i], "request") && is_chat(body) && !strstr(names[i], "count_tokens");
+            const bool request = strstr(names[i], "request") && is_chat(folders[f].dialect, body) &&
+                !strstr(names[i], "count_tokens");
             if (!request && !is_answer(body)) continue;
             const struct arena_mark mark = arena_mark(&world.arena);
             round_trip(names[i], folders[f].dialect, body, request);
