@@ -37,6 +37,7 @@ enum store_record_flags {
     STORE_UNPRICED = 1 << 4, // the model has no price
     STORE_FAILED = 1 << 5, // ended in an error
     STORE_EARLIER_BOOT = 1 << 6, // found in a journal of an earlier boot of the machine
+    STORE_REFUSED = 1 << 7, // by a limit or for want of room: nothing of its limits was used up
 };
 
 enum store_cache { STORE_CACHE_NONE, STORE_CACHE_HIT, STORE_CACHE_MISS, STORE_CACHE_BYPASS };

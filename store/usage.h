@@ -31,6 +31,7 @@ struct store_sums {
     uint64_t tokens[STORE_TOKENS_COUNT];
     int64_t cost_nanos;
     uint64_t duration_us;
+    uint64_t refused;
 };
 
 void store_sums_add(struct store_sums *to, const struct store_sums *s);

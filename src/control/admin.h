@@ -11,6 +11,7 @@
 #ifndef RINGWAY_CONTROL_ADMIN_H
 #define RINGWAY_CONTROL_ADMIN_H
 
+#include "store/cells.h"
 #include "store/secret.h"
 #include "wire/http.h"
 #include "wire/json_out.h"
@@ -19,6 +20,7 @@
 
 struct admin {
     struct store *store;
+    struct store_cells *cells; // that a running server's limits count in; NULL: none runs
     struct store_pepper pepper;
     int64_t (*wall_ms)(void);
 };

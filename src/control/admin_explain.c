@@ -42,6 +42,7 @@ static const struct {
     {STORE_UNPRICED, "unpriced",
      "The model has no price: what it cost is not in the sums. Give it one in the prices file."},
     {STORE_FAILED, "failed", NULL},
+    {STORE_REFUSED, "refused", "It was refused by a limit or for want of room; nothing was used up."},
     {STORE_EARLIER_BOOT, "earlier_boot", "It was found in the journal of an earlier boot of the machine."},
 };
 

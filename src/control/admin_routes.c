@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "control/admin.h"
+#include "control/books_fill.h"
 #include "store/audit.h"
 #include "store/secret.h"
 #include "wire/json.h"
@@ -296,7 +297,10 @@ static void change(struct admin_call *c, struct act *a)
     }
     if (!plan_is_there(c, a->account.plan)) return;
     a->act = act_of(c, detail_of(c, &more));
-    const enum rw_err err = store_commit(c->admin->store, STORE_ACCOUNTS, commit_update, a);
+    // A budget that is new in the middle of a month knows what was spent in it.
+    enum rw_err err = RW_OK;
+    if (c->admin->cells) err = books_fill_changed(c->admin->store, c->admin->cells, &a->account);
+    if (!err) err = store_commit(c->admin->store, STORE_ACCOUNTS, commit_update, a);
     if (err) admin_refuse_err(c, err);
     else answer_stored(c, 200, a->kind, a->account.id);
 }
@@ -323,10 +327,51 @@ static void rotate(struct admin_call *c, struct act *a)
     crypto_wipe(text, sizeof text);
 }
 
+static void revoke(struct admin_call *c, struct act *a)
+{
+    a->act = act_of(c, SPAN(""));
+    const enum rw_err err = store_commit(c->admin->store, STORE_ACCOUNTS, commit_revoke, a);
+    if (err) admin_refuse_err(c, err);
+    else answer_stored(c, 200, a->kind, a->account.id);
+}
+
+static void erase(struct admin_call *c, struct act *a)
+{
+    a->act = act_of(c, SPAN(""));
+    const enum rw_err err = store_commit(c->admin->store, STORE_ACCOUNTS, commit_delete, a);
+    if (err) {
+        admin_refuse_err(c, err);
+        return;
+    }
+    admin_begin(c, 200);
+    json_out_object(&c->out);
+    json_out_key_bool(&c->out, SPAN("deleted"), true);
+    json_out_end(&c->out);
+}
+
+// A key of the configuration is what the file says.
+static bool in_the_file(struct admin_call *c, const struct act *a)
+{
+    if (a->kind != STORE_KEY || !(a->account.flags & STORE_FROM_FILE)) return false;
+    admin_refuse(c, 409, "The key '%' stands in the configuration file: change it there.", a->account.name);
+    return true;
+}
+
 void admin_wrong_method(struct admin_call *c, const char *allow)
 {
     admin_refuse(c, 405, "Method not allowed: use one of %.", span_str(allow));
     c->allow = allow;
+}
+
+static void act_on(struct admin_call *c, struct act *a, struct span verb)
+{
+    const bool rotating = span_eq(verb, SPAN("rotate"));
+    if (a->kind != STORE_KEY || (!rotating && !span_eq(verb, SPAN("revoke"))))
+        admin_refuse(c, 404, "Not found: %", c->path);
+    else if (c->method != HTTP_POST) admin_wrong_method(c, "POST");
+    else if (in_the_file(c, a)) return;
+    else if (rotating) rotate(c, a);
+    else revoke(c, a);
 }
 
 static void one(struct admin_call *c, enum store_kind kind, struct span id, struct span verb)
@@ -337,41 +382,15 @@ static void one(struct admin_call *c, enum store_kind kind, struct span id, stru
     memset(a, 0, sizeof *a);
     a->kind = kind;
     const enum rw_err found = admin_find(c, r, kind, id, &a->account);
-    if (found == RW_OK && !verb.p && (c->method == HTTP_GET || c->method == HTTP_HEAD))
-        answer_with(c, 200, r, &a->account);
+    const bool look = c->method == HTTP_GET || c->method == HTTP_HEAD;
+    if (found == RW_OK && !verb.p && look) answer_with(c, 200, r, &a->account);
     store_reader_close(r);
-    if (found) {
-        admin_refuse_err(c, found);
-    } else if (verb.p && kind == STORE_KEY &&
-               (span_eq(verb, SPAN("rotate")) || span_eq(verb, SPAN("revoke")))) {
-        if (c->method != HTTP_POST) {
-            admin_wrong_method(c, "POST");
-        } else if (span_eq(verb, SPAN("rotate"))) {
-            rotate(c, a);
-        } else {
-            a->act = act_of(c, SPAN(""));
-            const enum rw_err err = store_commit(c->admin->store, STORE_ACCOUNTS, commit_revoke, a);
-            if (err) admin_refuse_err(c, err);
-            else answer_stored(c, 200, kind, a->account.id);
-        }
-    } else if (verb.p) {
-        admin_refuse(c, 404, "Not found: %", c->path);
-    } else if (c->method == HTTP_PUT || c->method == HTTP_PATCH) {
-        change(c, a);
-    } else if (c->method == HTTP_DELETE) {
-        a->act = act_of(c, SPAN(""));
-        const enum rw_err err = store_commit(c->admin->store, STORE_ACCOUNTS, commit_delete, a);
-        if (err) {
-            admin_refuse_err(c, err);
-        } else {
-            admin_begin(c, 200);
-            json_out_object(&c->out);
-            json_out_key_bool(&c->out, SPAN("deleted"), true);
-            json_out_end(&c->out);
-        }
-    } else if (c->method != HTTP_GET && c->method != HTTP_HEAD) {
-        admin_wrong_method(c, "GET, HEAD, PUT, PATCH, DELETE");
-    }
+    if (found) admin_refuse_err(c, found);
+    else if (verb.p) act_on(c, a, verb);
+    else if (look || in_the_file(c, a)) return;
+    else if (c->method == HTTP_PUT || c->method == HTTP_PATCH) change(c, a);
+    else if (c->method == HTTP_DELETE) erase(c, a);
+    else admin_wrong_method(c, "GET, HEAD, PUT, PATCH, DELETE");
 }
 
 void admin_accounts(struct admin_call *c, enum store_kind kind, struct span id, struct span verb)

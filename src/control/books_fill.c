@@ -10,43 +10,108 @@
 struct fill {
     struct store_cells *cells;
     struct store_reader *accounts, *usage;
-    enum store_kind kind;
-    enum limit_level level;
-    bool month; // else the day
     struct limit_time now;
     struct store_buf account, plan;
     enum rw_err err;
+    // At a start: rows of one level, of the running month or day.
+    enum store_kind kind;
+    bool month;
+    // After a change.
+    const struct store_account *changed;
+    struct store_sums sums;
 };
 
-static void book(const struct fill *f, const struct limit_bound *bound, const struct store_sums *sums)
+static enum limit_level level_of(enum store_kind kind)
 {
-    if (f->month) {
-        limit_book(bound, LIMIT_USD_MONTH, sums->cost_nanos, &f->now);
-        return;
-    }
+    return kind == STORE_KEY ? LIMIT_KEY : kind == STORE_TEAM ? LIMIT_TEAM : LIMIT_TENANT;
+}
+
+// Those that were let in.
+static int64_t requests_of(const struct store_sums *sums)
+{
+    return (int64_t)(sums->requests - sums->refused);
+}
+
+static int64_t tokens_of(const struct store_sums *sums)
+{
     uint64_t tokens = 0;
     for (uint32_t i = 0; i < STORE_TOKENS_COUNT; i++) tokens += sums->tokens[i];
-    limit_book(bound, LIMIT_USD_DAY, sums->cost_nanos, &f->now);
-    limit_book(bound, LIMIT_REQUESTS_DAY, (int64_t)sums->requests, &f->now);
-    limit_book(bound, LIMIT_TOKENS_DAY, (int64_t)tokens, &f->now);
+    return (int64_t)tokens;
 }
+
+// Midnight of the month's first day.
+static uint32_t first_of_month(const struct limit_time *now)
+{
+    struct limit_time t = {0};
+    uint32_t first = now->at.day;
+    for (; first > 0; first--) {
+        limit_time_at(&t, NULL, (first - 1) * LIMIT_DAY_NS);
+        if (t.at.month != now->at.month) break;
+    }
+    return first;
+}
+
+static enum rw_err open_fill(struct store *s, struct store_cells *cells, struct fill *f)
+{
+    struct io_time t;
+    struct store_cell *clock = limit_clock_cell(cells);
+    *f = (struct fill){.cells = cells,
+                       .account = {.p = malloc(STORE_ACCOUNT_BYTES_MAX), .cap = STORE_ACCOUNT_BYTES_MAX},
+                       .plan = {.p = malloc(STORE_ACCOUNT_BYTES_MAX), .cap = STORE_ACCOUNT_BYTES_MAX}};
+    if (!f->account.p || !f->plan.p || !clock) return (enum rw_err) - ENOMEM;
+    io_clock(&t);
+    limit_time_update(&f->now, clock, NULL, t.now_ns, t.wall_ns);
+    RW_TRY(store_reader_open(s, STORE_ACCOUNTS, &f->accounts));
+    return store_reader_open(s, STORE_USAGE, &f->usage);
+}
+
+static void close_fill(struct fill *f)
+{
+    if (f->accounts) store_reader_close(f->accounts);
+    if (f->usage) store_reader_close(f->usage);
+    free(f->account.p);
+    free(f->plan.p);
+}
+
+// The limits of an account where they count. *ret_any: it has some.
+static enum rw_err bind_account(struct fill *f, const struct store_account *a,
+                                const struct store_account *plan, struct limit_set *set,
+                                struct limit_bound *ret, bool *ret_any)
+{
+    struct store_account found;
+    const char *why;
+    if (!plan && a->plan.n) {
+        RW_TRY(store_account_named(f->accounts, STORE_PLAN, a->plan, &f->plan, &found));
+        plan = &found;
+    }
+    const struct limit_cfg cfg = limit_of_account(a, plan);
+    const enum limit_level level = level_of((enum store_kind)a->kind);
+    *ret_any = !limit_cfg_is_empty(&cfg);
+    if (!*ret_any) return RW_OK;
+    RW_TRY(limit_compile(&cfg, level, set, &why));
+    return limit_bind(f->cells, level, (struct limit_id){.lo = a->id}, set, ret);
+}
+
+// --- At a start.
 
 static enum rw_err fill_one(struct fill *f, const struct store_usage_row *row)
 {
-    struct store_account account, plan;
+    struct store_account account;
     struct limit_set set;
     struct limit_bound bound;
-    const char *why;
+    bool any;
     const enum rw_err found = store_account_get(f->accounts, f->kind, row->id, &f->account, &account);
     if (found == RW_E_NOT_FOUND) return RW_OK; // it was deleted
     RW_TRY(found);
-    const bool has_plan = account.plan.n > 0;
-    if (has_plan) RW_TRY(store_account_named(f->accounts, STORE_PLAN, account.plan, &f->plan, &plan));
-    const struct limit_cfg cfg = limit_of_account(&account, has_plan ? &plan : NULL);
-    if (limit_cfg_is_empty(&cfg)) return RW_OK;
-    RW_TRY(limit_compile(&cfg, f->level, &set, &why));
-    RW_TRY(limit_bind(f->cells, f->level, (struct limit_id){.lo = row->id}, &set, &bound));
-    book(f, &bound, &row->sums);
+    RW_TRY(bind_account(f, &account, NULL, &set, &bound, &any));
+    if (!any) return RW_OK;
+    if (f->month) {
+        limit_book(&bound, LIMIT_USD_MONTH, row->sums.cost_nanos, &f->now);
+        return RW_OK;
+    }
+    limit_book(&bound, LIMIT_USD_DAY, row->sums.cost_nanos, &f->now);
+    limit_book(&bound, LIMIT_REQUESTS_DAY, requests_of(&row->sums), &f->now);
+    limit_book(&bound, LIMIT_TOKENS_DAY, tokens_of(&row->sums), &f->now);
     return RW_OK;
 }
 
@@ -57,55 +122,99 @@ static bool fill_row(const struct store_usage_row *row, void *ctx)
     return f->err == RW_OK;
 }
 
-// Midnight of the month's first day.
-static int64_t month_begin_ms(const struct limit_time *now)
-{
-    struct limit_time t = {0};
-    uint32_t first = now->at.day;
-    for (; first > 0; first--) {
-        limit_time_at(&t, NULL, (first - 1) * LIMIT_DAY_NS);
-        if (t.at.month != now->at.month) break;
-    }
-    return first * STORE_DAY_MS;
-}
-
-static enum rw_err fill_level(struct fill *f, enum store_kind kind, enum limit_level level,
-                              enum store_group group)
+static enum rw_err fill_level(struct fill *f, enum store_kind kind, enum store_group group)
 {
     f->kind = kind;
-    f->level = level;
     for (int month = 0; month < 2; month++) {
         f->month = month;
-        const int64_t from_ms = month ? month_begin_ms(&f->now) : f->now.at.day * STORE_DAY_MS;
-        RW_TRY(store_usage_since(f->usage, from_ms, group, fill_row, f));
+        const uint32_t first = month ? first_of_month(&f->now) : f->now.at.day;
+        RW_TRY(store_usage_since(f->usage, first * STORE_DAY_MS, group, fill_row, f));
         RW_TRY(f->err);
     }
     return RW_OK;
 }
 
-static enum rw_err fill_all(struct fill *f)
-{
-    RW_TRY(fill_level(f, STORE_KEY, LIMIT_KEY, STORE_BY_KEY));
-    RW_TRY(fill_level(f, STORE_TEAM, LIMIT_TEAM, STORE_BY_TEAM));
-    return fill_level(f, STORE_TENANT, LIMIT_TENANT, STORE_BY_TENANT);
-}
-
 enum rw_err books_fill(struct books *b)
 {
-    struct io_time t;
-    struct fill f = {.cells = b->cells,
-                     .account = {.p = malloc(STORE_ACCOUNT_BYTES_MAX), .cap = STORE_ACCOUNT_BYTES_MAX},
-                     .plan = {.p = malloc(STORE_ACCOUNT_BYTES_MAX), .cap = STORE_ACCOUNT_BYTES_MAX}};
-    struct store_cell *clock = limit_clock_cell(b->cells);
-    enum rw_err err = f.account.p && f.plan.p && clock ? RW_OK : (enum rw_err) - ENOMEM;
-    io_clock(&t);
-    if (!err) limit_time_update(&f.now, clock, NULL, t.now_ns, t.wall_ns);
-    if (!err) err = store_reader_open(b->store, STORE_ACCOUNTS, &f.accounts);
-    if (!err) err = store_reader_open(b->store, STORE_USAGE, &f.usage);
-    if (!err) err = fill_all(&f);
-    if (f.accounts) store_reader_close(f.accounts);
-    if (f.usage) store_reader_close(f.usage);
-    free(f.account.p);
-    free(f.plan.p);
+    struct fill f;
+    enum rw_err err = open_fill(b->store, b->cells, &f);
+    if (!err) err = fill_level(&f, STORE_KEY, STORE_BY_KEY);
+    if (!err) err = fill_level(&f, STORE_TEAM, STORE_BY_TEAM);
+    if (!err) err = fill_level(&f, STORE_TENANT, STORE_BY_TENANT);
+    close_fill(&f);
+    return err;
+}
+
+// --- After a change.
+
+static bool sum_up(const struct store_usage_row *row, void *ctx)
+{
+    struct fill *f = ctx;
+    store_sums_add(&f->sums, &row->sums);
+    return true;
+}
+
+static enum rw_err used_since(struct fill *f, uint32_t first_day, const struct store_account *a)
+{
+    struct store_usage_query q = {.first_day = first_day, .last_day = f->now.at.day};
+    if (a->kind == STORE_KEY) q.key = a->id;
+    else if (a->kind == STORE_TEAM) q.team = a->id;
+    else q.tenant = a->id;
+    f->sums = (struct store_sums){0};
+    return store_usage_sum(f->usage, &q, sum_up, f);
+}
+
+static enum rw_err fill_account(struct fill *f, const struct store_account *a,
+                                const struct store_account *plan)
+{
+    struct limit_set set;
+    struct limit_bound bound;
+    bool any;
+    RW_TRY(bind_account(f, a, plan, &set, &bound, &any));
+    if (!any) return RW_OK;
+    RW_TRY(used_since(f, f->now.at.day, a));
+    limit_fill(&bound, LIMIT_USD_DAY, f->sums.cost_nanos, &f->now);
+    limit_fill(&bound, LIMIT_REQUESTS_DAY, requests_of(&f->sums), &f->now);
+    limit_fill(&bound, LIMIT_TOKENS_DAY, tokens_of(&f->sums), &f->now);
+    RW_TRY(used_since(f, first_of_month(&f->now), a));
+    limit_fill(&bound, LIMIT_USD_MONTH, f->sums.cost_nanos, &f->now);
+    return RW_OK;
+}
+
+// One that has the plan which changes.
+static bool fill_follower(const struct store_account *a, void *ctx)
+{
+    struct fill *f = ctx;
+    f->err = span_eq(a->plan, f->changed->name) ? fill_account(f, a, f->changed) : RW_OK;
+    return f->err == RW_OK;
+}
+
+#define PAGE 1000
+
+static enum rw_err fill_followers(struct fill *f, struct store *s)
+{
+    static const enum store_kind kinds[] = {STORE_KEY, STORE_TEAM, STORE_TENANT};
+    struct store_reader *r;
+    RW_TRY(store_reader_open(s, STORE_ACCOUNTS, &r));
+    enum rw_err err = RW_OK;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !err; i++) {
+        uint32_t next = 0;
+        do {
+            err = store_account_list(r, kinds[i], 0, next, PAGE, fill_follower, f, &next);
+            if (!err) err = f->err;
+        } while (!err && next);
+    }
+    store_reader_close(r);
+    return err;
+}
+
+enum rw_err books_fill_changed(struct store *s, struct store_cells *cells,
+                               const struct store_account *changed)
+{
+    struct fill f;
+    enum rw_err err = open_fill(s, cells, &f);
+    f.changed = changed;
+    if (!err) err = changed->kind == STORE_PLAN ? fill_followers(&f, s) : fill_account(&f, changed, NULL);
+    close_fill(&f);
     return err;
 }

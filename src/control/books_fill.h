@@ -3,7 +3,13 @@
 #define RINGWAY_CONTROL_BOOKS_FILL_H
 
 #include "control/books.h"
+#include "store/accounts.h"
 
 RW_WARN_UNUSED enum rw_err books_fill(struct books *b);
+
+// An account or a plan as it is about to be: limits that are new know what was used since their period began. Any thread
+// that may wait for the disk.
+RW_WARN_UNUSED enum rw_err books_fill_changed(struct store *s, struct store_cells *cells,
+                                              const struct store_account *changed);
 
 #endif

@@ -506,7 +506,10 @@ static bool store_begin(struct serve *s)
                                         .sync_interval_ms = (uint32_t)(c->usage.sync_interval_ns / CLOCK_MS),
                                         .retention_ms = c->usage.retention_ns / CLOCK_MS,
                                         .usage_bytes_max = c->usage.max_bytes};
-        if (books_open(&books, &s->books, why, sizeof why) == RW_OK) return true;
+        if (books_open(&books, &s->books, why, sizeof why) == RW_OK) {
+            s->admin.cells = s->books.cells;
+            return true;
+        }
         store_close(s->admin.store);
     }
     s->admin.store = NULL;

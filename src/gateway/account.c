@@ -202,7 +202,7 @@ static bool was_cut(enum rw_end end)
 }
 
 static void write_record(struct exchange *x, struct account *a, const struct price_usage *u, bool guess,
-                         uint16_t status, uint64_t bytes_more)
+                         bool refused, uint16_t status, uint64_t bytes_more)
 {
     const struct call *call = x->call;
     const int64_t now_ns = call->loop->now_ns;
@@ -223,6 +223,7 @@ static void write_record(struct exchange *x, struct account *a, const struct pri
     r.tokens[STORE_TOKENS_OUTPUT] = clip(u->tokens[PRICE_OUTPUT]);
     r.tokens[STORE_TOKENS_REASONING] = clip(u->tokens[PRICE_REASONING]);
     r.tokens[STORE_TOKENS_AUDIO] = clip(u->tokens[PRICE_AUDIO_IN] + u->tokens[PRICE_AUDIO_OUT]);
+    if (refused) r.flags |= STORE_REFUSED;
     if (guess) r.flags |= STORE_ESTIMATED;
     if (x->stream) r.flags |= STORE_STREAMED;
     if (end_info(x->end)->is_error) r.flags |= STORE_FAILED;
@@ -247,7 +248,7 @@ void exchange_charge(struct exchange *x, uint16_t status, uint64_t bytes_more)
     const bool unserved = x->end == END_RATE_LIMITED || x->end == END_BUDGET || x->end == END_OVERLOADED;
     const bool cancel = unserved && tokens == 0;
     if (!cancel && a->limit.reserved) limit_charge(&a->limit, tokens, a->cost_nanos, t);
-    if (a->slot != STORE_SLOT_NONE) write_record(x, a, &u, guess, status, bytes_more);
+    if (a->slot != STORE_SLOT_NONE) write_record(x, a, &u, guess, cancel, status, bytes_more);
     if (cancel) limit_cancel(&a->limit, t);
     else limit_release(&a->limit, t);
     if (a->slot != STORE_SLOT_NONE) (void)store_journal_done(w->cfg.journal, a->slot);

@@ -475,6 +475,15 @@ void limit_book(const struct limit_bound *b, enum limit_what what, int64_t amoun
     }
 }
 
+void limit_fill(const struct limit_bound *b, enum limit_what what, int64_t amount, const struct limit_time *t)
+{
+    const struct limit_part *p = part_of(b->set, what);
+    if (!p || amount <= 0 || p->kind == LIMIT_K_RING) return;
+    MUST(p->kind == LIMIT_K_DAY || p->kind == LIMIT_K_MONTH);
+    const struct limit_count count = count_of(p, &t->at);
+    limit_count_fill(word_of(b, p), &count, amount);
+}
+
 bool limit_used(const struct limit_bound *b, enum limit_what what, const struct limit_time *t,
                 int64_t *ret_used, int64_t *ret_limit)
 {

@@ -244,6 +244,11 @@ void limit_forget(struct store_cells *cells);
 void limit_book(const struct limit_bound *bound, enum limit_what what, int64_t amount,
                 const struct limit_time *when);
 
+// The same for a limit that is new in the middle of a period: only where nothing was counted in it yet. Not for rolling
+// budgets, which begin with nothing.
+void limit_fill(const struct limit_bound *bound, enum limit_what what, int64_t amount,
+                const struct limit_time *t);
+
 // For status pages: what was used of a limit until now; of a rate what is missing to full. False: the set has no such limit.
 bool limit_used(const struct limit_bound *bound, enum limit_what what, const struct limit_time *t,
                 int64_t *ret_used, int64_t *ret_limit);

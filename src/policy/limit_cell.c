@@ -178,6 +178,17 @@ void limit_count_add(_Atomic int64_t *word, const struct limit_count *k, int64_t
     } while (!swap(word, &old, next));
 }
 
+void limit_count_fill(_Atomic int64_t *word, const struct limit_count *k, int64_t n)
+{
+    int64_t old = load(word), next;
+    do {
+        const struct parts p = parts_of(old, k->bits);
+        const int32_t on = on_by(old, p, k);
+        if (on > 0 || (on == 0 && p.amount > 0)) return;
+        next = word_of(k->period & period_mask(k->bits), amount_add(0, n, k->bits), k->bits);
+    } while (!swap(word, &old, next));
+}
+
 int64_t limit_count_used(const _Atomic int64_t *word, const struct limit_count *k)
 {
     const int64_t v = load(word);

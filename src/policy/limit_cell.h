@@ -100,6 +100,8 @@ bool limit_count_take(_Atomic int64_t *word, const struct limit_count *k, int64_
 // Books n more or fewer in period k->period, if the word is still there. Never below 0.
 void limit_count_add(_Atomic int64_t *word, const struct limit_count *k, int64_t n);
 
+// What is known to have been used, where nothing of the period was counted yet; else nothing.
+void limit_count_fill(_Atomic int64_t *word, const struct limit_count *k, int64_t n);
 // What was taken in the period, or in a later one.
 int64_t limit_count_used(const _Atomic int64_t *word, const struct limit_count *k);
 

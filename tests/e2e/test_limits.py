@@ -143,6 +143,31 @@ def test_changed__from_the_next_request_on(own):
     assert statuses(own, key["key"], 8) == {200: 8}
 
 
+def test_changed__a_new_quota_knows_the_day(own):
+    """Set in the middle of a day, for a key, its team and by a plan: what was used since midnight counts."""
+    cli(own, "team", "create", "red")
+    cli(own, "plan", "create", "p", "--requests", "100000/day")
+    key, other = [cli(own, "key", "create", "--team", "red", "--name", n) for n in ("k", "other")]
+    assert statuses(own, key["key"], 6) == {200: 6} and statuses(own, other["key"], 4) == {200: 4}
+    records(own, 10)
+    cli(own, "key", "set", key["id"], "--requests", "8/day")
+    assert statuses(own, key["key"], 4) == {200: 2, 429: 2}
+    records(own, 14)
+    cli(own, "team", "set", "red", "--requests", "15/day")
+    assert statuses(own, other["key"], 5) == {200: 3, 429: 2}  # 12 before; refused ones do not count
+    records(own, 19)
+    cli(own, "team", "set", "red", "--requests", "none")
+    cli(own, "key", "set", other["id"], "--plan", "p")
+    cli(own, "plan", "set", "p", "--requests", "9/day")
+    assert statuses(own, other["key"], 9) == {200: 2, 429: 7}
+
+
+def test_key__of_the_configuration_is_changed_there(own):
+    said = cli(own, "key", "set", "ci", "--rpm", "1", status=1)
+    assert "configuration file" in said
+    assert "configuration file" in cli(own, "key", "revoke", "ci", status=1)
+
+
 def one_costs(server, key):
     answer = post(server, key, max_tokens=7)
     assert answer.status == 200, answer

@@ -86,7 +86,7 @@ static struct store_record random_record(void)
     r.cache = (uint8_t)prng_below(&rng, 4);
     r.dialect = (uint8_t)prng_below(&rng, 9);
     r.status = (uint16_t)(prng_below(&rng, 3) * 200);
-    r.flags = prng_below(&rng, 128) & ~(uint32_t)(STORE_CRASHED | STORE_EARLIER_BOOT);
+    r.flags = prng_below(&rng, 256) & ~(uint32_t)(STORE_CRASHED | STORE_EARLIER_BOOT);
     for (int i = 0; i < STORE_TOKENS_COUNT; i++) r.tokens[i] = prng_below(&rng, UINT32_MAX);
     r.cost_nanos = (int64_t)(prng_next(&rng) >> 20);
     r.bytes_in = prng_next(&rng) >> 20;
