@@ -2,13 +2,8 @@
 // fits and otherwise by way of a small buffer, so that a piece that fits exactly is not refused.
 #include "base/fmt.h"
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#elif defined(__aarch64__)
-#include <arm_neon.h>
-#endif
-
 #include "base/check.h"
+#include "base/lanes.h"
 
 static const char pairs[200] = {
     "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748"
@@ -132,10 +127,19 @@ char *fmt_raw_decimal(char *at, int64_t v, uint32_t decimals)
     return at;
 }
 
+// A short text that was made elsewhere.
+static inline void add(struct fmt *f, const char *text, const char *end)
+{
+    const uint32_t n = (uint32_t)(end - text);
+    if (!fmt_room(f, n)) return;
+    lanes_copy(f->p + f->n, text, n);
+    f->n += n;
+}
+
 void fmt_u64(struct fmt *f, uint64_t v)
 {
     char text[FMT_U64_BYTES];
-    fmt_bytes(f, text, (uint32_t)(fmt_raw_u64(text, v) - text));
+    add(f, text, fmt_raw_u64(text, v));
 }
 
 void fmt_i64(struct fmt *f, int64_t v)
@@ -159,7 +163,7 @@ void fmt_hex(struct fmt *f, uint64_t v, uint32_t digits)
 void fmt_decimal(struct fmt *f, int64_t v, uint32_t decimals)
 {
     char text[FMT_DECIMAL_BYTES];
-    fmt_bytes(f, text, (uint32_t)(fmt_raw_decimal(text, v, decimals) - text));
+    add(f, text, fmt_raw_decimal(text, v, decimals));
 }
 
 struct civil {
@@ -340,49 +344,13 @@ void fmt_ip(struct fmt *f, const uint8_t *address, uint32_t bytes)
 
 // --- JSON strings.
 
-// 16 bytes at once, by the compilers' portable vectors: SSE2, NEON or plain registers, whatever the machine
-// has.
-typedef int8_t lanes __attribute__((vector_size(16)));
-typedef uint64_t lane_pair __attribute__((vector_size(16)));
+typedef int8_t signed_lanes __attribute__((vector_size(16)));
 
 // Lanes that need a second look: below 0x20 and, the comparison being signed, above 0x7f; the quote, the
 // backslash.
 static inline lanes odd(lanes v)
 {
-    return (lanes)((v < 0x20) | (v == '"') | (v == '\\'));
-}
-
-static inline bool any(lanes found)
-{
-#if defined(__SSE2__)
-    return _mm_movemask_epi8((__m128i)found) != 0;
-#elif defined(__aarch64__)
-    return vmaxvq_u32((uint32x4_t)found) != 0;
-#else
-    const lane_pair half = (lane_pair)found;
-    return (half[0] | half[1]) != 0;
-#endif
-}
-
-static inline uint32_t load32(const uint8_t *p)
-{
-    uint32_t v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-static inline uint64_t load64(const uint8_t *p)
-{
-    uint64_t v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-static inline lanes load128(const uint8_t *p)
-{
-    lanes v;
-    memcpy(&v, p, sizeof v);
-    return v;
+    return (lanes)(((signed_lanes)v < 0x20) | (v == '"') | (v == '\\'));
 }
 
 // The following copy n bytes if none of them is odd, and otherwise nothing that counts. Pieces overlap in
@@ -391,7 +359,7 @@ static inline bool copy_1_to_3(char *at, const uint8_t *p, uint32_t n)
 {
     const uint8_t head = p[0], middle = p[n / 2], tail = p[n - 1];
     const uint64_t three = (uint64_t)head << 16 | (uint64_t)middle << 8 | tail | UINT64_C(0x2020202020000000);
-    if (any(odd((lanes)(lane_pair){three, three}))) return false;
+    if (lanes_any(odd((lanes)(lane_pair){three, three}))) return false;
     at[0] = (char)head;
     at[n / 2] = (char)middle;
     at[n - 1] = (char)tail;
@@ -400,9 +368,9 @@ static inline bool copy_1_to_3(char *at, const uint8_t *p, uint32_t n)
 
 static inline bool copy_4_to_7(char *at, const uint8_t *p, uint32_t n)
 {
-    const uint32_t head = load32(p), tail = load32(p + n - 4);
+    const uint32_t head = lanes_load4(p), tail = lanes_load4(p + n - 4);
     const uint64_t both = (uint64_t)head << 32 | tail;
-    if (any(odd((lanes)(lane_pair){both, both}))) return false;
+    if (lanes_any(odd((lanes)(lane_pair){both, both}))) return false;
     memcpy(at, &head, 4);
     memcpy(at + n - 4, &tail, 4);
     return true;
@@ -410,8 +378,8 @@ static inline bool copy_4_to_7(char *at, const uint8_t *p, uint32_t n)
 
 static inline bool copy_8_to_15(char *at, const uint8_t *p, uint32_t n)
 {
-    const uint64_t head = load64(p), tail = load64(p + n - 8);
-    if (any(odd((lanes)(lane_pair){head, tail}))) return false;
+    const uint64_t head = lanes_load8(p), tail = lanes_load8(p + n - 8);
+    if (lanes_any(odd((lanes)(lane_pair){head, tail}))) return false;
     memcpy(at, &head, 8);
     memcpy(at + n - 8, &tail, 8);
     return true;
@@ -419,8 +387,8 @@ static inline bool copy_8_to_15(char *at, const uint8_t *p, uint32_t n)
 
 static inline bool copy_16_to_32(char *at, const uint8_t *p, uint32_t n)
 {
-    const lanes head = load128(p), tail = load128(p + n - 16);
-    if (any(odd(head) | odd(tail))) return false;
+    const lanes head = lanes_load(p), tail = lanes_load(p + n - 16);
+    if (lanes_any(odd(head) | odd(tail))) return false;
     memcpy(at, &head, 16);
     memcpy(at + n - 16, &tail, 16);
     return true;

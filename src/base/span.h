@@ -96,7 +96,8 @@ static inline bool span_u64(struct span s, uint64_t *ret)
     if (s.n == 0) return false;
     for (uint32_t i = 0; i < s.n; i++) {
         const uint8_t d = (uint8_t)(s.p[i] - '0');
-        if (d > 9 || v > (UINT64_MAX - d) / 10) return false;
+        // Nineteen digits always fit.
+        if (d > 9 || (i >= 19 && v > (UINT64_MAX - d) / 10)) return false;
         v = v * 10 + d;
     }
     *ret = v;

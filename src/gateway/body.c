@@ -1,5 +1,6 @@
 // The body: read whole, validated in one pass, and the few fields of it that the gateway reads.
 #include "gateway/exchange.h"
+#include "gateway/meter.h"
 #include "gateway/worker.h"
 
 // Large texts are scanned in slices, so that one request never holds up the others of its worker for long.
@@ -127,7 +128,8 @@ static enum stage refuse_v1(struct exchange *x)
 enum stage exchange_scan(struct exchange *x)
 {
     if (!is_read(x->route)) return STAGE_GO;
-    struct json_scan *s = arena_alloc(x->call->arena, sizeof *s);
+    static_assert(FIELD_COUNT <= METER_FIELDS_MAX, "the answer is scanned in the same place");
+    struct json_scan *s = arena_alloc(x->call->arena, JSON_SCAN_BYTES(METER_FIELDS_MAX));
     if (!s) return exchange_fail(x, END_OVERLOADED, "memory");
     json_scan_init(s, &table, JSON_TOP_OBJECT);
     int r = JSON_NEED_MORE;

@@ -26,7 +26,8 @@ enum {
 
 // Until the first token of a stream was seen its signs are looked for, too.
 static struct json_fields whole_table, table, first_table;
-static_assert(WHOLE_FIELDS <= JSON_FORM_FIELDS_MAX, "a form knows them all");
+static_assert(FIRST_FIELDS <= METER_FIELDS_MAX && WHOLE_FIELDS <= JSON_FORM_FIELDS_MAX,
+              "there is room for all");
 
 void answer_tables(void)
 {

@@ -63,10 +63,11 @@ static bool fields_up(struct exchange *x)
     const bool connection = http_has(head, HTTP_N_CONNECTION);
     uint32_t cap = 2;
     for (size_t i = 0; i < UP_NAMES; i++) {
-        const struct span name = http_name_text(up_names[i].name);
         value[i] = http_value(head, up_names[i].name);
+        if (!value[i].n) continue;
+        const struct span name = http_name_text(up_names[i].name);
         // A field that Connection names belongs to this hop only (RFC 9110 7.6.1).
-        if (connection && value[i].n && http_connection_lists(head, name)) value[i].n = 0;
+        if (connection && http_connection_lists(head, name)) value[i].n = 0;
         if (x->translated && !up_names[i].any_dialect) value[i].n = 0;
         if (value[i].n) cap += name.n + value[i].n + 4;
     }

@@ -32,6 +32,7 @@
 
 #include "base/check.h"
 #include "base/end.h"
+#include "base/lanes.h"
 #include "base/limits.h"
 #include "base/span.h"
 #include "wire/http_names.h"
@@ -328,7 +329,12 @@ static inline bool http_connection_lists(const struct http_head *head, struct sp
 // The kind of a name, any case. For code that meets names outside a head.
 enum http_name http_name_of(struct span name);
 // In lower case; HTTP_N_OTHER gives "".
-struct span http_name_text(enum http_name name);
+extern const struct span http_name_texts[HTTP_NAME_COUNT + 1];
+static inline struct span http_name_text(enum http_name name)
+{
+    MUST(name <= HTTP_N_OTHER);
+    return http_name_texts[name];
+}
 struct span http_method_name(enum http_method method);
 
 // "host" or "host:port" as RFC 9112 3.2 wants it: a registered name (letters, digits, - . _ ~), an IPv4
@@ -395,7 +401,15 @@ void http_write_value(struct http_writer *w, struct span name, struct span value
 void http_write_field_u64(struct http_writer *w, struct span name, uint64_t value);
 // Bytes that are known to be right: whole precomputed lines ("connection: close\r\n"), or a date line kept
 // per second.
-void http_write_raw(struct http_writer *w, struct span bytes);
+static inline void http_write_raw(struct http_writer *w, struct span bytes)
+{
+    if (RW_UNLIKELY(w->overflow || bytes.n > w->cap - w->n)) {
+        w->overflow = true;
+        return;
+    }
+    lanes_copy(w->p + w->n, bytes.p, bytes.n);
+    w->n += bytes.n;
+}
 // The blank line. Returns the bytes of the head; 0 if anything did not fit or was bad.
 uint32_t http_write_end(struct http_writer *w);
 

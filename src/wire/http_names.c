@@ -16,7 +16,7 @@ _Alignas(32) const struct http_row http_name_row[HTTP_NAMES_ALL] = {HTTP_NAMES_R
 static_assert(sizeof(struct http_row) == 32, "one load");
 
 #define X(symbol, text, slot) [symbol] = SPAN_INIT(text),
-static const struct span texts[HTTP_NAME_COUNT + 1] = {HTTP_NAMES_READ(X)[HTTP_N_OTHER] = SPAN_INIT("")};
+const struct span http_name_texts[HTTP_NAME_COUNT + 1] = {HTTP_NAMES_READ(X)[HTTP_N_OTHER] = SPAN_INIT("")};
 #undef X
 
 #define X(symbol, text, slot) \
@@ -45,12 +45,6 @@ enum http_name http_name_of(struct span name)
     const struct http_row *row = http_row_of(name.p, name.n);
     const bool same = row->name[name.n] == ':' && span_ieq(name, span_of(row->name, name.n));
     return same ? (enum http_name)row->kind : HTTP_N_OTHER;
-}
-
-struct span http_name_text(enum http_name name)
-{
-    MUST(name <= HTTP_N_OTHER);
-    return texts[name];
 }
 
 struct span http_method_name(enum http_method method)

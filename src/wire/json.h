@@ -156,6 +156,9 @@ struct json_scan {
     struct json_value value[JSON_FIELDS_MAX]; // only the first fields->n are in use
 };
 
+// What of a struct json_scan is used with so many fields: no more needs to be allocated.
+#define JSON_SCAN_BYTES(fields) (offsetof(struct json_scan, value) + (fields) * sizeof(struct json_value))
+
 // fields may be NULL: validate only.
 void json_scan_init(struct json_scan *s, const struct json_fields *fields, uint32_t flags);
 

@@ -19,8 +19,8 @@
 
 #include "wire/json.h"
 
-#define JSON_EDITS_MAX 16
-#define JSON_EDIT_SCRATCH_BYTES 512
+#define JSON_EDITS_MAX 8
+#define JSON_EDIT_SCRATCH_BYTES 256
 // Entries that an iovec needs for any list.
 #define JSON_EDIT_IOV_MAX (2 * JSON_EDITS_MAX + 1)
 

@@ -232,9 +232,9 @@ static void test_gather__refuses_what_does_not_fit(void **state)
     json_edits_set(&edits, &scan.value[MODEL], span_of(key, sizeof(key)), SPAN("1"));
     assert_int_equal(gather_err(JSON_EDIT_IOV_MAX), RW_E_TOO_LARGE);
 
-    // 16 pieces of 400 MB each, which nobody reads.
+    // Pieces of 800 MB each, which nobody reads.
     json_edits_init(&edits, SPAN("{}"), NULL);
-    for (uint32_t i = 0; i < JSON_EDITS_MAX; i++) json_edits_add(&edits, 1, 0, span_of(key, 400000000));
+    for (uint32_t i = 0; i < JSON_EDITS_MAX; i++) json_edits_add(&edits, 1, 0, span_of(key, 800000000));
     assert_int_equal(gather_err(JSON_EDIT_IOV_MAX), RW_E_TOO_LARGE);
 }
 

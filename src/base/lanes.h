@@ -1,0 +1,88 @@
+// Sixteen bytes at once, by the compilers' portable vectors: SSE2, NEON or plain registers, whatever the machine has. For
+// short texts that are copied and looked at; what is long has files of its own for each instruction set.
+//
+// Thread   any. No state.
+#ifndef RINGWAY_BASE_LANES_H
+#define RINGWAY_BASE_LANES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+typedef uint8_t lanes __attribute__((vector_size(16)));
+typedef uint64_t lane_pair __attribute__((vector_size(16)));
+
+static inline lanes lanes_load(const void *p)
+{
+    lanes v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline void lanes_store(void *p, lanes v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+static inline uint64_t lanes_load8(const void *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline uint32_t lanes_load4(const void *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+// Is any lane not zero? For lanes that are all ones or zero, as comparisons give them.
+static inline bool lanes_any(lanes found)
+{
+#if defined(__SSE2__)
+    return _mm_movemask_epi8((__m128i)found) != 0;
+#elif defined(__aarch64__)
+    return vmaxvq_u32((uint32x4_t)found) != 0;
+#else
+    const lane_pair half = (lane_pair)found;
+    return (half[0] | half[1]) != 0;
+#endif
+}
+
+// Copies n bytes that do not overlap, without a call for what is short: pieces that overlap in the middle.
+static inline void lanes_copy(void *to, const void *from, size_t n)
+{
+    uint8_t *const t = (uint8_t *)to;
+    const uint8_t *const f = (const uint8_t *)from;
+    if (n > 64) {
+        memcpy(to, from, n);
+    } else if (n >= 16) {
+        const lanes tail = lanes_load(f + n - 16);
+        for (size_t i = 0; i + 16 < n; i += 16) lanes_store(t + i, lanes_load(f + i));
+        lanes_store(t + n - 16, tail);
+    } else if (n >= 8) {
+        const uint64_t head = lanes_load8(f), tail = lanes_load8(f + n - 8);
+        memcpy(t, &head, 8);
+        memcpy(t + n - 8, &tail, 8);
+    } else if (n >= 4) {
+        const uint32_t head = lanes_load4(f), tail = lanes_load4(f + n - 4);
+        memcpy(t, &head, 4);
+        memcpy(t + n - 4, &tail, 4);
+    } else if (n > 0) {
+        const uint8_t head = f[0], middle = f[n / 2], tail = f[n - 1];
+        t[0] = head;
+        t[n / 2] = middle;
+        t[n - 1] = tail;
+    }
+}
+
+#endif
