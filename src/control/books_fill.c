@@ -154,14 +154,25 @@ static bool sum_up(const struct store_usage_row *row, void *ctx)
     return true;
 }
 
-static enum rw_err used_since(struct fill *f, uint32_t first_day, const struct store_account *a)
+static enum rw_err used_since(struct fill *f, uint32_t first_day, const struct store_usage_query *who)
 {
-    struct store_usage_query q = {.first_day = first_day, .last_day = f->now.at.day};
-    if (a->kind == STORE_KEY) q.key = a->id;
-    else if (a->kind == STORE_TEAM) q.team = a->id;
-    else q.tenant = a->id;
+    struct store_usage_query q = *who;
+    q.first_day = first_day;
+    q.last_day = f->now.at.day;
     f->sums = (struct store_sums){0};
     return store_usage_sum(f->usage, &q, sum_up, f);
+}
+
+static enum rw_err fill_bound(struct fill *f, const struct store_usage_query *who,
+                              const struct limit_bound *bound)
+{
+    RW_TRY(used_since(f, f->now.at.day, who));
+    limit_fill(bound, LIMIT_USD_DAY, f->sums.cost_nanos, &f->now);
+    limit_fill(bound, LIMIT_REQUESTS_DAY, requests_of(&f->sums), &f->now);
+    limit_fill(bound, LIMIT_TOKENS_DAY, tokens_of(&f->sums), &f->now);
+    RW_TRY(used_since(f, first_of_month(&f->now), who));
+    limit_fill(bound, LIMIT_USD_MONTH, f->sums.cost_nanos, &f->now);
+    return RW_OK;
 }
 
 static enum rw_err fill_account(struct fill *f, const struct store_account *a,
@@ -169,16 +180,13 @@ static enum rw_err fill_account(struct fill *f, const struct store_account *a,
 {
     struct limit_set set;
     struct limit_bound bound;
+    struct store_usage_query who = {0};
     bool any;
     RW_TRY(bind_account(f, a, plan, &set, &bound, &any));
-    if (!any) return RW_OK;
-    RW_TRY(used_since(f, f->now.at.day, a));
-    limit_fill(&bound, LIMIT_USD_DAY, f->sums.cost_nanos, &f->now);
-    limit_fill(&bound, LIMIT_REQUESTS_DAY, requests_of(&f->sums), &f->now);
-    limit_fill(&bound, LIMIT_TOKENS_DAY, tokens_of(&f->sums), &f->now);
-    RW_TRY(used_since(f, first_of_month(&f->now), a));
-    limit_fill(&bound, LIMIT_USD_MONTH, f->sums.cost_nanos, &f->now);
-    return RW_OK;
+    if (a->kind == STORE_KEY) who.key = a->id;
+    else if (a->kind == STORE_TEAM) who.team = a->id;
+    else who.tenant = a->id;
+    return any ? fill_bound(f, &who, &bound) : RW_OK;
 }
 
 // One that has the plan which changes.
@@ -215,6 +223,18 @@ enum rw_err books_fill_changed(struct store *s, struct store_cells *cells,
     enum rw_err err = open_fill(s, cells, &f);
     f.changed = changed;
     if (!err) err = changed->kind == STORE_PLAN ? fill_followers(&f, s) : fill_account(&f, changed, NULL);
+    close_fill(&f);
+    return err;
+}
+
+// --- Of the configuration.
+
+enum rw_err books_fill_bound(struct store *s, struct store_cells *cells, const struct store_usage_query *who,
+                             const struct limit_bound *bound)
+{
+    struct fill f;
+    enum rw_err err = open_fill(s, cells, &f);
+    if (!err) err = fill_bound(&f, who, bound);
     close_fill(&f);
     return err;
 }

@@ -3,7 +3,9 @@
 #define RINGWAY_CONTROL_BOOKS_FILL_H
 
 #include "control/books.h"
+#include "policy/limit.h"
 #include "store/accounts.h"
+#include "store/usage.h"
 
 RW_WARN_UNUSED enum rw_err books_fill(struct books *b);
 
@@ -11,5 +13,10 @@ RW_WARN_UNUSED enum rw_err books_fill(struct books *b);
 // that may wait for the disk.
 RW_WARN_UNUSED enum rw_err books_fill_changed(struct store *s, struct store_cells *cells,
                                               const struct store_account *changed);
+
+// The same for limits of the configuration that were bound. `who`: whose requests they count; days are ignored.
+RW_WARN_UNUSED enum rw_err books_fill_bound(struct store *s, struct store_cells *cells,
+                                            const struct store_usage_query *who,
+                                            const struct limit_bound *bound);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/fmt.h"
+#include "control/books_fill.h"
 #include "control/log.h"
 #include "gateway/plan_ready.h"
 #include "policy/limit_account.h"
@@ -328,7 +329,8 @@ static bool add_providers(struct plan_memory *m, char *ret_why, uint32_t cap)
 
 // Where a limit object of the configuration counts. False: no memory, or no room for it.
 static bool bind_limits(struct plan_memory *m, const struct config_rates *rates, enum limit_level level,
-                        struct limit_id id, const struct limit_bound **ret)
+                        struct limit_id id, const struct store_usage_query *who,
+                        const struct limit_bound **ret)
 {
     const struct limit_cfg cfg = config_limits(rates);
     const char *why;
@@ -339,7 +341,8 @@ static bool bind_limits(struct plan_memory *m, const struct config_rates *rates,
     const enum rw_err err = limit_compile(&cfg, level, set, &why);
     MUST(!err); // the configuration was checked
     *ret = bound;
-    return limit_bind(m->world->cells, level, id, set, bound) == RW_OK;
+    return limit_bind(m->world->cells, level, id, set, bound) == RW_OK &&
+        books_fill_bound(m->world->store, m->world->cells, who, bound) == RW_OK;
 }
 
 // A model is known by its name: it keeps its count when the configuration changes.
@@ -396,7 +399,8 @@ static struct plan_model *add_models(struct plan_memory *m)
                                   .timeouts = timeouts_of(&t->timeouts)};
         to->hash = map_hash(to->name, 0);
         if (!add_price(m, to) ||
-            !bind_limits(m, &from->limits, LIMIT_MODEL, id_of_model(to->name), &to->limit))
+            !bind_limits(m, &from->limits, LIMIT_MODEL, id_of_model(to->name),
+                         &(struct store_usage_query){.model = to->name}, &to->limit))
             return NULL;
         to->target_row = metric_target_row(m->world->labels, to->name, m->plan.providers[t->provider].name);
         to->model_row = metric_model_row(m->world->labels, to->name);
@@ -429,7 +433,7 @@ static bool number_keys(struct plan_memory *m, struct principal *all, uint32_t c
         all[i].tenant_id = ids[i].tenant;
         if (i < m->config->key_count &&
             !bind_limits(m, &m->config->keys[i].limits, LIMIT_KEY, (struct limit_id){.lo = ids[i].key},
-                         &all[i].limit[0]))
+                         &(struct store_usage_query){.key = ids[i].key}, &all[i].limit[0]))
             return false;
     }
     return true;
@@ -570,7 +574,9 @@ struct plan *plan_build(struct plan_world *w, struct config *config, const char 
     p->budget_status = (uint16_t)config->budget_status;
     p->ledger_full_refuses = config->usage.on_ledger_full == CONFIG_LEDGER_REFUSE;
     struct principal *keys = add_keys(m, extra_key, ret_why, cap);
-    if (keys && bind_limits(m, &config->global, LIMIT_GLOBAL, (struct limit_id){.lo = 1}, &p->limit) &&
+    if (keys &&
+        bind_limits(m, &config->global, LIMIT_GLOBAL, (struct limit_id){.lo = 1},
+                    &(struct store_usage_query){0}, &p->limit) &&
         add_prices(m, ret_why, cap) && add_listeners(m, ret_why, cap) && add_cors(m) &&
         add_providers(m, ret_why, cap) && (models = add_models(m)) && add_seats(m) &&
         !gateway_plan_ready(p, models, keys, &(struct plan_room){.take = take_more, .ctx = m}))

@@ -6,6 +6,7 @@ Method: the real binary with a data_dir, limits by the command line and by the c
 
 import concurrent.futures
 import json
+import pathlib
 import subprocess
 import time
 
@@ -123,7 +124,15 @@ def test_limits__of_the_configuration(launch, backend, tmp_path, prices):
     )
     assert statuses(own, "rw-e2e-limited-key-aaaaaaaa", 8, model="m") == {200: 6, 429: 2}
     assert statuses(own, "rw-e2e-limited-key-bbbbbbbb", 8, model="m") == {200: 4, 429: 4}
-    assert statuses(own, "rw-e2e-limited-key-bbbbbbbb", 40, model="free") == {200: 20, 429: 20}
+    assert statuses(own, "rw-e2e-limited-key-bbbbbbbb", 15, model="free") == {200: 15}
+    records(own, 31)
+    # Thrown away and filled from the ledger.
+    own.kill()
+    (pathlib.Path(own.config["data_dir"]) / "cells").unlink()
+    own.restart()
+    assert statuses(own, "rw-e2e-limited-key-aaaaaaaa", 2, model="free") == {429: 2}
+    assert statuses(own, "rw-e2e-limited-key-bbbbbbbb", 2, model="m") == {429: 2}
+    assert statuses(own, "rw-e2e-limited-key-bbbbbbbb", 10, model="free") == {200: 5, 429: 5}
 
 
 def test_concurrency__as_many_as_may_be(own):
@@ -243,6 +252,6 @@ def test_restart__budgets_are_what_the_ledger_says(own):
     assert statuses(own, key, 6, max_tokens=7) == {200: 6}
     records(own, 6)
     own.kill()
-    (servers.pathlib.Path(own.config["data_dir"]) / "cells").unlink()
+    (pathlib.Path(own.config["data_dir"]) / "cells").unlink()
     own.restart()
     assert statuses(own, key, 10, max_tokens=7) == {200: 4, 429: 6}

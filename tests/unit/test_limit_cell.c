@@ -215,6 +215,24 @@ static void test_count_take__clock_back_takes_from_the_later_period(void **state
     assert_int_equal(count_used(&word, 20001), 60);
 }
 
+static void test_count_fill__only_where_nothing_was_counted(void **state)
+{
+    (void)state;
+    struct limit_count k = {.period = 100, .limit = 50, .bits = LIMIT_TOKEN_BITS};
+    _Atomic int64_t word = 0;
+    limit_count_fill(&word, &k, 30);
+    assert_int_equal(limit_count_used(&word, &k), 30);
+    limit_count_fill(&word, &k, 40);
+    assert_int_equal(limit_count_used(&word, &k), 30);
+    k.period++;
+    limit_count_fill(&word, &k, 7);
+    assert_int_equal(limit_count_used(&word, &k), 7);
+    k.period--; // a clock that is behind changes nothing
+    limit_count_fill(&word, &k, 9);
+    k.period++;
+    assert_int_equal(limit_count_used(&word, &k), 7);
+}
+
 static void test_count_take__every_period_number_begins_empty(void **state)
 {
     (void)state;
@@ -672,6 +690,7 @@ int main(void)
         cmocka_unit_test(test_bucket_make__refuses_what_it_cannot_hold),
         cmocka_unit_test(test_count_take__up_to_the_limit_and_anew_in_the_next_period),
         cmocka_unit_test(test_count_take__clock_back_takes_from_the_later_period),
+        cmocka_unit_test(test_count_fill__only_where_nothing_was_counted),
         cmocka_unit_test(test_count_take__every_period_number_begins_empty),
         cmocka_unit_test(test_count_take__soft_admits_while_anything_is_left),
         cmocka_unit_test(test_count_add__amount_stays_within_its_bits),
