@@ -2,6 +2,8 @@
 #include "gateway/exchange.h"
 #include "gateway/meter.h"
 #include "gateway/worker.h"
+#include "providers/dialect.h"
+#include "wire/url.h"
 
 // Large texts are scanned in slices, so that one request never holds up the others of its worker for long.
 #define SCAN_SLICE_BYTES IO_BYTES_PER_SLICE
@@ -17,9 +19,11 @@ void request_tables(void)
         [FIELD_OPTIONS] = "stream_options",
         [FIELD_INCLUDE_USAGE] = "stream_options.include_usage",
         [FIELD_N] = "n",
+        [FIELD_GOOGLE_CONFIG] = "generationConfig",
         [FIELD_MAX_TOKENS] = "max_tokens",
         [FIELD_MAX_COMPLETION] = "max_completion_tokens",
         [FIELD_MAX_OUTPUT] = "max_output_tokens",
+        [FIELD_MAX_GOOGLE] = "generationConfig.maxOutputTokens",
         [FIELD_USER] = "user",
     };
     json_fields_make(&table, paths, FIELD_COUNT);
@@ -58,7 +62,7 @@ static enum stage bad_field(struct exchange *x, const char *field, const char *w
 static void read_for_the_books(struct exchange *x)
 {
     const struct json_value *v = x->scan->value;
-    for (int i = FIELD_MAX_TOKENS; i <= FIELD_MAX_OUTPUT; i++) {
+    for (int i = FIELD_MAX_TOKENS; i <= FIELD_MAX_GOOGLE; i++) {
         int64_t n;
         if (v[i].type == JSON_NUMBER && json_i64(json_text(x->body.p, &v[i]), &n) && n >= 0 &&
             n > x->max_tokens)
@@ -72,16 +76,43 @@ static void read_for_the_books(struct exchange *x)
         x->user = (struct span){NULL, 0};
 }
 
+// Model and streaming where they stand in the path.
+static enum stage read_path(struct exchange *x)
+{
+    uint8_t *name = arena_alloc(x->call->arena, x->rest.n);
+    struct span alt;
+    if (!name) return exchange_fail(x, END_OVERLOADED, "memory");
+    if (x->rest.n > ACCESS_PATH_BYTES_MAX ||
+        url_decode(x->rest, false, name, x->rest.n, &x->model_named) != RW_OK)
+        return exchange_fail_text(x, END_NO_MODEL, SPAN("The path names no model that there is: '"), x->rest,
+                                  SPAN("'."));
+    x->stream = route_streams(x->route);
+    x->choices = 1;
+    const bool sse = x->call->head.has_query &&
+        url_query_find(http_query(&x->call->head), SPAN("alt"), &alt) && span_eq(alt, SPAN("sse"));
+    x->json_array = x->stream && x->route->dialect == &dialect_gemini && !sse;
+    read_for_the_books(x);
+    return STAGE_GO;
+}
+
 // What the fields mean. null is the same as absent.
 static enum stage read_fields(struct exchange *x)
 {
-    static const char *const names[FIELD_COUNT] = {
-        "model", "stream",     "stream_options",        "stream_options.include_usage",
-        "n",     "max_tokens", "max_completion_tokens", "max_output_tokens",
-        "user"};
+    static const char *const names[FIELD_COUNT] = {"model",
+                                                   "stream",
+                                                   "stream_options",
+                                                   "stream_options.include_usage",
+                                                   "n",
+                                                   "generationConfig",
+                                                   "max_tokens",
+                                                   "max_completion_tokens",
+                                                   "max_output_tokens",
+                                                   "generationConfig.maxOutputTokens",
+                                                   "user"};
     const struct json_value *v = x->scan->value;
     for (int i = 0; i < FIELD_COUNT; i++)
         if (v[i].duplicate) return bad_field(x, names[i], "' is given twice. Send it once.");
+    if (route_names_model(x->route)) return read_path(x);
 
     const struct json_value *model = &v[FIELD_MODEL];
     if (model->type == JSON_STRING) {

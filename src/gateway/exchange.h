@@ -42,9 +42,11 @@ enum request_field {
     FIELD_OPTIONS,
     FIELD_INCLUDE_USAGE,
     FIELD_N,
+    FIELD_GOOGLE_CONFIG,
     FIELD_MAX_TOKENS, // and its other names
     FIELD_MAX_COMPLETION,
     FIELD_MAX_OUTPUT,
+    FIELD_MAX_GOOGLE,
     FIELD_USER,
     FIELD_COUNT,
 };
@@ -64,6 +66,7 @@ struct exchange {
     struct span model_named; // the field model, unescaped; n 0: absent
     struct span model_asked; // that, or the default
     bool stream; // the client wants an event stream
+    bool json_array; // or one JSON array that comes piece by piece
     bool usage_asked; // and its usage event
     uint32_t choices; // n
     int64_t max_tokens; // of the answer; -1: not said

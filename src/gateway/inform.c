@@ -2,6 +2,7 @@
 #include "base/fmt.h"
 #include "gateway/exchange.h"
 #include "gateway/worker.h"
+#include "providers/dialect.h"
 #include "wire/url.h"
 
 // One entry of the list is at most this long: two names and the rest.
@@ -54,8 +55,37 @@ static bool asks_anthropic(const struct exchange *x)
     return http_has(&x->call->head, HTTP_N_ANTHROPIC_VERSION);
 }
 
+// Google's ask their own path, or the same one with Google's key header.
+static bool asks_google(const struct exchange *x)
+{
+    return x->route->dialect == &dialect_gemini || http_has(&x->call->head, HTTP_N_X_GOOG_API_KEY);
+}
+
+// The name as the rest of a string that was begun, with its closing quote.
+static void string_rest(struct fmt *f, struct span name)
+{
+    const uint32_t at = f->n;
+    fmt_json_string(f, name);
+    if (f->overflow) return;
+    memmove(f->p + at, f->p + at + 1, f->n - at - 1);
+    f->n--;
+}
+
+static void entry_google(struct fmt *f, struct span name)
+{
+    fmt_str(f, "{\"name\":\"models/");
+    string_rest(f, name);
+    fmt_str(f, ",\"displayName\":");
+    fmt_json_string(f, name);
+    fmt_str(f, ",\"supportedGenerationMethods\":[\"generateContent\",\"streamGenerateContent\"]}");
+}
+
 static void entry(const struct exchange *x, struct fmt *f, struct span name, struct span owner)
 {
+    if (asks_google(x)) {
+        entry_google(f, name);
+        return;
+    }
     if (asks_anthropic(x)) {
         fmt_str(f, "{\"type\":\"model\",\"id\":");
         fmt_json_string(f, name);
@@ -87,7 +117,10 @@ static enum stage models(struct exchange *x)
     if (!text) return exchange_fail(x, END_OVERLOADED, "memory");
     struct fmt f;
     fmt_init(&f, text, (uint32_t)cap);
-    fmt_str(&f, asks_anthropic(x) ? "{\"data\":[" : "{\"object\":\"list\",\"data\":[");
+    fmt_str(&f,
+            asks_google(x)          ? "{\"models\":["
+                : asks_anthropic(x) ? "{\"data\":["
+                                    : "{\"object\":\"list\",\"data\":[");
     bool first = true;
     struct span first_name = {NULL, 0}, last_name = {NULL, 0};
     for (uint32_t i = 0; i < plan->model_count; i++) {
@@ -100,7 +133,7 @@ static enum stage models(struct exchange *x)
         last_name = m->name;
     }
     fmt_str(&f, "]");
-    if (asks_anthropic(x)) {
+    if (asks_anthropic(x) && !asks_google(x)) {
         fmt_str(&f, ",\"has_more\":false,\"first_id\":");
         id_or_null(&f, first_name);
         fmt_str(&f, ",\"last_id\":");

@@ -82,7 +82,8 @@ static enum stage translate_stream(struct exchange *x)
     t->pipe = arena_alloc(x->call->arena, sizeof *t->pipe);
     if (!t->pipe) return no_memory(x);
     dialect_pipe_init(t->pipe, x->provider->dialect, x->route->dialect, &t->ctx, &t->scratch, &t->reply);
-    x->ask.content_type = span_str(x->route->dialect->content_type);
+    x->ask.content_type =
+        x->json_array ? SPAN("application/json") : span_str(x->route->dialect->content_type);
     for (;;) {
         struct span piece = {NULL, 0};
         const int got = ask_piece(&x->ask, &piece);

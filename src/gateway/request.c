@@ -114,7 +114,7 @@ static enum stage edit_body(struct exchange *x)
     if (!e || !iov || !name) return exchange_fail(x, END_OVERLOADED, "memory");
     const struct json_value *v = x->scan->value;
     json_edits_init(e, x->body, x->scan);
-    if (!span_eq(x->upstream_model, x->model_named)) {
+    if (!span_eq(x->upstream_model, x->model_named) && !route_names_model(x->route)) {
         struct fmt f;
         fmt_init(&f, name, name_cap);
         fmt_json_string(&f, x->upstream_model);
@@ -134,12 +134,10 @@ static enum stage edit_body(struct exchange *x)
     return STAGE_GO;
 }
 
-// Where the provider is asked; {NULL, 0}: no memory.
-static struct span chat_path(struct exchange *x)
+// Where the provider is asked about the model; {NULL, 0}: no memory.
+static struct span model_path(struct exchange *x, struct span verb)
 {
     const struct plan_provider *p = x->provider;
-    if (!p->dialect->model_in_path) return p->chat_path;
-    const struct span verb = x->stream ? SPAN(":streamGenerateContent?alt=sse") : SPAN(":generateContent");
     const uint32_t name_cap = 3 * x->upstream_model.n;
     uint8_t *path = arena_alloc(x->call->arena, p->chat_path.n + name_cap + verb.n);
     struct span name;
@@ -150,6 +148,16 @@ static struct span chat_path(struct exchange *x)
     return span_of(path, p->chat_path.n + name.n + verb.n);
 }
 
+// The path behind the provider's prefix; {NULL, 0}: no memory.
+static struct span path_up(struct exchange *x)
+{
+    const struct dialect *d = x->provider->dialect;
+    const bool in_path = x->translated ? d->model_in_path : route_names_model(x->route);
+    if (!in_path) return x->translated ? x->provider->chat_path : x->route->upstream;
+    if (x->stream) return model_path(x, d->path_stream);
+    return model_path(x, x->translated ? d->path_whole : x->route->upstream);
+}
+
 static enum stage prepare(struct exchange *x)
 {
     struct ask *a = &x->ask;
@@ -158,14 +166,13 @@ static enum stage prepare(struct exchange *x)
     a->arena = call->arena;
     a->provider = x->provider;
     a->method = (enum http_method)call->head.method;
-    a->path = x->route->upstream;
     a->stream = x->stream;
+    a->path = path_up(x);
+    if (!a->path.p) return exchange_fail(x, END_OVERLOADED, "memory");
     if (!fields_up(x)) return exchange_fail(x, END_OVERLOADED, "memory");
     if (x->translated) {
         const enum stage s = translate_request(x);
         if (s != STAGE_GO) return s;
-        a->path = chat_path(x);
-        if (!a->path.p) return exchange_fail(x, END_OVERLOADED, "memory");
         a->body = x->translation->body.iov;
         a->body_iov = x->translation->body.iov_n;
         a->body_bytes = x->translation->body.bytes;

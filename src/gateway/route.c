@@ -30,6 +30,10 @@ static const struct route routes[] = {
      &dialect_cohere, true, true, false},
     {SPAN_INIT("/v1/chat"), ROUTE_COHERE_V1, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT(""), &dialect_cohere, true,
      true, false},
+    {SPAN_INIT("/v1beta/models"), ROUTE_MODELS, SHAPE_DIALECT, ROUTE_GET, SPAN_INIT(""), &dialect_gemini,
+     false, false, false},
+    {SPAN_INIT("/v1beta/models/"), ROUTE_MODEL, SHAPE_DIALECT, ROUTE_GET, SPAN_INIT(""), &dialect_gemini,
+     false, false, false},
     {SPAN_INIT("/v1/models"), ROUTE_MODELS, SHAPE_OPENAI, ROUTE_GET, SPAN_INIT(""), NULL, false, false,
      false},
     {SPAN_INIT("/v1/models/"), ROUTE_MODEL, SHAPE_OPENAI, ROUTE_GET, SPAN_INIT(""), NULL, false, false,
@@ -43,8 +47,45 @@ static const struct route routes[] = {
      false},
     {SPAN_INIT("/readyz"), ROUTE_READY, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), NULL, false, false, false},
 };
+// Google's: the model, and behind it what is asked. Some of its SDKs say v1, where the models of others are.
+static const struct span google_prefixes[] = {SPAN_INIT("/v1beta/models/"), SPAN_INIT("/v1/models/")};
+static const struct route google_routes[] = {
+    {SPAN_INIT("/v1beta/models/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT(":generateContent"),
+     &dialect_gemini, true, true, false},
+    {SPAN_INIT("/v1beta/models/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST,
+     SPAN_INIT(":streamGenerateContent"), &dialect_gemini, true, true, false},
+    {SPAN_INIT("/v1beta/models/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT(":countTokens"),
+     &dialect_gemini, false, false, false},
+};
+
 const struct route route_unknown = {SPAN_INIT(""), ROUTE_NONE, SHAPE_NATIVE, 0,    SPAN_INIT(""),
                                     NULL,          false,      false,        false};
+
+bool route_names_model(const struct route *r)
+{
+    return r->kind == ROUTE_PASS_JSON && r->dialect->model_in_path;
+}
+
+bool route_streams(const struct route *r)
+{
+    return span_starts(r->upstream, SPAN(":stream"));
+}
+
+static const struct route *google_find(struct span path, struct span *ret_model)
+{
+    const uint32_t prefixes = sizeof google_prefixes / sizeof *google_prefixes;
+    uint32_t i = 0;
+    while (i < prefixes && !span_starts(path, google_prefixes[i])) i++;
+    if (i == prefixes) return NULL;
+    const struct span rest = span_from(path, google_prefixes[i].n);
+    for (size_t k = 0; k < sizeof google_routes / sizeof *google_routes; k++) {
+        const struct span verb = google_routes[k].upstream;
+        if (rest.n <= verb.n || !span_eq(span_from(rest, rest.n - verb.n), verb)) continue;
+        *ret_model = (struct span){rest.p, rest.n - verb.n};
+        return &google_routes[k];
+    }
+    return NULL;
+}
 
 const struct route *route_find(struct span path, struct span *ret_rest)
 {
@@ -54,6 +95,8 @@ const struct route *route_find(struct span path, struct span *ret_rest)
         if (RW_LIKELY(r->path.p[r->path.n - 1] != '/')) {
             if (span_eq(path, r->path)) return r;
         } else if (path.n > r->path.n && span_starts(path, r->path)) {
+            const struct route *google = google_find(path, ret_rest);
+            if (google) return google;
             *ret_rest = span_from(path, r->path.n);
             return r;
         }

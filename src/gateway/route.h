@@ -32,7 +32,9 @@ struct route {
     enum route_kind kind;
     enum route_shape shape;
     uint32_t methods;
-    struct span upstream; // behind the provider's base_url, if it speaks the route's dialect
+    // Behind the provider's base_url, if it speaks the route's dialect; if that has the model in the path, what stands behind the
+    // model.
+    struct span upstream;
     const struct dialect *dialect; // whose clients use the route
     bool chat; // providers of other dialects are asked in theirs
     bool finishes; // answers have finish reasons: one without is not complete
@@ -44,7 +46,11 @@ extern const struct route route_unknown;
 
 // path: without the query, unescaped forms refused (url_path_check) before or, but for routes that end with '/', behind it.
 // Never NULL: the last entry is ROUTE_NONE. *ret_rest
-// is what lies behind the path of a route that ends with '/'.
+// is what lies behind the path of a route that ends with '/'; of one with a model in the path that model, as it was sent.
 const struct route *route_find(struct span path, struct span *ret_rest);
+
+// Its clients name the model in the path, and in the path say whether to stream.
+bool route_names_model(const struct route *r);
+bool route_streams(const struct route *r);
 
 #endif

@@ -99,7 +99,7 @@ static bool speaks(const struct plan_provider *p, const struct dialect *dialect)
 enum stage exchange_route(struct exchange *x)
 {
     const enum stage s = x->route->kind == ROUTE_PASS_JSON ? by_model(x) : by_provider(x);
-    if (s != STAGE_GO || speaks(x->provider, x->route->dialect)) return s;
+    if (s != STAGE_GO || (speaks(x->provider, x->route->dialect) && !x->json_array)) return s;
     if (!x->route->chat)
         return exchange_fail_text(x, END_BAD_FIELD, SPAN("The provider '"), x->provider->name,
                                   SPAN("' speaks another API, which has no counterpart of this route."));

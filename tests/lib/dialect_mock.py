@@ -219,6 +219,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except (Refused, KeyError, TypeError, ValueError) as e:
             self.server.refused.append(f"{path}: {e!r}")
             return self.answer(400, json.dumps(error(str(e))).encode())
+        if verb == "countTokens":
+            return self.answer(200, (DATA / folder / "count_tokens.response.json").read_bytes())
         streams = value.get("stream") if model is None else verb == "streamGenerateContent" and "alt=sse" in self.path
         name, *rest = (model or value["model"]).split(",")
         options = dict(o.split("=") for o in rest)
