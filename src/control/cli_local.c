@@ -7,7 +7,9 @@
 
 static int run_serve(const struct cli *c)
 {
-    const struct serve_options options = {.config_path = c->config, .program = c->program};
+    const bool dev = cli_value(c, "--dev") != NULL;
+    const struct serve_options options = {
+        .config_path = dev ? NULL : c->config, .program = c->program, .dev = dev};
     return serve_run(&options);
 }
 
@@ -83,13 +85,19 @@ static int run_version(const struct cli *c)
     return 0;
 }
 
+static const struct cli_option serve_options[] = {
+    {"--dev", CLI_FLAG, NULL, "for trying out: 127.0.0.1:8000, key dev-key-12345, no configuration file",
+     NULL},
+};
+
 static const struct cli_option check_options[] = {
     {"--explain", CLI_FLAG, NULL, "every key with its value and where it came from", NULL},
     {"--reference", CLI_FLAG, NULL, "every key there is, with type, default and meaning", NULL},
 };
 
 const struct cli_command cli_local_commands[] = {
-    {"serve", "", "run the gateway", NULL, NULL, 0, 0, 0, run_serve},
+    {"serve", "", "run the gateway", NULL, serve_options, sizeof serve_options / sizeof *serve_options, 0, 0,
+     run_serve},
     {"check", "", "look at a configuration and say what is wrong with it", NULL, check_options,
      sizeof check_options / sizeof *check_options, 0, 0, run_check},
     {"doctor", "", "what this machine gives, what stands in the way, and the mend", NULL, NULL, 0, 0, 0,

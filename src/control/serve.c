@@ -710,6 +710,20 @@ static void control_close(struct serve *s)
     metric_labels_free(s->labels);
 }
 
+static enum rw_err load_first(const struct serve_options *options, struct config **ret,
+                              struct config_errors *errors)
+{
+    static const char dev[] = "listen: [ { address: '127.0.0.1:8000' } ]\n"
+                              "keys: [ { name: dev, key: dev-key-12345 } ]\n";
+    if (options->dev) {
+        log_msg(LOG_WARNING,
+                "--dev: everybody on this machine knows the key dev-key-12345. Never serve others so.");
+        return config_parse("--dev", dev, sizeof dev - 1, &config_env_process, ret, errors);
+    }
+    if (options->config_path) return config_load(options->config_path, &config_env_process, ret, errors);
+    return config_default_from_env(&config_env_process, ret, errors);
+}
+
 int serve_run(const struct serve_options *options)
 {
     log_msg_init(LOG_INFO, wall_clock, -1);
@@ -728,9 +742,7 @@ int serve_run(const struct serve_options *options)
         return 1;
     }
     struct config_errors errors = {0};
-    const enum rw_err err = options->config_path
-        ? config_load(options->config_path, &config_env_process, &s->config, &errors)
-        : config_default_from_env(&config_env_process, &s->config, &errors);
+    const enum rw_err err = load_first(options, &s->config, &errors);
     if (err) {
         say_errors(&errors, err, options->config_path ? options->config_path : "(environment)");
         config_errors_free(&errors);

@@ -11,6 +11,7 @@
 struct serve_options {
     const char *config_path; // NULL: no file
     const char *program; // argv[0], for the lines shown to people
+    bool dev; // a key that everybody knows, on this machine only
 };
 
 // The process's exit status: 0 done, 1 failed, 2 bad configuration.

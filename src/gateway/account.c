@@ -4,6 +4,7 @@
 #include "gateway/account_text.h"
 #include "gateway/worker.h"
 #include "policy/estimate.h"
+#include "providers/dialect.h"
 #include "store/journal.h"
 #include "wire/utf8.h"
 
@@ -127,6 +128,32 @@ static int64_t nanos_for(const struct account *a, uint32_t wants, const struct e
     return price_nanos(a->price, &u, NULL);
 }
 
+// No answer is cut below this: better a clear refusal.
+#define CLAMP_TOKENS_MIN 16
+
+// The bound of the answer's length can be set: it stands at the top of the body, or in the neutral model.
+static bool can_clamp(const struct exchange *x)
+{
+    const struct dialect *d = x->route->dialect;
+    if (!x->route->chat || x->translated) return x->route->chat;
+    return d == &dialect_openai || d == &dialect_responses || d == &dialect_anthropic || d == &dialect_cohere;
+}
+
+// A budget that the worst case does not fit any more: a shorter answer may. True: it is reserved.
+static bool clamp(struct exchange *x, struct account *a, struct estimate_ask *ask, int64_t tokens,
+                  const struct limit_time *t, const struct limit_refusal *why)
+{
+    if (!limit_what_is_money(why->what) || !a->price || !can_clamp(x)) return false;
+    const int64_t most = estimate_clamp(ask, a->price, limit_money_left(&a->limit, t));
+    struct limit_refusal again;
+    if (most < CLAMP_TOKENS_MIN) return false;
+    ask->max_tokens = most;
+    if (!limit_reserve(&a->limit, tokens, estimate_worst(ask, a->price).nanos, t, &again)) return false;
+    x->max_tokens = most;
+    x->clamped = true;
+    return true;
+}
+
 enum stage exchange_reserve(struct exchange *x)
 {
     struct account *a = x->account;
@@ -139,12 +166,15 @@ enum stage exchange_reserve(struct exchange *x)
         if (!limit_admit(&a->limit, LIMIT_BIT(LIMIT_MODEL), t, &why)) return account_refuse(x, &why);
     }
     find_price(x, a);
-    const struct estimate_ask ask = {.body_bytes = x->body.n, .max_tokens = x->max_tokens, .n = x->choices};
+    struct estimate_ask ask = {.body_bytes = x->body.n, .max_tokens = x->max_tokens, .n = x->choices};
     const uint32_t wants = limit_wants(&a->limit);
     const int64_t tokens = estimate_tokens(w->estimator, a->model, x->principal->key_id, &ask);
     const int64_t nanos = nanos_for(a, wants, &ask, tokens);
-    if (wants && !limit_reserve(&a->limit, tokens, nanos, t, &why)) return account_refuse(x, &why);
-    if (a->slot != STORE_SLOT_NONE) store_journal_raise(w->cfg.journal, a->slot, (uint32_t)tokens, nanos);
+    if (wants && !limit_reserve(&a->limit, tokens, nanos, t, &why) &&
+        !((wants & LIMIT_WANTS_WORST_CASE) && clamp(x, a, &ask, tokens, t, &why)))
+        return account_refuse(x, &why);
+    if (a->slot != STORE_SLOT_NONE)
+        store_journal_raise(w->cfg.journal, a->slot, (uint32_t)tokens, wants ? a->limit.nanos : nanos);
     return give_texts(x, a) ? STAGE_GO : ledger_full(x);
 }
 

@@ -9,6 +9,8 @@
 //          nobody gives back what it held; one that had is charged at its estimate.
 // Usage    as the provider counted it. If it named none although it was asked, the record says `estimated`: a token for four
 //          bytes of the prompt, and one for each event of content that went by, or for four bytes of an answer.
+// Clamped  where a hard budget has not enough left for the worst case, a chat is asked for a shorter answer: max_tokens goes up
+//          as what fits, and x-ringway-clamped says so.
 // Without  a store (worker_cfg.journal NULL) nothing is kept and nothing is limited.
 // Owner    the exchange's arena. Thread   the worker's. Nothing here suspends.
 #ifndef RINGWAY_GATEWAY_ACCOUNT_H
@@ -18,7 +20,7 @@
 #include "policy/limit.h"
 #include "policy/price.h"
 
-// Complete lines of a head: x-ratelimit-* or anthropic-ratelimit-*, x-ringway-cost-usd.
+// Complete lines of a head: x-ratelimit-* or anthropic-ratelimit-*, x-ringway-clamped, x-ringway-cost-usd.
 #define ACCOUNT_LINES_BYTES 768
 
 struct account {

@@ -121,7 +121,7 @@ struct span account_lines(struct exchange *x)
     const struct account *a = x->account;
     const struct limit *l = &a->limit;
     const bool priced = a->closed && a->price && x->asked;
-    if (!l->requests.limit && !l->tokens.limit && !priced) return (struct span){NULL, 0};
+    if (!l->requests.limit && !l->tokens.limit && !priced && !x->clamped) return (struct span){NULL, 0};
     char *text = arena_alloc(x->call->arena, ACCOUNT_LINES_BYTES);
     if (!text) return (struct span){NULL, 0};
     struct fmt f;
@@ -130,6 +130,7 @@ struct span account_lines(struct exchange *x)
     const struct line_names *names = theirs ? anthropic : openai;
     view_lines(&f, x, &l->requests, &names[0], theirs);
     view_lines(&f, x, &l->tokens, &names[1], theirs);
+    if (x->clamped) number_line(&f, "x-ringway-clamped: ", x->max_tokens);
     if (priced) {
         fmt_str(&f, "x-ringway-cost-usd: ");
         fmt_decimal(&f, a->cost_nanos, USD_DECIMALS);

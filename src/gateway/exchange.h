@@ -6,6 +6,7 @@
 #ifndef RINGWAY_GATEWAY_EXCHANGE_H
 #define RINGWAY_GATEWAY_EXCHANGE_H
 
+#include "base/fmt.h"
 #include "gateway/ask.h"
 #include "gateway/plan.h"
 #include "gateway/route.h"
@@ -70,6 +71,8 @@ struct exchange {
     bool usage_asked; // and its usage event
     uint32_t choices; // n
     int64_t max_tokens; // of the answer; -1: not said
+    char max_tokens_text[FMT_U64_BYTES]; // the same, when it is set
+    bool clamped; // max_tokens was lowered to what the budget has left, and goes up so
     struct span user; // the end user, as the client calls him
     struct span upstream_model;
     const struct plan_model *model; // NULL: provider/model

@@ -104,6 +104,27 @@ static void fields_down(struct exchange *x)
     }
 }
 
+// By the name the client used, or the one its dialect has now.
+static void set_max_tokens(struct exchange *x, struct json_edits *e)
+{
+    static const struct span names[] = {SPAN_INIT("max_tokens"), SPAN_INIT("max_completion_tokens"),
+                                        SPAN_INIT("max_output_tokens")};
+    const struct json_value *v = x->scan->value;
+    struct fmt f;
+    fmt_init(&f, x->max_tokens_text, sizeof x->max_tokens_text);
+    fmt_u64(&f, (uint64_t)x->max_tokens);
+    bool set = false;
+    for (uint32_t i = 0; i < 3; i++) {
+        if (v[FIELD_MAX_TOKENS + i].type != JSON_NUMBER) continue;
+        json_edits_set(e, &v[FIELD_MAX_TOKENS + i], names[i], fmt_text(&f));
+        set = true;
+    }
+    const uint32_t own = x->route->dialect == &dialect_responses               ? 2
+        : x->route->dialect == &dialect_openai && !x->provider->max_tokens_old ? 1
+                                                                               : 0;
+    if (!set) json_edits_set(e, &v[FIELD_MAX_TOKENS + own], names[own], fmt_text(&f));
+}
+
 // The body with the provider's model name, and with a wish for usage where a stream carries none otherwise.
 static enum stage edit_body(struct exchange *x)
 {
@@ -120,6 +141,7 @@ static enum stage edit_body(struct exchange *x)
         fmt_json_string(&f, x->upstream_model);
         json_edits_set(e, &v[FIELD_MODEL], SPAN("model"), fmt_text(&f));
     }
+    if (x->clamped) set_max_tokens(x, e);
     if (x->stream && x->route->usage_on_request && !x->usage_asked) {
         const enum rw_err set =
             json_edits_set_in(e, &v[FIELD_OPTIONS], SPAN("stream_options"), &v[FIELD_INCLUDE_USAGE],

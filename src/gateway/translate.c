@@ -61,6 +61,12 @@ enum stage translate_request(struct exchange *x)
     enum rw_err err = client_of(x)->decode_request(&t->ctx, x->body, &t->request);
     if (err) return refused(x, err);
     t->request.stream = x->stream;
+    if (x->clamped) {
+        struct fmt f;
+        fmt_init(&f, x->max_tokens_text, sizeof x->max_tokens_text);
+        fmt_u64(&f, (uint64_t)x->max_tokens);
+        t->request.max_tokens = fmt_text(&f);
+    }
     t->reply.legacy_functions = t->request.legacy_functions;
     t->reply.request = &t->request;
     json_out_init(&t->body, &t->memory);

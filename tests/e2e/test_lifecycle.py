@@ -16,6 +16,7 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.request
 
 import pytest
 
@@ -561,3 +562,31 @@ def test_fatal_signal(launch, backend):
         r"ringway \S+ \(\S+\) died of SIGSEGV.*, thread \S+, request \S+\ncalls: .*0x[0-9a-f]+", said
     ), said
     assert KEY not in said and '"messages"' not in said
+
+
+def test_serve__dev(tmp_path):
+    """--dev: the key that everybody knows, on loopback, said loudly; a configuration file is not read."""
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", 8000))
+        except OSError:
+            pytest.skip("port 8000 is in use here: NOT TESTED")
+    home = {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    env = {**os.environ, **home, "XDG_RUNTIME_DIR": str(tmp_path), "STATE_DIRECTORY": str(tmp_path / "state")}
+    own = servers.Process([servers.RINGWAY, "serve", "--dev"], tmp_path, "dev", env)
+    try:
+        ask = urllib.request.Request(
+            "http://127.0.0.1:8000/v1/models", headers={"authorization": "Bearer dev-key-12345"}
+        )
+
+        def answers():
+            try:
+                return json.load(urllib.request.urlopen(ask, timeout=5))
+            except OSError:
+                return None
+
+        models = servers.wait_for(answers, 10, "the answer")
+        assert [m["id"] for m in models["data"]] == ["echo"] and b"dev-key-12345" in own.err()
+    finally:
+        own.stop()

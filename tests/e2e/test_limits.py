@@ -4,6 +4,7 @@ on two workers at once; the SDK understands the refusals; each request leaves on
 Method: the real binary with a data_dir, limits by the command line and by the configuration, the mock with prices of our own.
 """
 
+import base64
 import concurrent.futures
 import json
 import pathlib
@@ -177,6 +178,11 @@ def test_key__of_the_configuration_is_changed_there(own):
     assert "configuration file" in cli(own, "key", "revoke", "ci", status=1)
 
 
+def last(mock, tag):
+    """The body of the newest request that the mock saw with this tag."""
+    return json.loads(base64.b64decode(mock.log(tag)[-1]["body"]))
+
+
 def one_costs(server, key):
     answer = post(server, key, max_tokens=7)
     assert answer.status == 200, answer
@@ -210,6 +216,27 @@ def test_budget__never_exceeded_and_402(own):
         client.chat.completions.create(model="up/mock", messages=[{"role": "user", "content": "hi" * 200}], max_tokens=7)
     assert caught.value.status_code == 402
     assert own.metrics().value("ringway_limited_total", level="key", limit="money") == before + 1
+
+
+def test_budget__a_shorter_answer_near_the_end(own, mock, tag):
+    """Without max_tokens the model's maximum would not fit: what fits goes up, and the answer says so. Also into
+    another field, and where the client asked for more than fits.
+    """
+    key = cli(own, "key", "create", "--name", "k", "--usd-per-request", "1")["key"]
+    for more, field in (
+        ({}, "max_completion_tokens"),
+        ({"max_tokens": 100_000}, "max_tokens"),
+        ({"max_completion_tokens": 100_000}, "max_completion_tokens"),
+    ):
+        answer = post(own, key, model=f"up/mock:tag={tag}", **more)
+        sent = last(mock, tag)
+        clamped = int(answer.header("x-ringway-clamped"))
+        assert answer.status == 200 and 800 < clamped < 1000 and sent[field] == clamped, (answer, sent)
+    small = post(own, key, model=f"up/mock:tag={tag}", max_tokens=7)
+    assert small.status == 200 and small.header("x-ringway-clamped") is None
+    assert last(mock, tag)["max_tokens"] == 7
+    refused = own.post(CHAT, {"model": "up/mock", "messages": [{"role": "user", "content": "x" * 2500}]}, key=key)
+    assert refused.status == 402 and "max_tokens" in refused.json()["error"]["message"]
 
 
 def test_sdk__waits_for_the_limit(own):
