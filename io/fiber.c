@@ -3,7 +3,8 @@
 // sets an event makes the waiter runnable once, however many of its events are set by then.
 //
 // A fiber's deadline timer is lazy: it is left armed when a wait ends early, and re-armed when it fires before the deadline
-// that is then in force. A request waits a dozen times with ever later deadlines and pays for about one timer.
+// that is then in force. It stays armed when the fiber ends, for the next one in the slot. A request waits a dozen times with
+// ever later deadlines and pays for less than one timer.
 #include "io/fiber.h"
 
 #include <fcntl.h>
@@ -176,7 +177,6 @@ static void ended(struct fiber *f, int result)
     struct scope *s = f->scope;
     struct fiber_pool *p = &f->loop->fibers;
     MUST(f->shields == 0);
-    io_timer_cancel(&f->loop->timers, &f->timer);
     list_remove(&f->in_scope);
     if (!s->ended.set) s->first_result = result;
     s->running--;
@@ -237,6 +237,8 @@ static void prepare(struct fiber *f)
 
 // --- The pool.
 
+static void timer_fired(struct io_timer *t);
+
 static bool guards_are_light(void)
 {
     static _Atomic int known; // 0: not tried; the answer is the same for all threads
@@ -282,10 +284,12 @@ enum rw_err fiber_pool_open(struct fiber_pool *p, struct io_loop *loop, uint32_t
 void fiber_pool_close(struct fiber_pool *p)
 {
     MUST(p->running == 0);
+    for (struct fiber *f = p->free; f; f = f->next) {
+        io_timer_cancel(&p->loop->timers, &f->timer);
 #if FIBER_TSAN
-    for (struct fiber *f = p->free; f; f = f->next)
         if (f->tsan_fiber) __tsan_destroy_fiber(f->tsan_fiber);
 #endif
+    }
     if (p->region) munmap(p->region, p->slot_bytes * p->max);
     *p = (struct fiber_pool){0};
 }
@@ -301,8 +305,10 @@ static struct fiber *slot_make(struct fiber_pool *p)
     if (bad) return NULL;
     p->made++;
     struct fiber *f = (struct fiber *)(void *)(slot + p->slot_bytes) - 1;
+    io_timer_init(&f->timer, timer_fired);
+    f->loop = p->loop;
 #if FIBER_TSAN
-    f->tsan_fiber = NULL;
+    f->tsan_fiber = __tsan_create_fiber(0);
 #endif
     return f;
 }
@@ -439,9 +445,23 @@ int fiber_wait_any(struct fiber_event *const *events, int n, int64_t deadline_ns
     return set;
 }
 
+// What most waits are, without what several events need.
 int fiber_wait(struct fiber_event *event, int64_t deadline_ns)
 {
-    return fiber_wait_any(&event, 1, deadline_ns);
+    struct fiber *f = running;
+    MUST(f);
+    if (is_cancelled(f)) return -ECANCELED;
+    if (event->set) return 0;
+    struct wait_node node = {.fiber = f};
+    list_push_back(&event->waiters, &node.node);
+    int r = -ETIME;
+    while (deadline_ns > f->loop->now_ns) {
+        suspend(f, deadline_ns);
+        r = is_cancelled(f) ? -ECANCELED : event->set ? 0 : -ETIME;
+        if (r != -ETIME) break;
+    }
+    list_remove(&node.node);
+    return r;
 }
 
 int fiber_sleep(int64_t deadline_ns)
@@ -492,14 +512,14 @@ enum rw_err scope_spawn(struct scope *s, fiber_fn fn, void *arg)
     if (s->reason != END_OK) return (enum rw_err) - ECANCELED;
     struct fiber *f = slot_take(p);
     if (!f) return (enum rw_err) - EAGAIN;
-#if FIBER_TSAN
-    void *tsan = f->tsan_fiber;
-#endif
-    *f = (struct fiber){.magic = FIBER_MAGIC, .loop = s->loop, .scope = s, .fn = fn, .arg = arg};
-#if FIBER_TSAN
-    f->tsan_fiber = tsan ? tsan : __tsan_create_fiber(0);
-#endif
-    io_timer_init(&f->timer, timer_fired);
+    // The timer and what belongs to the slot stay as they are.
+    f->magic = FIBER_MAGIC;
+    f->scope = s;
+    f->fn = fn;
+    f->arg = arg;
+    f->note = (struct span){NULL, 0};
+    f->shields = 0;
+    f->ready = f->waiting = f->idle_page = false;
     list_push_back(&s->fibers, &f->in_scope);
     s->running++;
     if (++p->running > p->peak) p->peak = p->running;

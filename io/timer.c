@@ -12,6 +12,7 @@ static_assert(TIMER_SLOTS == 1 << LEVEL_BITS, "a slot index is LEVEL_BITS bits o
 void io_timers_init(struct io_timers *w, int64_t now_ns)
 {
     w->tick = now_ns >> TIMER_TICK_SHIFT;
+    w->look = INT64_MAX;
     for (int l = 0; l < TIMER_LEVELS; l++) {
         w->used[l] = 0;
         for (int s = 0; s < TIMER_SLOTS; s++) list_init(&w->slot[l][s]);
@@ -41,6 +42,8 @@ static void place(struct io_timers *w, struct io_timer *t)
     t->place = (uint16_t)(l * TIMER_SLOTS + s);
     w->used[l] |= UINT64_C(1) << s;
     list_push_back(&w->slot[l][s], &t->node);
+    const int64_t look = due >> (l * LEVEL_BITS) << (l * LEVEL_BITS);
+    if (look < w->look) w->look = look;
 }
 
 void io_timer_cancel(struct io_timers *w, struct io_timer *t)
@@ -97,12 +100,11 @@ static int64_t next_tick(const struct io_timers *w)
     return INT64_MAX;
 }
 
-void io_timers_run(struct io_timers *w, int64_t now_ns)
+void io_timers_run_due(struct io_timers *w, int64_t now_ns)
 {
     const int64_t until = now_ns >> TIMER_TICK_SHIFT;
-    for (;;) {
-        const int64_t tick = next_tick(w);
-        if (tick > until) break;
+    int64_t tick;
+    while ((tick = next_tick(w)) <= until) {
         w->tick = tick;
         // From the top down, so that what is sorted into a lower slot of this very tick is fired now.
         for (int l = TIMER_LEVELS - 1; l >= 0; l--) {
@@ -113,10 +115,5 @@ void io_timers_run(struct io_timers *w, int64_t now_ns)
         }
     }
     if (until > w->tick) w->tick = until;
-}
-
-int64_t io_timers_next(const struct io_timers *w)
-{
-    const int64_t tick = next_tick(w);
-    return tick == INT64_MAX ? CLOCK_NEVER : tick << TIMER_TICK_SHIFT;
+    w->look = tick;
 }

@@ -23,6 +23,7 @@ struct io_timer {
 
 struct io_timers {
     int64_t tick; // all ticks up to this one were handled
+    int64_t look; // no slot has to be looked at before this tick; INT64_MAX: never
     uint64_t used[TIMER_LEVELS]; // bit: the slot is not empty
     struct list slot[TIMER_LEVELS][TIMER_SLOTS];
 };
@@ -38,10 +39,19 @@ static inline bool io_timer_armed(const struct io_timer *t)
 }
 
 // Fires what is due at now_ns.
-void io_timers_run(struct io_timers *w, int64_t now_ns);
+void io_timers_run_due(struct io_timers *w, int64_t now_ns);
+static inline void io_timers_run(struct io_timers *w, int64_t now_ns)
+{
+    const int64_t tick = now_ns >> TIMER_TICK_SHIFT;
+    if (tick >= w->look) io_timers_run_due(w, now_ns);
+    else if (tick > w->tick) w->tick = tick;
+}
 
-// When the loop must run again at the latest; CLOCK_NEVER if nothing is armed. May be earlier than the first deadline
-// (a level has to be sorted into the one below), never later than a tick after it.
-int64_t io_timers_next(const struct io_timers *w);
+// When the loop must run again at the latest, never later than a tick after the first deadline; CLOCK_NEVER: nothing is armed.
+// May be earlier: a level has to be sorted into the one below, or what was armed has been cancelled since.
+static inline int64_t io_timers_next(const struct io_timers *w)
+{
+    return w->look == INT64_MAX ? CLOCK_NEVER : w->look << TIMER_TICK_SHIFT;
+}
 
 #endif
