@@ -12,6 +12,8 @@
 //     A driver may say so already when the operation begins, or only when data waits.
 //   * RECV_INTO receives until its memory is full, the end, an error or a cancel, and completes with what there is: an
 //     error behind some bytes may show only as the end of the stream with the next receive.
+//   * The owner of a send that is `patient` does nothing urgent when it is done: a driver may hold such completions back until
+//     there is another one, but no longer than IO_PATIENCE_NS. That saves turns.
 //   * POLL may set more than was asked for (POLLERR, POLLHUP, POLLRDHUP).
 //   * res is 0 or positive (a count, a descriptor) or a negative errno. A receive of 0 is the end of the stream.
 //
@@ -38,6 +40,8 @@ enum io_op_kind {
     IO_OP_KINDS,
 };
 
+#define IO_PATIENCE_NS (1 * CLOCK_MS)
+
 #define IO_MORE 1u // the operation goes on: more completions follow
 #define IO_BUFFER 2u // a provided buffer was used; its id is io_completion_buffer()
 
@@ -47,7 +51,8 @@ struct io_op {
     bool submitted; // set by io_submit(), cleared before the last completion's handler runs
     bool cancelling; // io_cancel() was called for this submission
     uint16_t poll_events;
-    uint16_t driver_bits; // the driver's own
+    uint8_t driver_bits; // the driver's own
+    bool patient; // SEND
     int fd;
     uint32_t slot; // names the operation in the ring's user_data; given by io_op_open()
     uint32_t driver_word; // the driver's own

@@ -84,6 +84,7 @@ struct epoll {
 struct batch {
     struct io_completion *ret;
     int n, max;
+    int patient; // of n
 };
 
 static struct epoll *epoll_of(struct io_driver *d)
@@ -327,6 +328,7 @@ static void try_send(struct epoll *p, struct batch *b, struct entry *e, struct i
         const int err = watch(p, e, op->fd, EPOLLOUT);
         if (err) finish(b, e, op, err, 0);
     } else if (all) {
+        if (op->patient) b->patient++;
         finish(b, e, op, op->driver_word, 0);
     }
 }
@@ -462,12 +464,14 @@ static int turn(struct io_driver *d, int64_t deadline_ns, struct io_completion *
     struct batch b = {.ret = ret, .max = max};
     run_cancelled(p, &b);
     run_work(p, &b);
-    if (b.n > 0 && p->skipped < WAITS_SKIPPED_MAX) {
+    const bool urgent = b.n > b.patient || b.n == max;
+    if (urgent && p->skipped < WAITS_SKIPPED_MAX) {
         p->skipped++;
         return b.n;
     }
     p->skipped = 0;
-    wait_once(p, b.n > 0 || p->work_n > 0 || p->cancelled ? 0 : deadline_ns);
+    if (b.n > 0) deadline_ns = clock_earlier(deadline_ns, io_clock_now() + IO_PATIENCE_NS);
+    wait_once(p, urgent || p->work_n > 0 || p->cancelled ? 0 : deadline_ns);
     run_work(p, &b);
     return b.n;
 }

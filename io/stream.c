@@ -237,10 +237,12 @@ int io_stream_fill(struct io_stream *s, uint32_t have, int64_t deadline_ns)
 // The next piece that the filter makes of a send. False: there is none, the send is over.
 static bool send_next(struct io_stream *s)
 {
-    const int r = s->filter->next(s, &s->filtered);
+    bool last = false;
+    const int r = s->filter->next(s, &s->filtered, &last);
     if (r < 0) s->tx_err = r;
     if (r <= 0) return false;
     s->tx.kind = IO_OP_SEND;
+    s->tx.patient = s->patient && last;
     s->tx.send = (struct msghdr){.msg_iov = &s->filtered, .msg_iovlen = 1};
     io_submit(s->loop, &s->tx);
     return true;
@@ -268,9 +270,10 @@ static void tx_done(struct io_op *op, int32_t res, uint32_t flags)
     else if (s->on_tx) s->on_tx(s);
 }
 
-void io_stream_send_start(struct io_stream *s, struct iovec *iov, uint32_t n)
+void io_stream_send_start(struct io_stream *s, struct iovec *iov, uint32_t n, bool patient)
 {
     MUST(!s->tx.submitted);
+    s->patient = patient;
     if (s->tx_err || s->closing) {
         if (!s->tx_err) s->tx_err = -EPIPE;
         return;
@@ -282,6 +285,7 @@ void io_stream_send_start(struct io_stream *s, struct iovec *iov, uint32_t n)
         return;
     }
     s->tx.kind = IO_OP_SEND;
+    s->tx.patient = patient;
     s->tx.send = (struct msghdr){.msg_iov = iov, .msg_iovlen = n};
     fiber_event_clear(&s->sent);
     io_submit(s->loop, &s->tx);

@@ -31,9 +31,10 @@ struct io_filter {
     // The socket's end came. Sets `cut` if it was not the end that the peer should have said.
     void (*ended)(struct io_stream *s);
     // A send begins: next() is asked for pieces until it returns 0 (or a negative errno), each good until the next call; then,
-    // or when it broke off, sent() releases what that took and returns whether all of it was handed out.
+    // or when it broke off, sent() releases what that took and returns whether all of it was handed out. *ret_last: it was the
+    // last piece.
     void (*send)(struct io_stream *s, const struct iovec *iov, uint32_t n);
-    int (*next)(struct io_stream *s, struct iovec *ret);
+    int (*next)(struct io_stream *s, struct iovec *ret, bool *ret_last);
     bool (*sent)(struct io_stream *s);
     // Last words, at most IO_GOODBYE_BYTES_MAX; returns their number.
     uint32_t (*goodbye)(struct io_stream *s, uint8_t *out);
@@ -53,6 +54,7 @@ struct io_stream {
     int tx_res; // of the send that completed last
     uint8_t group;
     uint8_t mode;
+    bool patient; // the present send
     bool eof; // the peer ended its side
     bool cut; // and the filter knows that it was not the real end
     bool closing;
@@ -106,14 +108,15 @@ struct io_buf *io_stream_take_bytes(struct io_stream *s, uint32_t n);
 // Puts bytes back in front of the queue, from a buffer that the caller gives up.
 void io_stream_untake(struct io_stream *s, struct io_buf *b);
 
-// Starts a send; iov and what it points to stay valid until `sent` is set. Never while one is in flight.
-void io_stream_send_start(struct io_stream *s, struct iovec *iov, uint32_t n);
+// Starts a send; iov and what it points to stay valid until `sent` is set. Never while one is in flight. patient: when it is
+// done, nothing urgent is done that does not wait for something else, too; `sent` may be set up to IO_PATIENCE_NS later.
+void io_stream_send_start(struct io_stream *s, struct iovec *iov, uint32_t n, bool patient);
 // Waits for it: 0, or a negative errno. When the deadline passes or the fiber is cancelled, the send is cancelled and joined.
 int io_stream_send_join(struct io_stream *s, int64_t deadline_ns) RW_WARN_UNUSED;
 static inline int RW_WARN_UNUSED io_stream_send(struct io_stream *s, struct iovec *iov, uint32_t n,
-                                                int64_t deadline_ns)
+                                                bool patient, int64_t deadline_ns)
 {
-    io_stream_send_start(s, iov, n);
+    io_stream_send_start(s, iov, n, patient);
     return io_stream_send_join(s, deadline_ns);
 }
 // Bytes past the filter, as many as the socket takes at once: last words before a close. No send is in flight.

@@ -28,6 +28,10 @@ static_assert(IO_OPS_MAX <= 1u << SLOT_BITS, "slots fit their field");
 
 #define BY_SLOT_BYTES (IO_OPS_MAX * sizeof(struct io_op *))
 #define GENERATION_BYTES (IO_OPS_MAX * sizeof(uint32_t))
+// op->driver_bits: the last patient send was not completed while it was submitted.
+#define SENT_SLOWLY 1u
+// A wait that is longer may be longer still by what ran since the clock was read.
+#define WAIT_LONG_NS (20 * CLOCK_MS)
 // Submitting fails for want of memory in the kernel, or of room for completions.
 #define SUBMIT_TRIES 1000
 
@@ -45,6 +49,11 @@ struct uring {
     struct buffer_ring group[IO_GROUPS];
     struct io_op **by_slot;
     uint32_t *generation;
+    int64_t now_ns; // when the loop last read the clock
+    int enter_fd; // the ring's, or its number among those registered
+    unsigned enter_flags;
+    uint32_t enters;
+    uint32_t patient; // sends queued whose completions are waited for in addition
     int wake_fd;
     bool wake_armed;
     bool wake_came;
@@ -68,13 +77,28 @@ static struct uring *uring_of(struct io_driver *d)
     return (struct uring *)(void *)d;
 }
 
+// Submits what is queued and waits for `least` completions, until *wait (NULL: for ever); least 0: does not wait. The
+// library's functions for this look at the completions, too, and at much that is the same in each call.
+static int enter(struct uring *u, unsigned least, struct __kernel_timespec *wait)
+{
+    struct io_uring_sq *sq = &u->ring.sq;
+    struct io_uring_getevents_arg arg = {.sigmask_sz = _NSIG / 8, .ts = (uint64_t)(uintptr_t)wait};
+    u->patient = 0;
+    u->enters++;
+    sq->sqe_head = sq->sqe_tail;
+    io_uring_smp_store_release(sq->ktail, sq->sqe_tail);
+    // Deferred completions are only posted inside a call that asks for events.
+    return io_uring_enter2((unsigned)u->enter_fd, sq->sqe_tail - io_uring_smp_load_acquire(sq->khead), least,
+                           u->enter_flags, (sigset_t *)(void *)&arg, sizeof arg);
+}
+
 // An entry of the submission queue; when it is full, what is queued is submitted first.
 static struct io_uring_sqe *sqe_take(struct uring *u)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
     if (RW_LIKELY(sqe)) return sqe;
     for (int i = 0; !sqe && i < SUBMIT_TRIES; i++) {
-        io_uring_submit_and_get_events(&u->ring);
+        (void)enter(u, 0, NULL);
         sqe = io_uring_get_sqe(&u->ring);
     }
     MUST(sqe);
@@ -98,6 +122,20 @@ static void prepare_send(struct io_uring_sqe *sqe, struct io_op *op)
     else io_uring_prep_sendmsg(sqe, op->fd, &op->send, flags);
 }
 
+// The kernel completes nearly every send while it is submitted. One more completion is waited for than there are patient sends:
+// something that somebody is waiting for. Unless the peer did not take the last one so promptly.
+static void note_patience(struct uring *u, struct io_op *op)
+{
+    if (!(op->driver_bits & SENT_SLOWLY)) u->patient++;
+    op->driver_word = u->enters;
+}
+
+static void note_promptness(const struct uring *u, struct io_op *op)
+{
+    if (op->driver_word + 1 == u->enters) op->driver_bits = 0;
+    else op->driver_bits = SENT_SLOWLY;
+}
+
 static void submit(struct io_driver *d, struct io_op *op)
 {
     struct uring *u = uring_of(d);
@@ -109,7 +147,10 @@ static void submit(struct io_driver *d, struct io_op *op)
     case IO_OP_RECV_MANY:
     case IO_OP_RECV: prepare_receive(sqe, op); break;
     case IO_OP_RECV_INTO: io_uring_prep_recv(sqe, op->fd, op->into.p, op->into.n, MSG_WAITALL); break;
-    case IO_OP_SEND: prepare_send(sqe, op); break;
+    case IO_OP_SEND:
+        prepare_send(sqe, op);
+        if (op->patient) note_patience(u, op);
+        break;
     case IO_OP_CONNECT: io_uring_prep_connect(sqe, op->fd, op->connect.sa, op->connect.n); break;
     case IO_OP_POLL: io_uring_prep_poll_add(sqe, op->fd, op->poll_events); break;
     case IO_OP_NONE:
@@ -164,29 +205,30 @@ static bool translate(struct uring *u, const struct io_uring_cqe *cqe, struct io
     struct io_op *op = u->by_slot[slot];
     MUST(op && op->submitted && u->generation[slot] == generation);
     ret->op = op;
-    ret->res = kind == IO_OP_SEND ? send_result(op, cqe->res) : cqe->res;
+    ret->res = cqe->res;
+    if (kind == IO_OP_SEND) {
+        ret->res = send_result(op, cqe->res);
+        if (op->patient) note_promptness(u, op);
+    }
     ret->flags = cqe->flags & IORING_CQE_F_MORE ? IO_MORE : 0;
     if (cqe->flags & IORING_CQE_F_BUFFER)
         ret->flags |= IO_BUFFER | (uint32_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT) << 16;
     return true;
 }
 
-static void enter(struct uring *u, int64_t deadline_ns)
+static void enter_until(struct uring *u, int64_t deadline_ns)
 {
-    if (deadline_ns == 0) {
-        // Deferred completions are only posted inside a call that asks for events.
-        io_uring_submit_and_get_events(&u->ring);
-        return;
-    }
-    struct io_uring_cqe *cqe;
     struct __kernel_timespec ts, *wait = NULL;
-    if (deadline_ns != CLOCK_NEVER) {
-        const int64_t now_ns = io_clock_now();
-        const int64_t left = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+    if ((deadline_ns != CLOCK_NEVER || u->patient > 0) && deadline_ns != 0) {
+        int64_t left = deadline_ns - u->now_ns;
+        // What ran since then took little, seen against a long wait.
+        if (left < WAIT_LONG_NS) left = deadline_ns - io_clock_now();
+        if (left < 0) left = 0;
+        if (u->patient > 0 && left > IO_PATIENCE_NS) left = IO_PATIENCE_NS;
         ts = (struct __kernel_timespec){.tv_sec = left / CLOCK_SEC, .tv_nsec = left % CLOCK_SEC};
         wait = &ts;
     }
-    const int r = io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, wait, NULL);
+    const int r = enter(u, deadline_ns != 0 ? 1 + u->patient : 0, wait);
     // -EBUSY: completions wait in the overflow list, which this very call drains.
     MUST(r >= 0 || r == -ETIME || r == -EINTR || r == -EBUSY || r == -EAGAIN);
 }
@@ -197,7 +239,7 @@ static int turn(struct io_driver *d, int64_t deadline_ns, struct io_completion *
     if (RW_UNLIKELY(!u->wake_armed)) wake_arm(u);
     // Completions that are there already are taken first, but what was queued must go out.
     if (deadline_ns != 0 || io_uring_sq_ready(&u->ring) > 0 || io_uring_cq_ready(&u->ring) == 0)
-        enter(u, deadline_ns);
+        enter_until(u, deadline_ns);
     unsigned head, seen = 0;
     int n = 0;
     struct io_uring_cqe *cqe;
@@ -214,6 +256,7 @@ static int turn(struct io_driver *d, int64_t deadline_ns, struct io_completion *
 static void clock_read(struct io_driver *d, struct io_time *ret)
 {
     io_clock_read(&uring_of(d)->clock, ret);
+    uring_of(d)->now_ns = ret->now_ns;
 }
 
 static int group_open(struct io_driver *d, uint8_t group, uint16_t count, uint32_t bytes)
@@ -335,7 +378,13 @@ struct io_driver *io_uring_open(uint32_t entries, int *ret_err)
         return NULL;
     }
     (void)io_uring_ring_dontfork(&u->ring);
-    (void)io_uring_register_ring_fd(&u->ring); // saves a look-up per call; goes on without
+    u->enter_fd = u->ring.ring_fd;
+    u->enter_flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
+    // Saves a look-up per call; goes on without.
+    if (io_uring_register_ring_fd(&u->ring) == 1) {
+        u->enter_fd = u->ring.enter_ring_fd;
+        u->enter_flags |= IORING_ENTER_REGISTERED_RING;
+    }
     u->wake_fd = eventfd(0, EFD_CLOEXEC);
     const int wake_err = u->wake_fd < 0 ? -errno : 0;
     u->by_slot = io_reserve(BY_SLOT_BYTES);

@@ -123,7 +123,7 @@ static bool pass(struct io_stream *from, struct io_stream *to, struct message *m
             const struct span piece = io_buf_span(b);
             iov[n++] = (struct iovec){.iov_base = b->data + b->off, .iov_len = part_of(m, piece, &done)};
         }
-        if (io_stream_send(to, iov, n, CLOCK_NEVER)) return false;
+        if (io_stream_send(to, iov, n, done, CLOCK_NEVER)) return false;
         for (uint32_t i = 0; i < n; i++) io_stream_consume(from, (uint32_t)iov[i].iov_len);
         // What is left of a large body comes in large pieces.
         if (!done && !m->chunked && m->left > IO_UPSTREAM_BUFFER_BYTES) {

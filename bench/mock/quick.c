@@ -92,7 +92,7 @@ int quick_answer(struct conn *c, const struct http_head *head)
     }
     mock.requests_total++;
     struct iovec iov = {.iov_base = r->answer, .iov_len = r->n};
-    return io_stream_send(&c->s, &iov, 1, CLOCK_NEVER) == 0 ? 1 : -1;
+    return io_stream_send(&c->s, &iov, 1, c->s.unread == 0, CLOCK_NEVER) == 0 ? 1 : -1;
 }
 
 void quick_remember(const struct conn *c, struct text *answer)

@@ -24,7 +24,7 @@ void wire_cut(struct conn *c, bool reset)
 static int send_now(struct conn *c, const void *p, size_t n)
 {
     struct iovec iov = {.iov_base = (void *)(uintptr_t)p, .iov_len = n};
-    const int r = io_stream_send(&c->s, &iov, 1, CLOCK_NEVER);
+    const int r = io_stream_send(&c->s, &iov, 1, false, CLOCK_NEVER);
     if (r < 0) {
         c->gone = true;
         return r;

@@ -109,7 +109,7 @@ static int send_upload(struct ask *a, struct iovec *head)
 {
     struct call *call = a->upload;
     const bool chunked = call->framing.kind == HTTP_BODY_CHUNKED;
-    int r = up_send(a->up, head, 1, until(a, a->timeouts->idle_ns));
+    int r = up_send(a->up, head, 1, false, until(a, a->timeouts->idle_ns));
     while (r == 0) {
         struct span piece;
         r = call->ops->body_read(call, a->upload_bytes_max, clock_deadline(now(a), a->upload_idle_ns),
@@ -131,7 +131,7 @@ static int send_upload(struct ask *a, struct iovec *head)
             iov[n++] = (struct iovec){.iov_base = last, .iov_len = sizeof last - 1};
         }
         const bool end = r == 0;
-        r = n > 0 ? up_send(a->up, iov, n, until(a, a->timeouts->idle_ns)) : 0;
+        r = n > 0 ? up_send(a->up, iov, n, end, until(a, a->timeouts->idle_ns)) : 0;
         if (end || (r == 0 && !a->up->sent_all)) break;
     }
     return r;
@@ -146,7 +146,7 @@ static int send_request(struct ask *a)
     if (r < 0) return r;
     if (a->upload) return send_upload(a, &iov[0]);
     if (a->body_iov) memcpy(&iov[1], a->body, a->body_iov * sizeof *iov);
-    return up_send(a->up, iov, 1 + a->body_iov, until(a, a->timeouts->idle_ns));
+    return up_send(a->up, iov, 1 + a->body_iov, true, until(a, a->timeouts->idle_ns));
 }
 
 // *ret_stale: the pooled connection had been closed by the provider; nothing of an answer came.

@@ -110,7 +110,8 @@ static void peer_write(struct h1_conn *c)
 static struct span client_text(struct h1_call *call)
 {
     const struct h1_conn *c = call->conn;
-    if (io_addr_eq(&call->call.client, &c->peer)) return span_of(c->peer_text, c->peer_text_n);
+    if (c->entry->trusted_count == 0 || io_addr_eq(&call->call.client, &c->peer))
+        return span_of(c->peer_text, c->peer_text_n);
     char text[IO_ADDR_TEXT_BYTES];
     const uint32_t n = io_addr_text(&call->call.client, false, text);
     return arena_copy(call->call.arena, span_of(text, n));
@@ -284,7 +285,7 @@ static void turn_away(struct h1_conn *c, const char *detail)
     conn_to(c, H1_LINGER);
     timer_need(c, c->server->loop->now_ns + LINGER_NS);
     unread_drop(c);
-    io_stream_send_start(&c->s, &c->refusal_iov, 1);
+    io_stream_send_start(&c->s, &c->refusal_iov, 1, false);
     io_stream_want(&c->s);
 }
 
@@ -293,7 +294,7 @@ static void refuse_full(struct h1_conn *c, const struct h1_call *failed)
 {
     c->end = END_OVERLOADED;
     if (!refusal_make(c, "memory", failed)) return;
-    const int sent = io_stream_send(&c->s, &c->refusal_iov, 1, c->server->loop->now_ns + LINGER_NS);
+    const int sent = io_stream_send(&c->s, &c->refusal_iov, 1, false, c->server->loop->now_ns + LINGER_NS);
     (void)sent; // the connection ends in any case
     refusal_drop(c);
 }
@@ -334,6 +335,7 @@ static bool serve_one(struct h1_conn *c)
     c->requests++;
     srv->serving++;
     c->in_handler = true;
+    c->answered = false;
     // An end that came with the request cannot be told from leaving.
     if (gone(c)) scope_cancel(&c->scope, END_CLIENT_GONE);
     srv->handler(&call->call, srv->handler_ctx);
@@ -442,7 +444,9 @@ static void on_rx(struct io_stream *s)
         else if (gone(c)) close_now(c, s->eof ? END_CLIENT_CLOSED : END_CLIENT_GONE);
         break;
     case H1_SERVING:
-        if (gone(c) && c->in_handler) scope_cancel(&c->scope, END_CLIENT_GONE);
+        // Who leaves when he has all of the answer is not gone, although the fiber may not have heard yet that it was sent.
+        if (gone(c) && c->in_handler && !(c->answered && !s->tx.submitted))
+            scope_cancel(&c->scope, END_CLIENT_GONE);
         break;
     case H1_LINGER:
         while (s->unread > 0) {

@@ -37,9 +37,14 @@ static int collect(struct h1_call *c, const struct iovec *iov, uint32_t n)
     return 0;
 }
 
-static int send_all(struct h1_call *c, struct iovec *iov, uint32_t n, int64_t deadline_ns)
+// last: the answer is complete with it. What is done then concerns nobody who waits, unless the client closed its request with
+// the connection or has sent the next one.
+static int send_all(struct h1_call *c, struct iovec *iov, uint32_t n, bool last, int64_t deadline_ns)
 {
-    const int r = c->collect ? collect(c, iov, n) : io_stream_send(&c->conn->s, iov, n, deadline_ns);
+    struct io_stream *s = &c->conn->s;
+    const bool patient = last && !c->close && s->unread == 0;
+    c->conn->answered = last;
+    const int r = c->collect ? collect(c, iov, n) : io_stream_send(s, iov, n, patient, deadline_ns);
     if (r < 0) c->call.broken = true;
     return r;
 }
@@ -53,7 +58,7 @@ static int reply_continue(struct call *call, int64_t deadline_ns)
     if (c->conn->s.unread > 0) return 0;
     static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
     struct iovec iov = {.iov_base = (void *)(uintptr_t)interim, .iov_len = sizeof interim - 1};
-    return send_all(c, &iov, 1, deadline_ns);
+    return send_all(c, &iov, 1, false, deadline_ns);
 }
 
 static int more(struct h1_call *c, uint32_t have, int64_t deadline_ns)
@@ -292,7 +297,7 @@ static int reply_write(struct call *call, const struct iovec *body, uint32_t n, 
     if (at > 0) {
         if (!call->first_byte_ns) call->first_byte_ns = call->loop->now_ns;
         call->head_sent = true;
-        r = send_all(c, iov, at, deadline_ns);
+        r = send_all(c, iov, at, last, deadline_ns);
     }
     if (r == 0 && last) call->ended = true;
     return r;

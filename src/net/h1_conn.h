@@ -32,6 +32,7 @@ struct h1_conn {
     uint8_t state;
     uint8_t end; // enum rw_end: why it is to close; END_OK: not yet
     bool in_handler;
+    bool answered; // the last of the present answer is being sent, or was
     bool proxied; // the proxy protocol's header was read
     bool fiber_ended;
 };

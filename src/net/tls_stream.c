@@ -113,7 +113,7 @@ static void send_begin(struct io_stream *s, const struct iovec *iov, uint32_t n)
     t->left = (struct tls_gather){.iov = iov, .n = n};
 }
 
-static int send_next(struct io_stream *s, struct iovec *ret)
+static int send_next(struct io_stream *s, struct iovec *ret, bool *ret_last)
 {
     struct net_tls *t = s->filter_ctx;
     if (tls_gather_empty(&t->left)) return 0;
@@ -126,6 +126,7 @@ static int send_next(struct io_stream *s, struct iovec *ret)
     }
     const uint32_t n = tls_record_seal(&t->records, &t->left, t->sealed->data, t->sealed->cap);
     *ret = (struct iovec){.iov_base = t->sealed->data, .iov_len = n};
+    *ret_last = tls_gather_empty(&t->left);
     return n > 0 ? 1 : 0;
 }
 
@@ -208,7 +209,7 @@ static int shake(struct io_stream *s, struct io_offload *pool, struct tls_handsh
         }
         if (x.turn.out.n > 0) {
             struct iovec iov = {.iov_base = (void *)(uintptr_t)x.turn.out.p, .iov_len = x.turn.out.n};
-            const int sent = io_stream_send(s, &iov, 1, deadline_ns);
+            const int sent = io_stream_send(s, &iov, 1, false, deadline_ns);
             // A peer that refuses says why before it closes.
             if (sent < 0 && (s->unread == 0 || sent == -ECANCELED || sent == -ETIME))
                 return lost(sent, ret_why);

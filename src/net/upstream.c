@@ -223,14 +223,14 @@ void up_give(struct up_conn *c)
 
 // --- One request.
 
-int up_send(struct up_conn *c, struct iovec *iov, uint32_t n, int64_t deadline_ns)
+int up_send(struct up_conn *c, struct iovec *iov, uint32_t n, bool last, int64_t deadline_ns)
 {
     struct io_stream *s = &c->s;
     c->sent_all = false;
     if (s->unread > 0) return 0; // the answer began before this piece
     fiber_event_clear(&s->readable);
     io_stream_want(s);
-    io_stream_send_start(s, iov, n);
+    io_stream_send_start(s, iov, n, last);
     while (s->tx.submitted) {
         struct fiber_event *const either[] = {&s->sent, &s->readable};
         const int r = fiber_wait_any(either, 2, deadline_ns);

@@ -100,7 +100,8 @@ int up_take(struct up_origin *o, bool fresh, const struct up_patience *patience,
             struct up_conn **ret) RW_WARN_UNUSED;
 void up_give(struct up_conn *c);
 
-int up_send(struct up_conn *c, struct iovec *iov, uint32_t n, int64_t deadline_ns) RW_WARN_UNUSED;
+// last: nothing but the answer is waited for behind it.
+int up_send(struct up_conn *c, struct iovec *iov, uint32_t n, bool last, int64_t deadline_ns) RW_WARN_UNUSED;
 // `asked`: the method of the request. Interim answers (1xx) are skipped. *ret points into the connection's buffer and is good
 // until the first read of the body. A head is 1.2 KB: keep it in an arena, not on a stack.
 int up_head(struct up_conn *c, enum http_method asked, int64_t deadline_ns,

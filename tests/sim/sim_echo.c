@@ -107,7 +107,8 @@ static int send_span(struct served *c, struct span b)
     const uint32_t half = b.n / 2;
     struct iovec iov[2] = {{.iov_base = (void *)(uintptr_t)b.p, .iov_len = half},
                            {.iov_base = (void *)(uintptr_t)(b.p + half), .iov_len = b.n - half}};
-    return half ? io_stream_send(&c->s, iov, 2, CLOCK_NEVER) : io_stream_send(&c->s, &iov[1], 1, CLOCK_NEVER);
+    return half ? io_stream_send(&c->s, iov, 2, false, CLOCK_NEVER)
+                : io_stream_send(&c->s, &iov[1], 1, true, CLOCK_NEVER);
 }
 
 // Echoes n bytes piece by piece as they lie.
