@@ -7,15 +7,13 @@
 #include "base/fmt.h"
 #include "control/books_fill.h"
 #include "control/log.h"
+#include "control/prices.h"
 #include "gateway/plan_ready.h"
 #include "policy/limit_account.h"
 #include "io/loop.h"
 #include "providers/dialect.h"
-#include "providers/prices.h"
 #include "wire/proxy_protocol.h"
 
-// A prices_file at most.
-#define PRICES_BYTES_MAX MIB(4)
 #define CORS_HEADERS "Content-Type,X-Amz-Date,Authorization,X-Api-Key,X-Amz-Security-Token"
 
 // What a plan owns: its own pieces, and the configuration that it points into.
@@ -351,22 +349,11 @@ static struct limit_id id_of_model(struct span name)
     return (struct limit_id){.lo = map_hash(name, 0) | 1, .hi = map_hash(name, 1)};
 }
 
-// The built-in prices and the file's.
 static bool add_prices(struct plan_memory *m, char *ret_why, uint32_t cap)
 {
-    const char *path = m->config->prices_file;
-    char why[PRICE_WHY_BYTES] = "";
-    m->plan.prices = m->prices = price_table_new();
-    if (!m->prices || price_table_read(m->prices, provider_prices(), why)) return false;
-    if (!path) return true;
-    char *text = malloc(PRICES_BYTES_MAX);
-    if (!text) return false;
-    const int64_t n = config_env_process.read_file(NULL, path, text, PRICES_BYTES_MAX);
-    if (n < 0) snprintf(why, sizeof why, "%s", rw_err_name((int)n));
-    const bool ok = n >= 0 && price_table_read(m->prices, span_of(text, (size_t)n), why) == RW_OK;
-    if (!ok) snprintf(ret_why, cap, "prices_file %s cannot be used: %s", path, why);
-    free(text);
-    return ok;
+    if (!prices_load(m->config->prices_file, &m->prices, ret_why, cap)) return false;
+    m->plan.prices = m->prices;
+    return true;
 }
 
 static bool add_price(struct plan_memory *m, struct plan_model *to)

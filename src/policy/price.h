@@ -85,6 +85,11 @@ RW_WARN_UNUSED enum rw_err price_table_read(struct price_table *t, struct span j
 
 uint32_t price_table_count(const struct price_table *t);
 
+// Each row that can be found, the newest of those of one name, in no order, until fn returns false. name: "openai/gpt-4o", with a
+// '*' at its end if it is a beginning.
+typedef bool price_row_fn(struct span name, const struct price *price, void *ctx);
+void price_table_each(const struct price_table *t, price_row_fn *fn, void *ctx);
+
 // provider: its type ("openai", "bedrock"). False: this model has no price.
 bool price_find(const struct price_table *t, struct span provider, struct span model, struct price *ret);
 

@@ -15,7 +15,7 @@ struct row {
     struct row *next;
     struct price price;
     bool wildcard;
-    struct span key, alias; // "provider/model"; an empty alias is none
+    struct span name, alias; // "provider/model"; an empty alias is none
     uint8_t bytes[2 * KEY_BYTES_MAX];
 };
 
@@ -54,6 +54,24 @@ void price_table_free(struct price_table *t)
 uint32_t price_table_count(const struct price_table *t)
 {
     return t->exact.count;
+}
+
+// A row with a star is not in the map; a later one of the same beginning stands before it.
+static bool is_newest(const struct price_table *t, const struct row *row)
+{
+    if (!row->wildcard) return map_get(&t->exact, row->name) == row;
+    for (const struct row *r = t->rows; r != row; r = r->next)
+        if (r->wildcard && span_eq(r->name, row->name)) return false;
+    return true;
+}
+
+void price_table_each(const struct price_table *t, price_row_fn *fn, void *ctx)
+{
+    for (const struct row *row = t->rows; row; row = row->next) {
+        // The star still stands behind the key.
+        const struct span name = {row->name.p, row->name.n + row->wildcard};
+        if (is_newest(t, row) && !fn(name, &row->price, ctx)) return;
+    }
 }
 
 // --- Reading.
@@ -166,11 +184,11 @@ __attribute__((noinline)) static const char *read_row(struct row *row, struct sp
     p->chat = names.mode.n == 0 || span_eq(names.mode, SPAN("\"chat\""));
     if (!price_complete(p))
         return "input and output are missing, or a price is above 1,000 USD per million tokens";
-    row->key = join(row->bytes, names.provider, names.model);
+    row->name = join(row->bytes, names.provider, names.model);
     if (names.alias.n) row->alias = join(row->bytes + KEY_BYTES_MAX, names.provider, names.alias);
-    if (row->key.n == 0 || (names.alias.n && row->alias.n == 0)) return "a name is too long";
-    row->wildcard = row->key.p[row->key.n - 1] == '*';
-    if (row->wildcard) row->key.n--;
+    if (row->name.n == 0 || (names.alias.n && row->alias.n == 0)) return "a name is too long";
+    row->wildcard = row->name.p[row->name.n - 1] == '*';
+    if (row->wildcard) row->name.n--;
     return NULL;
 }
 
@@ -190,7 +208,7 @@ static enum rw_err say(char *why, const char *what, uint32_t row)
 
 static enum rw_err keep(struct price_table *t, struct row *row)
 {
-    if (!row->wildcard) RW_TRY(map_put(&t->exact, row->key, row, NULL));
+    if (!row->wildcard) RW_TRY(map_put(&t->exact, row->name, row, NULL));
     if (row->alias.n) RW_TRY(map_put(&t->alias, row->alias, row, NULL));
     row->next = t->rows;
     t->rows = row;
@@ -282,7 +300,7 @@ static const struct row *find_row(const struct price_table *t, struct span provi
     if (!row) row = map_get(&t->alias, key);
     if (row) return row;
     for (const struct row *w = t->rows; w; w = w->next)
-        if (w->wildcard && span_starts(key, w->key) && (!row || w->key.n > row->key.n)) row = w;
+        if (w->wildcard && span_starts(key, w->name) && (!row || w->name.n > row->name.n)) row = w;
     return row;
 }
 

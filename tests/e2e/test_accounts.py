@@ -259,6 +259,18 @@ def test_usage__what_has_no_price_is_said(own):
     assert "2 were for models without a price" in run(own.config_path, "usage").stdout
 
 
+def test_prices__of_the_configuration_and_of_the_list(priced, tmp_path):
+    models = {m["model"]: m for m in cli(priced, "prices")["data"]}
+    assert models["gpt-4o-mini"]["upstream_model"] == "mock"
+    assert (models["gpt-4o-mini"]["input"], models["gpt-4o-mini"]["output"]) == (1, 2)
+    assert models["text-embedding-3-small"]["priced"] is False
+    assert "Without a price: 1." in run(priced.config_path, "prices").stdout
+    (mini,) = [m for m in cli(priced, "prices", "openai/gpt-4o-mini")["data"] if m["model"] == "openai/gpt-4o-mini"]
+    assert mini["input"] == 0.15
+    assert len(cli(priced, "prices", "--all")["data"]) > 50
+    assert "prices_file" in cli(priced, "prices", "--file", str(tmp_path / "nothing"), status=2)
+
+
 def test_explain__tells_what_happened(priced):
     key = cli(priced, "key", "create", "--name", "ci2", "--usd-per-month", "5")
     answer = priced.post(CHAT, {"model": "up/mock", "messages": USER}, [("x-ringway-user", "anna")], key=key["key"])

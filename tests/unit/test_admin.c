@@ -347,6 +347,7 @@ static void test_usage__refusals(void **state)
         {"group_by=moon", 400, "day, tenant, team, key, model, provider or tag"},
         {"group_by=tag&model=x", 400, "Tags are summed"},
         {"tag=a%3Db", 400, "group_by=day"},
+        {"tag=a%3Db&group_by=provider", 400, "Tags are summed"},
         {"team=nobody", 404, "There is no 'nobody'"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -65,6 +65,40 @@ static void test_decimal__exact_and_rounded_up(void **state)
     }
 }
 
+struct seen {
+    uint32_t rows, wildcards;
+    int64_t mini; // input of openai/gpt-4o-mini
+};
+
+static bool on_row(struct span name, const struct price *p, void *ctx)
+{
+    struct seen *s = ctx;
+    s->rows++;
+    s->wildcards += name.p[name.n - 1] == '*';
+    if (span_eq(name, SPAN("openai/gpt-4o-mini"))) s->mini = p->pico[PRICE_INPUT];
+    return s->rows != 100000;
+}
+
+static void test_each__tells_each_row_once_as_it_holds(void **state)
+{
+    (void)state;
+    struct seen before = {0}, after = {0};
+    struct price_table *t = table_of(NULL);
+    price_table_each(t, on_row, &before);
+    assert_int_equal(before.rows - before.wildcards, price_table_count(t));
+    assert_int_equal(before.mini, 150000);
+    price_table_free(t);
+    // Replaced rows and beginnings are told as they are now, and not a second time.
+    t = table_of("{\"models\":[{\"provider\":\"openai\",\"model\":\"gpt-4o-mini\",\"input\":7,\"output\":1},"
+                 "{\"provider\":\"x\",\"model\":\"a*\",\"input\":7,\"output\":1},"
+                 "{\"provider\":\"x\",\"model\":\"a*\",\"input\":8,\"output\":1}]}");
+    price_table_each(t, on_row, &after);
+    assert_int_equal(after.rows, before.rows + 1);
+    assert_int_equal(after.wildcards, before.wildcards + 1);
+    assert_int_equal(after.mini, 7000000);
+    price_table_free(t);
+}
+
 static void test_nanos__a_record_is_summed_in_picos_and_rounded_once_up(void **state)
 {
     (void)state;
@@ -309,6 +343,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decimal__exact_and_rounded_up),
+        cmocka_unit_test(test_each__tells_each_row_once_as_it_holds),
         cmocka_unit_test(test_nanos__a_record_is_summed_in_picos_and_rounded_once_up),
         cmocka_unit_test(test_nanos__a_long_prompt_is_dearer_as_a_whole),
         cmocka_unit_test(test_nanos__the_largest_counts_do_not_wrap),
