@@ -230,10 +230,10 @@ bool crypto_verify(const struct crypto_public *key, enum crypto_signature s, con
 
 // --- Signing.
 
-struct crypto_private *crypto_private_make(struct span pem, const char **ret_why)
+struct crypto_private *crypto_private_make(struct span pem, struct span passphrase, const char **ret_why)
 {
     struct crypto_private *key = calloc(1, sizeof *key);
-    const char *why = key ? tls_skey_read(pem, &key->skey) : "out of memory";
+    const char *why = key ? tls_skey_read(pem, passphrase, &key->skey) : "out of memory";
     if (!why && crypto_private_kind(key) == CRYPTO_KEY_NONE) why = "its EC key must be on P-256 or P-384";
     if (!why) return key;
     crypto_private_free(key);

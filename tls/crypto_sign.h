@@ -58,8 +58,9 @@ RW_WARN_UNUSED bool crypto_verify(const struct crypto_public *key, enum crypto_s
 
 struct crypto_private;
 
-// The first private key of a PEM text: PKCS#8, PKCS#1 or SEC 1. NULL with *ret_why.
-struct crypto_private *crypto_private_make(struct span pem, const char **ret_why);
+// The first private key of a PEM text: PKCS#8, PKCS#1 or SEC 1. passphrase: of an encrypted key; may be empty. NULL with
+// *ret_why.
+struct crypto_private *crypto_private_make(struct span pem, struct span passphrase, const char **ret_why);
 void crypto_private_free(struct crypto_private *key); // NULL is harmless; wipes it
 enum crypto_key_kind crypto_private_kind(const struct crypto_private *key);
 

@@ -82,8 +82,9 @@ uint32_t tls_trust_count(const struct tls_trust *trust);
 
 struct tls_identity;
 
-// From PEM text. NULL with *ret_why, a text that completes "FILE: ...".
-struct tls_identity *tls_identity_make(struct span chain_pem, struct span key_pem, const char **ret_why);
+// From PEM text. passphrase: of an encrypted key; may be empty. NULL with *ret_why, a text that completes "FILE: ...".
+struct tls_identity *tls_identity_make(struct span chain_pem, struct span key_pem, struct span passphrase,
+                                       const char **ret_why);
 struct tls_identity *tls_identity_hold(struct tls_identity *identity);
 void tls_identity_let_go(
     struct tls_identity *identity); // NULL is harmless; wipes the key when it was the last
@@ -103,9 +104,10 @@ void tls_client_let_go(struct tls_client *client); // NULL is harmless
 struct tls_server;
 
 // The certificate is chosen by the name that a client asks for (SNI); the first is for all others. client_ca: clients have to
-// show a certificate that it signed; NULL: none is asked for. NULL: no memory. Holds all of them.
+// show a certificate that it signed; NULL: none is asked for. strict_sni: who asks for a name that no certificate has, or for
+// none, is refused. NULL: no memory. Holds all of them.
 struct tls_server *tls_server_make(struct tls_identity *const *identity, uint32_t count,
-                                   struct tls_trust *client_ca);
+                                   struct tls_trust *client_ca, bool strict_sni);
 struct tls_server *tls_server_hold(struct tls_server *server);
 void tls_server_let_go(struct tls_server *server); // NULL is harmless
 

@@ -58,6 +58,7 @@ struct tls_server {
     _Atomic int32_t holders;
     struct tls_identity *identity[TLS_SERVER_IDENTITIES_MAX];
     uint32_t identity_n;
+    bool strict_sni;
     struct tls_trust *client_ca;
     pthread_mutex_t lock; // of the sessions: handshakes run on many threads
     struct tls_kept_session session[TLS_SESSIONS];
@@ -83,7 +84,7 @@ enum rw_err tls_pem_each(struct span pem, tls_pem_each_fn each, void *ctx) RW_WA
 bool tls_pem_is_certificate(const char *name);
 
 // --- tls_skey.c: the first private key of a PEM text, or a key in DER form: PKCS#8, PKCS#1 or SEC 1; RSA of 2048 to 4096 bits or
-// EC on P-256, P-384 or P-521. NULL, or a text that completes "FILE: ...".
+// EC on P-256, P-384 or P-521. passphrase: of an encrypted key; may be empty. NULL, or a text that completes "FILE: ...".
 struct tls_skey_decoder {
     br_skey_decoder_context d;
     // BearSSL 0.6 takes the decoder's last field, of 3 x 512 bytes, for 3 x 520 long: this is for a crafted key.
@@ -91,8 +92,12 @@ struct tls_skey_decoder {
 };
 static_assert(sizeof(struct tls_skey_decoder) >= offsetof(br_skey_decoder_context, key_data) + 3 * 520,
               "what the decoder may write to");
-const char *tls_skey_read(struct span pem, struct tls_skey *ret);
+const char *tls_skey_read(struct span pem, struct span passphrase, struct tls_skey *ret);
 const char *tls_skey_read_der(struct span der, struct tls_skey *ret);
+
+// --- tls_pbes.c: what an ENCRYPTED PRIVATE KEY holds, into out. NULL, or a text as above; out must be wiped in either case.
+const char *tls_pbes_open(struct span der, struct span passphrase, uint8_t *out, uint32_t cap,
+                          uint32_t *ret_n);
 
 // --- tls_cert.c: what BearSSL does not say of a certificate. Spans point into it.
 struct tls_cert {

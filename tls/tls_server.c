@@ -30,7 +30,8 @@ static bool choose_one(br_ssl_server_context *sc, const struct tls_identity *id,
     return (*sc->policy_vtable)->choose(sc->policy_vtable, sc, choices) != 0;
 }
 
-// First those of the name that was asked for, in their order (an EC and an RSA one may stand for the same name); then all.
+// First those of the name that was asked for, in their order (an EC and an RSA one may stand for the same name); then
+// all, unless names are strict.
 static int choose(const br_ssl_server_policy_class **ctx, const br_ssl_server_context *sc,
                   br_ssl_server_choices *choices)
 {
@@ -39,7 +40,7 @@ static int choose(const br_ssl_server_policy_class **ctx, const br_ssl_server_co
     const char *asked = br_ssl_engine_get_server_name(&sc->eng);
     for (uint32_t i = 0; *asked && i < s->identity_n; i++)
         if (is_named(s->identity[i], span_str(asked)) && choose_one(p->sc, s->identity[i], choices)) return 1;
-    for (uint32_t i = 0; i < s->identity_n; i++)
+    for (uint32_t i = 0; !s->strict_sni && i < s->identity_n; i++)
         if (choose_one(p->sc, s->identity[i], choices)) return 1;
     return 0;
 }
@@ -99,7 +100,7 @@ void tls_server_arm(br_ssl_server_context *sc, struct tls_policy *policy, struct
 // --- Beginning and end.
 
 struct tls_server *tls_server_make(struct tls_identity *const *identity, uint32_t count,
-                                   struct tls_trust *client_ca)
+                                   struct tls_trust *client_ca, bool strict_sni)
 {
     MUST(count > 0 && count <= TLS_SERVER_IDENTITIES_MAX);
     struct tls_server *s = calloc(1, sizeof *s);
@@ -108,6 +109,7 @@ struct tls_server *tls_server_make(struct tls_identity *const *identity, uint32_
     pthread_mutex_init(&s->lock, NULL);
     for (uint32_t i = 0; i < count; i++) s->identity[i] = tls_identity_hold(identity[i]);
     s->identity_n = count;
+    s->strict_sni = strict_sni;
     s->client_ca = client_ca ? tls_trust_hold(client_ca) : NULL;
     return s;
 }

@@ -12,6 +12,8 @@
 
 static_assert(5 * RSA_PART_BYTES_MAX <= sizeof((struct tls_skey *)0)->bytes, "the numbers of one key");
 
+static const char too_large[] = "its private key is larger than any that is accepted";
+
 static void adopt(struct tls_skey *k, unsigned char **part, size_t n, size_t *at)
 {
     MUST(n <= sizeof k->bytes - *at);
@@ -59,7 +61,7 @@ static const char *adopt_ec(struct tls_skey *k, const br_ec_private_key *ec)
 
 const char *tls_skey_read_der(struct span der, struct tls_skey *ret)
 {
-    if (der.n > KEY_BYTES_MAX) return "its private key is larger than any that is accepted";
+    if (der.n > KEY_BYTES_MAX) return too_large;
     struct tls_skey_decoder *d = malloc(sizeof *d);
     if (!d) return "out of memory";
     const char *why;
@@ -77,29 +79,53 @@ const char *tls_skey_read_der(struct span der, struct tls_skey *ret)
     return why;
 }
 
+static const char *read_encrypted(struct span der, struct span passphrase, struct tls_skey *ret)
+{
+    uint32_t n;
+    if (passphrase.n == 0) return "its key is encrypted: name a file with its passphrase in passphrase_file";
+    if (der.n > KEY_BYTES_MAX) return too_large;
+    uint8_t *plain = malloc(KEY_BYTES_MAX);
+    if (!plain) return "out of memory";
+    const char *why = tls_pbes_open(der, passphrase, plain, KEY_BYTES_MAX, &n);
+    if (!why) why = tls_skey_read_der(span_of(plain, n), ret);
+    crypto_wipe(plain, KEY_BYTES_MAX);
+    free(plain);
+    return why;
+}
+
 struct finding {
     struct tls_skey *key;
+    struct span passphrase;
     const char *why;
 };
 
 static bool find_key(void *ctx, const char *name, struct span der)
 {
     struct finding *f = ctx;
-    if (strcmp(name, "ENCRYPTED PRIVATE KEY") == 0) {
-        f->why = "its key is encrypted: give one that is not (openssl pkey -in OLD -out NEW)";
-        return false;
-    }
-    if (strcmp(name, "RSA PRIVATE KEY") != 0 && strcmp(name, "EC PRIVATE KEY") != 0 &&
-        strcmp(name, "PRIVATE KEY") != 0)
-        return true;
-    f->why = tls_skey_read_der(der, f->key);
+    const struct span kind = span_str(name);
+    if (span_eq(kind, SPAN("ENCRYPTED PRIVATE KEY"))) f->why = read_encrypted(der, f->passphrase, f->key);
+    else if (span_eq(kind, SPAN("RSA PRIVATE KEY")) || span_eq(kind, SPAN("EC PRIVATE KEY")) ||
+             span_eq(kind, SPAN("PRIVATE KEY")))
+        f->why = tls_skey_read_der(der, f->key);
+    else return true;
     return false;
 }
 
-const char *tls_skey_read(struct span pem, struct tls_skey *ret)
+// OpenSSL's own form of before 2016, with header lines before the Base64 text.
+static bool is_old_encrypted(struct span pem)
 {
-    struct finding f = {.key = ret};
+    static const char mark[] = "Proc-Type: 4,ENCRYPTED";
+    return pem.n > 0 && memmem(pem.p, pem.n, mark, sizeof mark - 1) != NULL;
+}
+
+const char *tls_skey_read(struct span pem, struct span passphrase, struct tls_skey *ret)
+{
+    struct finding f = {.key = ret, .passphrase = passphrase};
     ret->type = 0;
+    if (is_old_encrypted(pem))
+        return "its key is encrypted in a way that is not known here; write it anew with openssl pkcs8 "
+               "-topk8 -v2 aes-256-cbc "
+               "-in OLD -out NEW";
     if (tls_pem_each(pem, find_key, &f) && !f.why) return "its key is not PEM text, or damaged";
     if (!f.why && !ret->type) return "there is no private key";
     return f.why;

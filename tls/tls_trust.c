@@ -193,7 +193,8 @@ static const char *check_pair(struct tls_identity *id, struct reader *r)
     return got == pk->key.ec.qlen && memcmp(q, pk->key.ec.q, got) == 0 ? NULL : other;
 }
 
-struct tls_identity *tls_identity_make(struct span chain_pem, struct span key_pem, const char **ret_why)
+struct tls_identity *tls_identity_make(struct span chain_pem, struct span key_pem, struct span passphrase,
+                                       const char **ret_why)
 {
     struct gather_identity g = {.id = calloc(1, sizeof *g.id), .reader = malloc(sizeof *g.reader)};
     if (!g.id || !g.reader) {
@@ -205,7 +206,7 @@ struct tls_identity *tls_identity_make(struct span chain_pem, struct span key_pe
     atomic_store(&g.id->holders, 1);
     if (tls_pem_each(chain_pem, add_certificate, &g) && !g.why) g.why = "it is not PEM text, or damaged";
     if (!g.why && g.id->chain_n == 0) g.why = "it holds no certificate";
-    if (!g.why) g.why = tls_skey_read(key_pem, &g.id->skey);
+    if (!g.why) g.why = tls_skey_read(key_pem, passphrase, &g.id->skey);
     if (!g.why) g.why = check_pair(g.id, g.reader);
     free(g.reader);
     if (!g.why) return g.id;

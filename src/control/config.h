@@ -47,6 +47,7 @@ enum config_proxy_protocol { CONFIG_PROXY_OFF, CONFIG_PROXY_V1, CONFIG_PROXY_V2,
 struct config_certificate {
     const char *certificate;
     const char *key;
+    const char *passphrase_file; // of the key; NULL: it is not encrypted
 };
 
 struct config_listener_tls {
@@ -54,6 +55,7 @@ struct config_listener_tls {
     const struct config_certificate *more; // for other names
     uint32_t more_count;
     const char *client_ca; // NULL: no client certificate is asked for
+    bool strict_sni; // a name that no certificate has is refused
 };
 
 struct config_listener {
@@ -116,6 +118,7 @@ struct config_provider {
     const char *ca_file; // instead of the system's trust store
     const char *client_certificate; // both or none
     const char *client_key;
+    const char *client_passphrase_file; // NULL: the key is not encrypted
 };
 
 // Limits of a key, a model or of everybody. -1: not set.

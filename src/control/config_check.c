@@ -60,7 +60,8 @@ void config_listen_tls_finish(struct config_loader *l, const struct config_node 
     if (!t->first.certificate != !t->first.key)
         config_complain(l, at, "certificate and key belong together: \"%s\" is missing",
                         t->first.key ? "certificate" : "key");
-    else if (!t->first.key && (t->more_count > 0 || t->client_ca))
+    else if (!t->first.key &&
+             (t->more_count > 0 || t->client_ca || t->first.passphrase_file || t->strict_sni))
         config_complain(l, at, "\"certificate\" is missing");
 }
 
@@ -69,6 +70,8 @@ static void check_tls(struct config_loader *l, const struct config_node *at, con
     if (!p->client_certificate != !p->client_key)
         config_complain(l, at, "client_certificate and client_key belong together: \"%s\" is missing",
                         p->client_key ? "client_certificate" : "client_key");
+    if (p->client_passphrase_file && !p->client_key)
+        config_complain(l, at, "client_passphrase_file is for a client_key, which is missing");
     const char *what = p->client_key ? "client_key" : NULL;
     if (p->client_certificate) what = "client_certificate";
     if (p->ca_file) what = "ca_file";

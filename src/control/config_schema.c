@@ -84,11 +84,16 @@ static const struct config_section model_timeouts_section = {
 #define CERTIFICATE_KEY(flag) \
     { \
         .key = "key", .kind = CONFIG_K_TEXT, AT(config_certificate, key), .min = 1, .max = KIB(4), \
-        .flags = (flag), .doc = "A PEM file: its private key, EC (faster) or RSA, not encrypted." \
+        .flags = (flag), .doc = "A PEM file: its private key, EC (faster) or RSA." \
+    }
+#define CERTIFICATE_PASSPHRASE \
+    { \
+        .key = "passphrase_file", .kind = CONFIG_K_TEXT, AT(config_certificate, passphrase_file), .min = 1, \
+        .max = KIB(4), .doc = "If the key is encrypted: a file whose first line is its passphrase." \
     }
 
-static const struct config_option certificate_options[] = {CERTIFICATE(CONFIG_F_REQUIRED),
-                                                           CERTIFICATE_KEY(CONFIG_F_REQUIRED)};
+static const struct config_option certificate_options[] = {
+    CERTIFICATE(CONFIG_F_REQUIRED), CERTIFICATE_KEY(CONFIG_F_REQUIRED), CERTIFICATE_PASSPHRASE};
 static const struct config_section certificate_section = {.name = "listen[].tls.certificates[]",
                                                           .options = certificate_options,
                                                           .count = COUNT(certificate_options),
@@ -99,6 +104,7 @@ static_assert(offsetof(struct config_listener_tls, first) == 0,
 static const struct config_option listen_tls_options[] = {
     CERTIFICATE(0),
     CERTIFICATE_KEY(0),
+    CERTIFICATE_PASSPHRASE,
     {.key = "certificates",
      .kind = CONFIG_K_LIST,
      LIST_AT(config_listener_tls, more, more_count),
@@ -114,6 +120,13 @@ static const struct config_option listen_tls_options[] = {
      .doc = "A PEM file with CAs: only clients with a certificate that one of them signed are served. They "
             "still "
             "need a key."},
+    {.key = "strict_sni",
+     .kind = CONFIG_K_BOOL,
+     AT(config_listener_tls, strict_sni),
+     .def = "false",
+     .doc = "Refuse clients that ask for a name (SNI) which no certificate has, or for none, instead of "
+            "showing the "
+            "first certificate."},
 };
 static const struct config_section listen_tls_section = {.name = "listen[].tls",
                                                          .options = listen_tls_options,
@@ -327,7 +340,13 @@ static const struct config_option provider_options[] = {
      AT(config_provider, client_key),
      .min = 1,
      .max = KIB(4),
-     .doc = "For https: a PEM file with its private key, RSA or EC, not encrypted."},
+     .doc = "For https: a PEM file with its private key, RSA or EC."},
+    {.key = "client_passphrase_file",
+     .kind = CONFIG_K_TEXT,
+     AT(config_provider, client_passphrase_file),
+     .min = 1,
+     .max = KIB(4),
+     .doc = "If client_key is encrypted: a file whose first line is its passphrase."},
 };
 static const struct config_section provider_section = {.name = "providers.NAME",
                                                        .options = provider_options,

@@ -63,6 +63,21 @@ static struct span read_pem(struct plan_tls *t, const char *what, const char *pa
     return span_of(text, (uint32_t)n);
 }
 
+// The passphrase of a key: the file's first line. path NULL: empty, and true.
+static bool read_passphrase(struct plan_tls *t, const char *path, struct crypto_sha256 *all,
+                            struct span *ret_file, struct span *ret, char *ret_why, uint32_t cap)
+{
+    *ret_file = *ret = (struct span){NULL, 0};
+    if (!path) return true;
+    *ret_file = read_pem(t, "passphrase_file", path, all, ret_why, cap);
+    if (!ret_file->p) return false;
+    struct span line = span_of(ret_file->p, span_find(*ret_file, '\n'));
+    if (line.n > 0 && line.p[line.n - 1] == '\r') line.n--;
+    *ret = line;
+    if (line.n == 0) snprintf(ret_why, cap, "passphrase_file %s: its first line is empty", path);
+    return line.n > 0;
+}
+
 static void free_pem(struct span text)
 {
     if (text.p) crypto_wipe((void *)(uintptr_t)text.p, text.n);
@@ -152,6 +167,7 @@ const char *plan_tls_system(struct plan_tls *t, uint32_t *ret_count, char *ret_w
 
 struct files {
     struct span ca, certificate, key;
+    struct span passphrase_file, passphrase; // the second lies in the first
 };
 
 static bool read_files(struct plan_tls *t, const struct config_provider *p, struct files *f,
@@ -168,7 +184,8 @@ static bool read_files(struct plan_tls *t, const struct config_provider *p, stru
     f->certificate = read_pem(t, "client_certificate", p->client_certificate, all, ret_why, cap);
     if (!f->certificate.p) return false;
     f->key = read_pem(t, "client_key", p->client_key, all, ret_why, cap);
-    return f->key.p != NULL;
+    return f->key.p &&
+        read_passphrase(t, p->client_passphrase_file, all, &f->passphrase_file, &f->passphrase, ret_why, cap);
 }
 
 static struct tls_client *make_client(struct plan_tls *t, const struct config_provider *p,
@@ -180,7 +197,7 @@ static struct tls_client *make_client(struct plan_tls *t, const struct config_pr
     else if (!make_trust("ca_file", p->ca_file, f->ca, &trust, ret_why, cap)) return NULL;
     if (f->key.p) {
         const char *why;
-        identity = tls_identity_make(f->certificate, f->key, &why);
+        identity = tls_identity_make(f->certificate, f->key, f->passphrase, &why);
         if (!identity) {
             snprintf(ret_why, cap, "client_certificate %s and client_key %s: %s", p->client_certificate,
                      p->client_key, why);
@@ -217,6 +234,7 @@ bool plan_tls_client(struct plan_tls *t, const struct config_provider *p, struct
     free_pem(f.ca);
     free_pem(f.certificate);
     free_pem(f.key);
+    free_pem(f.passphrase_file);
     if (!good) snprintf(ret_why, cap, "providers.%s: %s", p->name, why);
     return good;
 }
@@ -227,17 +245,18 @@ bool plan_tls_client(struct plan_tls *t, const struct config_provider *p, struct
 static bool read_identity(struct plan_tls *t, const struct config_certificate *c, struct crypto_sha256 *all,
                           struct tls_identity **ret, char *ret_why, uint32_t cap)
 {
-    struct span key = {NULL, 0};
+    struct span key = {NULL, 0}, file = {NULL, 0}, passphrase = {NULL, 0};
     const struct span chain = read_pem(t, "certificate", c->certificate, all, ret_why, cap);
     if (chain.p) key = read_pem(t, "key", c->key, all, ret_why, cap);
     struct tls_identity *id = NULL;
-    if (key.p) {
+    if (key.p && read_passphrase(t, c->passphrase_file, all, &file, &passphrase, ret_why, cap)) {
         const char *why;
-        id = tls_identity_make(chain, key, &why);
+        id = tls_identity_make(chain, key, passphrase, &why);
         if (!id) snprintf(ret_why, cap, "certificate %s and key %s: %s", c->certificate, c->key, why);
     }
     free_pem(chain);
     free_pem(key);
+    free_pem(file);
     *ret = id;
     return id != NULL;
 }
@@ -265,9 +284,10 @@ bool plan_tls_server(struct plan_tls *t, const struct config_listener *l, uint32
     crypto_sha256_init(&all);
     bool good = read_server(t, &l->tls, &all, ids, &ca, why, sizeof why);
     uint8_t digest[CRYPTO_SHA256_BYTES];
+    crypto_sha256_update(&all, &l->tls.strict_sni, sizeof l->tls.strict_sni);
     crypto_sha256_final(&all, digest);
     if (good && (!made->server || !crypto_equal(digest, made->digest, sizeof digest))) {
-        struct tls_server *server = tls_server_make(ids, l->tls.more_count + 1, ca);
+        struct tls_server *server = tls_server_make(ids, l->tls.more_count + 1, ca, l->tls.strict_sni);
         good = server != NULL;
         if (good) {
             tls_server_let_go(made->server);

@@ -205,6 +205,29 @@ def test_names__choose_the_certificate(gate, lab):
         assert ("DNS", "gate.example") in tls.getpeercert()["subjectAltName"]
 
 
+def test_strict_sni__another_name_or_none_is_refused(gate, lab):
+    g = gate({**pair(lab, "gate"), "certificates": [pair(lab, "other")], "strict_sni": True})
+    for name in ("gate.example", "a.wild.example"):
+        with g.connect(name) as tls:
+            assert ask(tls)[0] == 200
+    context = g.context()
+    context.check_hostname = False
+    for name in ("stranger.example", None):
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            g.connect(name, context=context)
+    with g.connect("other.example") as tls:
+        assert ask(tls)[0] == 200
+
+
+def test_passphrase__of_an_encrypted_key(gate, lab, tmp_path):
+    key, words = tmp_path / "sealed.key", tmp_path / "passphrase"
+    tlslab.openssl("pkcs8", "-topk8", "-v2", "aes-256-cbc", "-in", lab.path("gate.key"), "-out", key, "-passout", "pass:open sesame")
+    words.write_text("open sesame\nnot this\n")
+    g = gate({"certificate": str(lab.path("gate.pem")), "key": str(key), "passphrase_file": str(words)})
+    with g.connect() as tls:
+        assert ask(tls)[0] == 200
+
+
 def test_alpn(gate):
     g = gate()
     with g.connect(context=g.context(alpn=["h2", "http/1.1"])) as tls:

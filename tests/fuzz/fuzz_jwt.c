@@ -24,7 +24,7 @@ static void make_keys(void)
     const char *why;
     struct crypto_public pub;
     if (keys.n > 0) return;
-    private_key = crypto_private_make(span_str(pem), &why);
+    private_key = crypto_private_make(span_str(pem), SPAN(""), &why);
     MUST(private_key && !crypto_public_pem(&pub, span_str(public_pem)));
     MUST(jwt_keys_add_secret(&keys, span_of(secret, sizeof secret - 1)) == RW_OK);
     MUST(jwt_keys_add_public(&keys, &pub, SPAN("kid")) == RW_OK);

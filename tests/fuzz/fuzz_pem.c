@@ -65,13 +65,13 @@ static void check_pem(const uint8_t *p, uint32_t n)
         tls_trust_let_go(trust);
     }
     if (!crypto_public_pem(&pub, pem)) use_public(&pub, p, n);
-    struct crypto_private *key = crypto_private_make(pem, &why);
+    struct crypto_private *key = crypto_private_make(pem, SPAN("secret"), &why);
     MUST(key || why);
     // Signing is a thousand times slower than the rest.
     if (key && fuzz_number(p, n, 1, 8) == 0) use_private(key, p, n);
     crypto_private_free(key);
     why = NULL;
-    struct tls_identity *id = tls_identity_make(pem, pem, &why);
+    struct tls_identity *id = tls_identity_make(pem, pem, SPAN(""), &why);
     MUST(id || why);
     tls_identity_let_go(id);
 }

@@ -25,7 +25,7 @@ ROWS = {
     "url": (["url"], ["src/wire/url.c"]),
     "proxy_protocol": (["proxy_protocol"], ["src/wire/proxy_protocol.c"]),
     "gzip": (["gzip"], ["src/wire/gzip.c"]),
-    "pem": (["pem"], ["tls/tls_pem.c", "tls/tls_cert.c", "tls/tls_skey.c", "tls/crypto_sign.c"]),
+    "pem": (["pem"], ["tls/tls_pem.c", "tls/tls_cert.c", "tls/tls_skey.c", "tls/tls_pbes.c", "tls/crypto_sign.c"]),
     "jwt": (["jwt"], ["src/policy/jwt.c"]),
     "jwks": (["jwks"], ["src/policy/jwt_keys.c"]),
     # Not config.c: it reads files and the environment, and hands the bytes to the rest.

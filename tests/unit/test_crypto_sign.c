@@ -33,7 +33,7 @@ static struct span read_file(const char *name)
 static struct crypto_private *private_of(const char *name)
 {
     const char *why = "";
-    struct crypto_private *key = crypto_private_make(read_file(name), &why);
+    struct crypto_private *key = crypto_private_make(read_file(name), SPAN(""), &why);
     assert_string_equal(why, "");
     assert_non_null(key);
     return key;
@@ -214,7 +214,7 @@ static void test_public_der__cut_anywhere_or_with_a_tail(void **state)
 static const char *why_not(struct span pem)
 {
     const char *why = "";
-    assert_null(crypto_private_make(pem, &why));
+    assert_null(crypto_private_make(pem, SPAN(""), &why));
     return why;
 }
 
@@ -227,6 +227,56 @@ static void test_private_make__what_is_refused(void **state)
     assert_string_equal(why_not(SPAN("")), "there is no private key");
     const struct span whole = read_file("rsa.key");
     assert_string_equal(why_not(span_of(whole.p, whole.n - 40)), "its key is not PEM text, or damaged");
+}
+
+static void test_private_make__encrypted(void **state)
+{
+    // Written by OpenSSL: every cipher and hash that is known here.
+    (void)state;
+    static const char *const good[] = {"p256_aes-128-cbc.key", "p256_aes-192-cbc.key", "p256_aes-256-cbc.key",
+                                       "rsa_sha1.key",         "p384_sha384.key",      "p384_sha512.key"};
+    static const char *const pubs[] = {"p256.pub", "p256.pub", "p256.pub", "rsa.pub", "p384.pub", "p384.pub"};
+    static const enum crypto_signature kinds[] = {CRYPTO_ES256, CRYPTO_ES256, CRYPTO_ES256,
+                                                  CRYPTO_RS256, CRYPTO_ES384, CRYPTO_ES384};
+    const char *why = "";
+    for (size_t i = 0; i < 6; i++) {
+        uint8_t sig[CRYPTO_SIGNATURE_BYTES_MAX];
+        struct crypto_private *key = crypto_private_make(read_file(good[i]), SPAN("secret"), &why);
+        assert_non_null(key);
+        const int64_t n = crypto_sign(key, kinds[i], text, sizeof text, sig, sizeof sig);
+        assert_true(n > 0);
+        const struct crypto_public pub = public_of(pubs[i]);
+        assert_true(crypto_verify(&pub, kinds[i], text, sizeof text, span_of(sig, (size_t)n)));
+        crypto_private_free(key);
+        assert_null(crypto_private_make(read_file(good[i]), SPAN("Secret"), &why));
+        assert_string_equal(why, "the passphrase is not the one of its key");
+        assert_null(crypto_private_make(read_file(good[i]), SPAN(""), &why));
+        assert_non_null(strstr(why, "passphrase_file"));
+    }
+    static const char *const bad[] = {"p256_des3.key", "p256_old.key"};
+    for (size_t i = 0; i < 2; i++) {
+        assert_null(crypto_private_make(read_file(bad[i]), SPAN("secret"), &why));
+        assert_non_null(strstr(why, "openssl pkcs8"));
+    }
+}
+
+static void test_pbes_open__any_byte_changed_and_cut_anywhere(void **state)
+{
+    // Nothing is read or written where it must not be; what comes out is the key or nothing that could be one.
+    (void)state;
+    uint8_t out[1024], copy[1024];
+    uint32_t n = 0;
+    assert_int_equal(tls_pem_each(read_file("p384_sha512.key"), keep, NULL), RW_OK);
+    for (uint32_t at = 0; at < der_n; at++) {
+        assert_non_null(tls_pbes_open(span_of(der_bytes, at), SPAN("secret"), out, sizeof out, &n));
+        memcpy(copy, der_bytes, der_n);
+        copy[at] ^= 0x55;
+        n = 0;
+        if (!tls_pbes_open(span_of(copy, der_n), SPAN("secret"), out, sizeof out, &n))
+            assert_true(n > 0 && n < der_n);
+    }
+    assert_non_null(tls_pbes_open(span_of(der_bytes, der_n), SPAN("secret"), out, 16, &n));
+    assert_null(tls_pbes_open(span_of(der_bytes, der_n), SPAN("secret"), out, sizeof out, &n));
 }
 
 static uint32_t put_head(uint8_t *at, uint8_t tag, uint32_t n)
@@ -303,6 +353,8 @@ int main(void)
         cmocka_unit_test(test_public_pem__certificates_and_what_is_refused),
         cmocka_unit_test(test_public_der__cut_anywhere_or_with_a_tail),
         cmocka_unit_test(test_private_make__what_is_refused),
+        cmocka_unit_test(test_private_make__encrypted),
+        cmocka_unit_test(test_pbes_open__any_byte_changed_and_cut_anywhere),
         cmocka_unit_test(test_skey_read_der__numbers_longer_than_the_decoders_field),
         cmocka_unit_test(test_skey_read_der__an_even_factor_is_refused),
     };

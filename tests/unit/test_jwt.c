@@ -398,7 +398,7 @@ static void test_make__googles_texts_and_a_signature_that_is_right(void **state)
     const struct span kid = text_at(json, "header.kid");
     assert_true(json_path(json, "claims_json", &value));
     assert_int_equal(json_string(value, JSON_LONE_REFUSE, claims_room, sizeof claims_room, &claims), RW_OK);
-    struct crypto_private *key = crypto_private_make(read_file("rsa.key"), &why);
+    struct crypto_private *key = crypto_private_make(read_file("rsa.key"), SPAN(""), &why);
     assert_non_null(key);
     const int64_t n = jwt_make(key, kid, claims, token, sizeof token);
     assert_int_equal(n, (int64_t)input.n + 1 + 342);
@@ -420,7 +420,7 @@ static void test_make__es256_and_what_is_refused(void **state)
     (void)state;
     char token[1024];
     const char *why = "";
-    struct crypto_private *key = crypto_private_make(read_file("p256.key"), &why);
+    struct crypto_private *key = crypto_private_make(read_file("p256.key"), SPAN(""), &why);
     assert_non_null(key);
     const int64_t n = jwt_make(key, SPAN(""), SPAN("{" EXP "}"), token, sizeof token);
     assert_true(n > 0);
@@ -437,7 +437,7 @@ static void test_make__es256_and_what_is_refused(void **state)
     assert_int_equal(jwt_make(key, SPAN("a\\b"), SPAN("{}"), token, sizeof token), RW_E_BAD);
     assert_int_equal(jwt_make(key, SPAN("a\nb"), SPAN("{}"), token, sizeof token), RW_E_BAD);
     crypto_private_free(key);
-    key = crypto_private_make(read_file("p384.key"), &why);
+    key = crypto_private_make(read_file("p384.key"), SPAN(""), &why);
     assert_non_null(key);
     assert_int_equal(jwt_make(key, SPAN(""), SPAN("{}"), token, sizeof token), RW_E_BAD);
     crypto_private_free(key);

@@ -48,7 +48,7 @@ static struct tls_identity *identity_of(const char *kind)
     const char *why = "";
     snprintf(chain, sizeof chain, "%s.pem", kind);
     snprintf(key, sizeof key, "%s.key", kind);
-    struct tls_identity *id = tls_identity_make(read_file(chain, 1), read_file(key, 2), &why);
+    struct tls_identity *id = tls_identity_make(read_file(chain, 1), read_file(key, 2), SPAN(""), &why);
     assert_string_equal(why, "");
     assert_non_null(id);
     return id;
@@ -72,11 +72,13 @@ static void peer_open(struct peer *p, const char *kind, uint16_t suite)
     tls_profile(eng);
     if (suite) br_ssl_engine_set_suites(eng, &suite, 1);
     if (p->id->skey.type == BR_KEYTYPE_RSA)
-        br_ssl_server_set_single_rsa(&p->sc, p->id->chain, p->id->chain_n, &p->id->skey.key.rsa, BR_KEYTYPE_SIGN,
-                                     br_rsa_private_get_default(), br_rsa_pkcs1_sign_get_default());
+        br_ssl_server_set_single_rsa(&p->sc, p->id->chain, p->id->chain_n, &p->id->skey.key.rsa,
+                                     BR_KEYTYPE_SIGN, br_rsa_private_get_default(),
+                                     br_rsa_pkcs1_sign_get_default());
     else
-        br_ssl_server_set_single_ec(&p->sc, p->id->chain, p->id->chain_n, &p->id->skey.key.ec, BR_KEYTYPE_SIGN, 0,
-                                    br_ec_get_default(), br_ecdsa_sign_asn1_get_default());
+        br_ssl_server_set_single_ec(&p->sc, p->id->chain, p->id->chain_n, &p->id->skey.key.ec,
+                                    BR_KEYTYPE_SIGN, 0, br_ec_get_default(),
+                                    br_ecdsa_sign_asn1_get_default());
     br_ssl_engine_remove_flags(eng, BR_OPT_NO_RENEGOTIATION);
     br_ssl_session_cache_lru_init(&p->cache, p->cache_store, sizeof p->cache_store);
     br_ssl_server_set_cache(&p->sc, &p->cache.vtable);
@@ -501,20 +503,20 @@ static void test_identity__what_is_refused(void **state)
     static const char other[] =
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     const char *why = NULL;
-    assert_null(tls_identity_make(read_file("ec.pem", 0), read_file("rsa.key", 1), &why));
+    assert_null(tls_identity_make(read_file("ec.pem", 0), read_file("rsa.key", 1), SPAN(""), &why));
     assert_string_equal(why, "the certificate and the key do not belong together");
-    assert_null(tls_identity_make(read_file("ec.pem", 0), read_file("ca.key", 1), &why));
+    assert_null(tls_identity_make(read_file("ec.pem", 0), read_file("ca.key", 1), SPAN(""), &why));
     assert_string_equal(why, "the certificate and the key do not belong together");
-    assert_null(tls_identity_make(read_file("ec.key", 0), read_file("ec.key", 1), &why));
+    assert_null(tls_identity_make(read_file("ec.key", 0), read_file("ec.key", 1), SPAN(""), &why));
     assert_string_equal(why, "it holds no certificate");
-    assert_null(tls_identity_make(read_file("ec.pem", 0), span_of(other, sizeof other - 1), &why));
+    assert_null(tls_identity_make(read_file("ec.pem", 0), span_of(other, sizeof other - 1), SPAN(""), &why));
     assert_non_null(strstr(why, "encrypted"));
-    assert_null(tls_identity_make(read_file("ec.pem", 0), SPAN("nothing"), &why));
+    assert_null(tls_identity_make(read_file("ec.pem", 0), SPAN("nothing"), SPAN(""), &why));
     assert_string_equal(why, "there is no private key");
     // Cut anywhere before its last line, a key is refused.
     const struct span key = read_file("rsa.key", 1);
     for (uint32_t n = 0; n + 30 < key.n; n += 13)
-        assert_null(tls_identity_make(read_file("rsa.pem", 0), span_of(key.p, n), &why));
+        assert_null(tls_identity_make(read_file("rsa.pem", 0), span_of(key.p, n), SPAN(""), &why));
 }
 
 static void test_trust__counts_and_refuses(void **state)
