@@ -207,6 +207,7 @@ struct config {
     struct config_usage usage;
     uint32_t budget_status;
     struct config_rates global;
+    struct config_rates end_users; // of each
     const char *prices_file; // NULL: the built-in prices alone
     const char *base_path; // begins with '/' or is "", never ends with '/'
 

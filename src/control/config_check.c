@@ -325,7 +325,7 @@ static bool limits_something(const struct config_rates *r)
 
 bool config_has_limits(const struct config *c)
 {
-    bool any = limits_something(&c->global);
+    bool any = limits_something(&c->global) || limits_something(&c->end_users);
     for (uint32_t i = 0; i < c->model_count; i++) any = any || limits_something(&c->models[i].limits);
     for (uint32_t i = 0; i < c->key_count; i++) any = any || limits_something(&c->keys[i].limits);
     return any;

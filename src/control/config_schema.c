@@ -266,6 +266,7 @@ static const struct config_option rates_options[] = {
 LIMITS_SECTION(model_limits_section, "models[].limits");
 LIMITS_SECTION(key_limits_section, "keys[].limits");
 LIMITS_SECTION(global_limits_section, "global.limits");
+LIMITS_SECTION(end_users_limits_section, "end_users.limits");
 
 static const struct config_option global_options[] = {
     {.key = "limits",
@@ -408,6 +409,16 @@ static const struct config_section model_section = {.name = "models[]",
                                                     .unique = {"name"},
                                                     .size = sizeof(struct config_model),
                                                     .finish = config_model_finish};
+
+static const struct config_option end_users_options[] = {
+    {.key = "limits",
+     .kind = CONFIG_K_SECTION,
+     AT(config, end_users),
+     .section = &end_users_limits_section,
+     .doc = "Of each end user: whom x-ringway-user or the body's `user` names, within a tenant."},
+};
+static const struct config_section end_users_section = {
+    .name = "end_users", .options = end_users_options, .count = COUNT(end_users_options)};
 
 // --- Clients.
 
@@ -747,6 +758,10 @@ static const struct config_option top_options[] = {
      .kind = CONFIG_K_SECTION,
      .section = &global_section,
      .doc = "For all requests. Needs a data_dir."},
+    {.key = "end_users",
+     .kind = CONFIG_K_SECTION,
+     .section = &end_users_section,
+     .doc = "For those whom the clients serve. Needs a data_dir."},
     {.key = "budget", .kind = CONFIG_K_SECTION, .section = &budget_section, .doc = "Budgets of money."},
     {.key = "prices_file",
      .kind = CONFIG_K_TEXT,

@@ -343,6 +343,20 @@ static bool bind_limits(struct plan_memory *m, const struct config_rates *rates,
         books_fill_bound(m->world->store, m->world->cells, who, bound) == RW_OK;
 }
 
+// Of each end user: cells are lent to them as they come.
+static bool end_user_limits(struct plan_memory *m)
+{
+    const struct limit_cfg cfg = config_limits(&m->config->end_users);
+    const char *why;
+    if (limit_cfg_is_empty(&cfg)) return true;
+    struct limit_set *set = take(m, sizeof *set);
+    if (!set) return false;
+    const enum rw_err err = limit_compile(&cfg, LIMIT_END_USER, set, &why);
+    MUST(!err); // the configuration was checked
+    m->plan.end_user = set;
+    return true;
+}
+
 // A model is known by its name: it keeps its count when the configuration changes.
 static struct limit_id id_of_model(struct span name)
 {
@@ -564,7 +578,7 @@ struct plan *plan_build(struct plan_world *w, struct config *config, const char 
     if (keys &&
         bind_limits(m, &config->global, LIMIT_GLOBAL, (struct limit_id){.lo = 1},
                     &(struct store_usage_query){0}, &p->limit) &&
-        add_prices(m, ret_why, cap) && add_listeners(m, ret_why, cap) && add_cors(m) &&
+        end_user_limits(m) && add_prices(m, ret_why, cap) && add_listeners(m, ret_why, cap) && add_cors(m) &&
         add_providers(m, ret_why, cap) && (models = add_models(m)) && add_seats(m) &&
         !gateway_plan_ready(p, models, keys, &(struct plan_room){.take = take_more, .ctx = m}))
         return p;

@@ -57,7 +57,7 @@ enum stage exchange_admit(struct exchange *x)
     if (!w->cfg.journal || !p) return STAGE_GO;
     struct account *a = arena_alloc(x->call->arena, sizeof *a);
     if (!a) return exchange_fail(x, END_OVERLOADED, "memory");
-    memset(a, 0, offsetof(struct account, found));
+    memset(a, 0, offsetof(struct account, end_user));
     a->limit.cells = w->cfg.cells;
     if (!begin(x, a)) return ledger_full(x);
     x->account = a;
@@ -154,6 +154,19 @@ static bool clamp(struct exchange *x, struct account *a, struct estimate_ask *as
     return true;
 }
 
+// The end user's cells. False: refused by them, and *why says so.
+static bool admit_end_user(struct exchange *x, struct account *a, const struct limit_time *t,
+                           struct limit_refusal *why)
+{
+    const struct limit_set *set = x->plan->end_user;
+    if (!set || !x->user.n) return true;
+    const struct limit_id id = {.lo = map_hash(x->user, x->principal->tenant_id) | 1,
+                                .hi = map_hash(x->user, ~(uint64_t)x->principal->tenant_id)};
+    if (COUNT_IF(limit_lend(x->worker->cfg.cells, id, set, t, &a->end_user) != RW_OK)) return true;
+    a->limit.level[LIMIT_END_USER] = &a->end_user;
+    return limit_admit(&a->limit, LIMIT_BIT(LIMIT_END_USER), t, why);
+}
+
 enum stage exchange_reserve(struct exchange *x)
 {
     struct account *a = x->account;
@@ -165,6 +178,7 @@ enum stage exchange_reserve(struct exchange *x)
         a->limit.level[LIMIT_MODEL] = x->model->limit;
         if (!limit_admit(&a->limit, LIMIT_BIT(LIMIT_MODEL), t, &why)) return account_refuse(x, &why);
     }
+    if (!admit_end_user(x, a, t, &why)) return account_refuse(x, &why);
     find_price(x, a);
     struct estimate_ask ask = {.body_bytes = x->body.n, .max_tokens = x->max_tokens, .n = x->choices};
     const uint32_t wants = limit_wants(&a->limit);

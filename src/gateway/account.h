@@ -30,6 +30,7 @@ struct account {
     bool closed;
     int64_t cost_nanos; // as charged
     uint64_t model; // for the estimator
+    struct limit_bound end_user; // lent
     struct price found; // of a target that the plan does not name
 };
 

@@ -32,7 +32,8 @@ enum meter_event {
     METER_BAD, // not JSON
 };
 
-// scan (of JSON_SCAN_BYTES(METER_FIELDS_MAX) at least) and twin (all zero, or NULL) are the caller's and live as long as the meter.
+// scan (of JSON_SCAN_BYTES(METER_FIELDS_MAX) at least) and twin (all zero, or NULL) are the caller's and live as long as
+// the meter.
 void meter_init(struct meter *m, struct json_scan *scan, struct json_twin *twin);
 enum meter_event meter_event(struct meter *m, struct span data, struct usage *usage);
 // A whole answer, long ones scanned in slices; form: of answers like it, or NULL. 1: valid; 0: it is an error object; negative:

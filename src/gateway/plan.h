@@ -118,6 +118,7 @@ struct plan {
     bool access_log;
     const struct price_table *prices;
     const struct limit_bound *limit; // of all requests; NULL: none
+    const struct limit_set *end_user; // of each end user; NULL: none
     uint16_t budget_status; // of a refusal because of money
     bool ledger_full_refuses; // else requests go on without a record
     void *memory; // control's

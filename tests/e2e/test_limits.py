@@ -136,6 +136,32 @@ def test_limits__of_the_configuration(launch, backend, tmp_path, prices):
     assert statuses(own, "rw-e2e-limited-key-bbbbbbbb", 10, model="free") == {200: 5, 429: 5}
 
 
+def test_end_users__each_his_own(launch, backend, tmp_path, prices):
+    """By header and by the body's user; two tenants' users of one name are two."""
+    own = launch(
+        backend,
+        data_dir=str(tmp_path / "data"),
+        prices_file=prices,
+        workers=2,
+        end_users={"limits": {"rates": [{"window": "hour", "requests": 3}], "concurrency": 2}},
+    )
+    cli(own, "tenant", "create", "acme")
+    cli(own, "team", "create", "red", "--tenant", "acme")
+    a, b = cli(own, "key", "create", "--name", "a")["key"], cli(own, "key", "create", "--team", "red")["key"]
+    assert statuses(own, a, 5, user="ann") == {200: 3, 429: 2}
+    assert statuses(own, a, 5, user="bob") == {200: 3, 429: 2}
+    assert statuses(own, b, 5, user="ann") == {200: 3, 429: 2}
+    assert statuses(own, a, 5) == {200: 5}
+    for user, status in (("ann", 429), ("eve", 200)):
+        answer = own.post(CHAT, {"model": "up/mock", "messages": USER}, [("x-ringway-user", user)], key=a)
+        assert answer.status == status, answer
+    assert "this end user" in post(own, a, user="ann").json()["error"]["message"]
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        slow = "up/mock:delay=600ms"
+        seen = sorted(pool.map(lambda _: post(own, a, model=slow, user="tom").status, range(3)))
+    assert seen == [200, 200, 429]
+
+
 def test_concurrency__as_many_as_may_be(own):
     key = cli(own, "key", "create", "--name", "k", "--concurrency", "5")["key"]
     with concurrent.futures.ThreadPoolExecutor(20) as pool:
