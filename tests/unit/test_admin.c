@@ -313,7 +313,7 @@ static void test_usage__the_largest_rows_and_the_rest_as_a_sum(void **state)
         assert_int_equal(get(target), 200);
         assert_true(json_path(answer, "by_model", &rows));
         for (struct json_iter it = json_iter(rows); json_next(&it, &none, &row); n++) {
-            uint64_t count;
+            uint64_t count = 0;
             assert_true(json_path(row, "requests", &value) && json_u64(value, &count));
             assert_true(count <= before);
             assert_true(json_path(row, "model", &value));

@@ -177,7 +177,7 @@ static struct store_limits random_limits(struct prng *r)
     if (l.set & STORE_SET_HARD) l.hard = prng_next(r) & 1;
     if (l.set & STORE_SET_SHADOW) l.shadow = prng_next(r) & 1;
     if (l.set & STORE_SET_MODE) l.mode = prng_next(r) & 1;
-    l.rates_count = (uint32_t)(prng_next(r) % 4);
+    l.rates_count = (uint8_t)(prng_next(r) % 4);
     for (uint32_t i = 0; i < l.rates_count; i++)
         l.rates[i] = (struct store_rate){.limit = one_of(r, numbers, 11),
                                          .burst = prng_next(r) & 1 ? 0 : one_of(r, numbers, 11),
