@@ -49,13 +49,17 @@ static struct worker_key *seen_at(struct worker *w, struct span key)
 
 static enum stage look_up(struct exchange *x, const uint8_t digest[CRYPTO_SHA256_BYTES])
 {
-    x->principal = map_get(&x->plan->principal_by_digest, span_of(digest, CRYPTO_SHA256_BYTES));
-    if (x->principal) return STAGE_GO;
+    const struct principal *planned =
+        map_get(&x->plan->principal_by_digest, span_of(digest, CRYPTO_SHA256_BYTES));
     struct worker *w = x->worker;
-    if (!w->principals) return exchange_fail(x, END_BAD_KEY, NULL);
-    const enum rw_err err = principal_find(w->principals, digest, w->loop.wall_ns / CLOCK_MS, &x->principal);
+    const enum rw_err err = w->principals ? principal_find(w->principals, digest, w->loop.wall_ns / CLOCK_MS,
+                                                           planned, x->plan->generation, &x->principal)
+                                          : RW_E_NOT_FOUND;
     if (err == RW_OK) return STAGE_GO;
-    if (err == RW_E_NOT_FOUND) return exchange_fail(x, END_BAD_KEY, NULL);
+    if (err == RW_E_NOT_FOUND) {
+        x->principal = planned;
+        return planned ? STAGE_GO : exchange_fail(x, END_BAD_KEY, NULL);
+    }
     return exchange_fail(x, END_OVERLOADED, "the accounts cannot be read");
 }
 

@@ -194,15 +194,27 @@ static enum rw_err read_levels(struct principals *p, const uint8_t *digest, int6
     return read_limits(p, level);
 }
 
+// What a key of the configuration may is what stands there; it lives as long as the plan.
+static void lay_over(struct principal *made, const struct principal *planned, uint64_t generation)
+{
+    made->plan = generation;
+    made->known = true;
+    made->models[0] = planned->models[0];
+    made->providers[0] = planned->providers[0];
+    made->limit[0] = planned->limit[0];
+    made->disabled = made->disabled || planned->disabled;
+}
+
 static struct principal *read_anew(struct principals *p, const uint8_t *digest, int64_t wall_ms,
-                                   enum rw_err *ret_err)
+                                   const struct principal *planned, uint64_t generation, enum rw_err *ret_err)
 {
     struct store_account level[PRINCIPAL_LEVELS];
     struct principal *made;
     // Before the records: what is changed meanwhile makes the entry old, never the other way round.
     const uint64_t version = store_accounts_version(p->store);
     *ret_err = read_levels(p, digest, wall_ms, level);
-    if (*ret_err == RW_E_NOT_FOUND) made = calloc(1, sizeof *made);
+    const bool unknown = *ret_err == RW_E_NOT_FOUND;
+    if (unknown) made = calloc(1, sizeof *made);
     else if (*ret_err) return NULL;
     else made = make(p, level, ret_err);
     if (!made) {
@@ -210,6 +222,7 @@ static struct principal *read_anew(struct principals *p, const uint8_t *digest, 
         return NULL;
     }
     if (made->known && level[0].previous_until_ms > wall_ms) made->good_until_ms = wall_ms + ROTATED_MS;
+    if (planned && !unknown) lay_over(made, planned, generation);
     memcpy(made->digest, digest, sizeof made->digest);
     made->version = version;
     *ret_err = RW_OK;
@@ -224,18 +237,19 @@ static void drop(struct principal *old)
 }
 
 enum rw_err principal_find(struct principals *p, const uint8_t digest[STORE_HASH_BYTES], int64_t wall_ms,
-                           const struct principal **ret)
+                           const struct principal *planned, uint64_t generation, const struct principal **ret)
 {
+    if (!planned) generation = 0;
     uint32_t at;
     memcpy(&at, digest, sizeof at);
     struct principal **slot = &p->slot[at % SLOTS];
     struct principal *one = *slot;
-    const bool fresh = one && one->version == store_accounts_version(p->store) && !(one->version & 1) &&
-        (!one->good_until_ms || wall_ms < one->good_until_ms) &&
+    const bool fresh = one && one->plan == generation && one->version == store_accounts_version(p->store) &&
+        !(one->version & 1) && (!one->good_until_ms || wall_ms < one->good_until_ms) &&
         crypto_equal(one->digest, digest, STORE_HASH_BYTES);
     if (RW_UNLIKELY(!fresh)) {
         enum rw_err err;
-        one = read_anew(p, digest, wall_ms, &err);
+        one = read_anew(p, digest, wall_ms, planned, generation, &err);
         if (err) return err;
         drop(*slot);
         *slot = one;

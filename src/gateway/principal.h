@@ -1,5 +1,6 @@
-// Who asks: a key with its team and tenant, and what they may do. Keys of the configuration are in the plan; those of the store
-// are read by their hash and kept in a cache of the worker's until anything changes in the accounts.
+// Who asks: a key with its team and tenant, and what they may do. Keys of the store are read by their hash and kept in a cache
+// of the worker's until anything changes in the accounts. Of keys of the configuration the plan says what they may; their teams
+// and tenants are the store's, too, where there is one.
 //
 // Fresh    An entry holds for the accounts version it was read under (store/env.h), so a revocation, a raised limit, a new key
 //          hold from the next request on, on every worker of every process. Unknown keys are remembered, too.
@@ -36,7 +37,7 @@ struct principal {
     bool known;
     bool cached; // in a slot
     uint32_t users;
-    uint64_t version;
+    uint64_t version, plan; // a plan's generation; 0: the key does not stand in the configuration
     int64_t good_until_ms; // 0: as long as the version holds
 };
 
@@ -46,10 +47,11 @@ struct principals; // a worker's cache
 struct principals *principals_open(struct store *store, struct store_cells *cells, enum rw_err *ret_err);
 void principals_close(struct principals *p); // NULL is fine. No principal is in use.
 
-// RW_E_NOT_FOUND: no such key, or one that stands in the configuration, whose plan knows it. Other errors are the store's:
-// nobody can be let in.
+// planned: the key of the configuration with this hash, of the plan with this generation; NULL: there is none. RW_E_NOT_FOUND:
+// no such key, or none in the store for `planned`. Other errors are the store's: nobody can be let in.
 RW_WARN_UNUSED enum rw_err principal_find(struct principals *p, const uint8_t digest[STORE_HASH_BYTES],
-                                          int64_t wall_ms, const struct principal **ret);
+                                          int64_t wall_ms, const struct principal *planned,
+                                          uint64_t generation, const struct principal **ret);
 void principal_leave(struct principals *p, const struct principal *principal); // both may be NULL
 
 bool principal_may_model(const struct principal *p, struct span model);

@@ -136,6 +136,21 @@ def test_limits__of_the_configuration(launch, backend, tmp_path, prices):
     assert statuses(own, "rw-e2e-limited-key-bbbbbbbb", 10, model="free") == {200: 5, 429: 5}
 
 
+def test_team__its_limits_hold_for_keys_of_the_file(own):
+    """A key that stands in the configuration belongs to a team whose rules stand in the store."""
+    file_key = servers.KEY
+    assert statuses(own, file_key, 4) == {200: 4}
+    records(own, 4)
+    cli(own, "team", "set", "default", "--requests", "6/day")
+    assert statuses(own, file_key, 4) == {200: 2, 429: 2}
+    cli(own, "team", "set", "default", "--requests", "none", "--models", "up/other")
+    assert statuses(own, file_key, 2) == {404: 2}
+    cli(own, "team", "set", "default", "--models", "none")
+    assert statuses(own, file_key, 2) == {200: 2}
+    cli(own, "tenant", "set", "default", "--disabled", "true")
+    assert statuses(own, file_key, 2) == {401: 2}
+
+
 def test_end_users__each_his_own(launch, backend, tmp_path, prices):
     """By header and by the body's user; two tenants' users of one name are two."""
     own = launch(
