@@ -59,7 +59,7 @@ static inline bool lanes_any(lanes found)
 }
 
 // Copies n bytes that do not overlap, without a call for what is short: pieces that overlap in the middle.
-static inline void lanes_copy(void *to, const void *from, size_t n)
+static inline __attribute__((always_inline)) void lanes_copy(void *to, const void *from, size_t n)
 {
     uint8_t *const t = (uint8_t *)to;
     const uint8_t *const f = (const uint8_t *)from;

@@ -55,29 +55,32 @@ static bool needs_version(const struct exchange *x)
         (x->translated || !http_has(&x->call->head, HTTP_N_ANTHROPIC_VERSION));
 }
 
+// A field that Connection names belongs to this hop only (RFC 9110 7.6.1).
+static bool crosses(const struct exchange *x, enum http_name name, bool any_dialect)
+{
+    const struct http_head *head = &x->call->head;
+    if (!http_has(head, name) || (x->translated && !any_dialect)) return false;
+    return !http_has(head, HTTP_N_CONNECTION) || !http_connection_lists(head, http_name_text(name));
+}
+
 // Complete lines, in the arena.
 static bool fields_up(struct exchange *x)
 {
-    const struct http_head *head = &x->call->head;
-    struct span value[UP_NAMES];
-    const bool connection = http_has(head, HTTP_N_CONNECTION);
-    uint32_t cap = 2;
+    struct call_field field[UP_NAMES];
+    uint32_t n = 0, cap = 2;
     for (size_t i = 0; i < UP_NAMES; i++) {
-        value[i] = http_value(head, up_names[i].name);
-        if (!value[i].n) continue;
-        const struct span name = http_name_text(up_names[i].name);
-        // A field that Connection names belongs to this hop only (RFC 9110 7.6.1).
-        if (connection && http_connection_lists(head, name)) value[i].n = 0;
-        if (x->translated && !up_names[i].any_dialect) value[i].n = 0;
-        if (value[i].n) cap += name.n + value[i].n + 4;
+        const enum http_name name = up_names[i].name;
+        if (!crosses(x, name, up_names[i].any_dialect)) continue;
+        field[n] = (struct call_field){http_name_text(name), http_value(&x->call->head, name)};
+        cap += field[n].name.n + field[n].value.n + 4;
+        n += field[n].value.n > 0;
     }
     const bool version = needs_version(x);
     if (version) cap += sizeof "anthropic-version: " ANTHROPIC_VERSION "\r\n";
     uint8_t *bytes = arena_alloc(x->call->arena, cap);
     if (!bytes) return false;
     struct http_writer w = http_writer(bytes, cap);
-    for (size_t i = 0; i < UP_NAMES; i++)
-        if (value[i].n) http_write_value(&w, http_name_text(up_names[i].name), value[i]);
+    for (uint32_t i = 0; i < n; i++) http_write_value(&w, field[i].name, field[i].value);
     if (version) http_write_raw(&w, SPAN("anthropic-version: " ANTHROPIC_VERSION "\r\n"));
     x->ask.fields = span_of(bytes, w.n);
     return true;

@@ -126,7 +126,7 @@ static inline lanes controls(lanes v)
 }
 
 // Copies n bytes that must be HTTP_TEXT. False: at least one is not.
-static inline bool copy_text(uint8_t *to, const uint8_t *from, uint32_t n)
+static inline __attribute__((always_inline)) bool copy_text(uint8_t *to, const uint8_t *from, uint32_t n)
 {
     lanes odd;
     if (RW_LIKELY(n >= 16)) {
@@ -237,7 +237,7 @@ void http_write_field_u64(struct http_writer *w, struct span name, uint64_t valu
     if (!p) return;
     lanes_copy(p, name.p, name.n);
     memcpy(p + name.n, ": ", 2);
-    lanes_copy(p + name.n + 2, digits, digits_n);
+    memcpy(p + name.n + 2, digits, digits_n);
     memcpy(p + n - 2, "\r\n", 2);
     w->n += n;
 }

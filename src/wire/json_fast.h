@@ -17,7 +17,7 @@ INLINE const uint8_t *number_end(const uint8_t *p)
     if (RW_UNLIKELY(k == 0 || k > 20 || (k > 1 && *p == '0'))) return NULL;
     p += k;
     if (*p == '.') {
-        k = first(~digits(p + 1));
+        k = digit_run(p + 1);
         if (RW_UNLIKELY(k == 0 || k > 20)) return NULL;
         p += 1 + k;
     }
@@ -160,12 +160,19 @@ INLINE enum next run_key(struct run *r)
 // The rest of a string that is longer than a vector or has something special at q.
 INLINE enum next run_long_string(struct run *r, const uint8_t *q)
 {
-    if (q == r->p + 33) q = plain_run(q, r->lim, &r->marks);
+    const uint32_t start = off(r->w, r->p);
+    if (q == r->p + 33) {
+        q = plain_run(q, r->lim, &r->marks);
+        if (RW_UNLIKELY(q > r->lim)) {
+            r->p = q;
+            if (run_tail(r)) q = plain_run(r->p, r->lim, &r->marks);
+        }
+    }
     if (*q == '"') {
         r->p = q + 1;
         return NEXT_AFTER;
     }
-    r->s->start = off(r->w, r->p);
+    r->s->start = start;
     r->s->escaped = false;
     r->p = q;
     return stop(r, JSON_S_IN_STRING);

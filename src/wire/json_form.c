@@ -43,16 +43,13 @@ static void fill(const struct json_form *f, const uint32_t sum[], struct json_sc
     s->top_object = true;
     s->top_empty = f->top_empty;
     for (uint32_t i = 0; i < f->fields->n; i++) {
-        const struct json_form_value *v = &f->value[i];
-        const uint32_t from = v->from + sum[v->holes_from];
-        s->value[i] = (struct json_value){.off = from,
-                                          .len = v->to + sum[v->holes_to] - from,
-                                          .count = v->count,
-                                          .type = v->type,
-                                          .escaped = v->escaped};
-        // A string that is a hole.
-        if (v->type == JSON_STRING && v->holes_to > v->holes_from)
-            s->value[i].escaped = memchr(text.p + from, '\\', s->value[i].len) != NULL;
+        const struct json_form_value *from = &f->value[i];
+        struct json_value *v = &s->value[i];
+        const uint32_t before = sum[from->holes_from], inside = sum[from->holes_to] - before;
+        *v = from->value;
+        v->off += before;
+        v->len += inside;
+        if (from->hole) v->escaped = memchr(text.p + v->off, '\\', v->len) != NULL;
     }
 }
 
@@ -181,12 +178,12 @@ static bool learn_tokens(struct learner *l)
 }
 
 // A place in the text becomes one in the form. *ret_holes: how many are before it.
-static uint16_t place(const struct learner *l, uint32_t at, uint8_t *ret_holes)
+static uint32_t place(const struct learner *l, uint32_t at, uint8_t *ret_holes)
 {
     uint32_t h = 0, sum = 0;
     for (; h < l->f->holes && l->hole_at[h] < at; h++) sum += l->hole_n[h];
     *ret_holes = (uint8_t)h;
-    return (uint16_t)(at - sum);
+    return at - sum;
 }
 
 static bool learn_values(struct learner *l, const struct json_scan *s)
@@ -197,14 +194,15 @@ static bool learn_values(struct learner *l, const struct json_scan *s)
         const struct json_value *v = &s->value[i];
         struct json_form_value *to = &f->value[i];
         if (v->duplicate) return false;
-        *to = (struct json_form_value){.type = v->type, .escaped = v->escaped, .count = v->count};
+        *to = (struct json_form_value){.value = *v};
         if (v->type == JSON_ABSENT) continue;
-        to->from = place(l, v->off, &to->holes_from);
-        to->to = place(l, v->off + v->len, &to->holes_to);
+        to->value.off = place(l, v->off, &to->holes_from);
+        to->value.len = place(l, v->off + v->len, &to->holes_to) - to->value.off;
+        to->hole = v->type == JSON_STRING && to->holes_to > to->holes_from;
     }
     f->fields = s->fields;
-    f->top = place(l, s->top, &holes);
-    f->close = place(l, s->close, &holes);
+    f->top = (uint16_t)place(l, s->top, &holes);
+    f->close = (uint16_t)place(l, s->close, &holes);
     f->top_empty = s->top_empty;
     return true;
 }

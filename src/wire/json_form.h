@@ -31,13 +31,11 @@ struct json_form_hole {
     bool number;
 };
 
-// Where a field's value lies: from and to in the form, and behind how many holes these are.
+// A field's value as it would be if all holes were empty, and behind how many holes it begins and ends.
 struct json_form_value {
-    uint16_t from, to;
+    struct json_value value;
     uint8_t holes_from, holes_to;
-    uint8_t type; // enum json_type
-    bool escaped;
-    uint32_t count;
+    bool hole; // a string that is one
 };
 
 // All zero: nothing is remembered.

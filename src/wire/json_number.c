@@ -124,27 +124,36 @@ static bool integer_of(const struct number *number, uint64_t *ret)
     return true;
 }
 
-bool json_u64(struct span value, uint64_t *ret)
+// The ordinary numbers have no use for a struct number, nor for the frame it lies in.
+static __attribute__((noinline)) bool odd_u64(struct span value, uint64_t *ret)
 {
     struct number number;
     uint64_t v;
-    if (span_u64(value, ret)) return true;
     if (!number_of(value, &number) || !integer_of(&number, &v) || (number.negative && v)) return false;
     *ret = v;
     return true;
 }
 
-bool json_i64(struct span value, int64_t *ret)
+bool json_u64(struct span value, uint64_t *ret)
+{
+    return RW_LIKELY(span_u64(value, ret)) || odd_u64(value, ret);
+}
+
+static __attribute__((noinline)) bool odd_i64(struct span value, int64_t *ret)
 {
     struct number number;
     uint64_t v;
-    if (span_u64(value, &v) && v <= INT64_MAX) {
-        *ret = (int64_t)v;
-        return true;
-    }
     if (!number_of(value, &number) || !integer_of(&number, &v)) return false;
     if (v > (uint64_t)INT64_MAX + number.negative) return false;
     *ret = number.negative ? (int64_t)(0 - v) : (int64_t)v;
+    return true;
+}
+
+bool json_i64(struct span value, int64_t *ret)
+{
+    uint64_t v;
+    if (RW_UNLIKELY(!span_u64(value, &v) || v > INT64_MAX)) return odd_i64(value, ret);
+    *ret = (int64_t)v;
     return true;
 }
 
