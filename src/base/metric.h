@@ -116,6 +116,8 @@
       "Records that could not be committed yet.") \
     X(METRIC_LEDGER_TROUBLE, "ringway_ledger_trouble", METRIC_GAUGE, \
       "1 while commits to the ledger fail; the log says why.") \
+    X(METRIC_CERTIFICATE_EXPIRES, "ringway_certificate_expires_timestamp_seconds", METRIC_GAUGE, \
+      "When the first certificate in a file that is shown to others expires, Unix time.") \
     X(METRIC_RESIDENT, "process_resident_memory_bytes", METRIC_GAUGE, "Resident memory.") \
     X(METRIC_VIRTUAL, "process_virtual_memory_bytes", METRIC_GAUGE, "Virtual memory.") \
     X(METRIC_OPEN_FDS, "process_open_fds", METRIC_GAUGE, "Open file descriptors.") \

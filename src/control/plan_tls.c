@@ -7,7 +7,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
+#include "control/log.h"
+#include "tls/tls_describe.h"
+
+#define DAY_NS (86400 * CLOCK_SEC)
+#define SOON_DAYS 30
 
 // Debian, Alpine and Arch; RHEL and Amazon Linux; SUSE; Alpine's other name.
 static const char *const bundles[] = {
@@ -20,6 +26,8 @@ static const char *const bundles[] = {
 struct plan_tls_file {
     struct plan_tls_file *next;
     struct stat seen;
+    int64_t
+        expires_s; // of certificates that are shown to others; INT64_MAX: none, or said by another of the same path
     char path[];
 };
 
@@ -28,6 +36,7 @@ static void remember(struct plan_tls *t, const char *path)
     struct plan_tls_file *f = calloc(1, sizeof *f + strlen(path) + 1);
     if (!f) return; // a change of it will go unnoticed until the next reload
     memcpy(f->path, path, strlen(path));
+    f->expires_s = INT64_MAX;
     (void)stat(path, &f->seen);
     f->next = t->files;
     t->files = f;
@@ -62,6 +71,46 @@ static struct span read_pem(struct plan_tls *t, const char *what, const char *pa
     crypto_sha256_update(all, text, (size_t)n);
     return span_of(text, (uint32_t)n);
 }
+
+// --- Expiry.
+
+static void note_expiry(struct plan_tls *t, const char *path, struct span pem)
+{
+    struct plan_tls_file *found = NULL;
+    for (struct plan_tls_file *f = t->files; f; f = f->next) {
+        if (strcmp(f->path, path) != 0) continue;
+        if (f->expires_s != INT64_MAX) return;
+        found = f;
+    }
+    if (found) found->expires_s = tls_expires_s(pem);
+}
+
+bool plan_tls_expiry(const struct plan_tls *t, uint32_t i, struct plan_tls_expiry *ret)
+{
+    for (const struct plan_tls_file *f = t->files; f; f = f->next) {
+        if (f->expires_s == INT64_MAX || i-- > 0) continue;
+        *ret = (struct plan_tls_expiry){.path = f->path, .expires_s = f->expires_s};
+        return true;
+    }
+    return false;
+}
+
+void plan_tls_look(struct plan_tls *t, int64_t wall_ns)
+{
+    struct plan_tls_expiry e;
+    const int64_t day = wall_ns / DAY_NS, now_s = wall_ns / CLOCK_SEC;
+    if (day == t->warned_day) return;
+    t->warned_day = day;
+    for (uint32_t i = 0; plan_tls_expiry(t, i, &e); i++) {
+        const int64_t left = e.expires_s - now_s;
+        if (left < 0) log_msg(LOG_WARNING, "the certificate in %s has expired: renew it", e.path);
+        else if (left < SOON_DAYS * (DAY_NS / CLOCK_SEC))
+            log_msg(LOG_WARNING, "the certificate in %s expires in %d days: renew it", e.path,
+                    (int)(left / (DAY_NS / CLOCK_SEC)));
+    }
+}
+
+// --- Files.
 
 // The passphrase of a key: the file's first line. path NULL: empty, and true.
 static bool read_passphrase(struct plan_tls *t, const char *path, struct crypto_sha256 *all,
@@ -142,6 +191,7 @@ static bool read_system(struct plan_tls *t, char *ret_why, uint32_t cap)
 void plan_tls_refresh(struct plan_tls *t)
 {
     t->system_path = NULL;
+    t->warned_day = 0;
     while (t->files) {
         struct plan_tls_file *f = t->files;
         t->files = f->next;
@@ -183,6 +233,7 @@ static bool read_files(struct plan_tls *t, const struct config_provider *p, stru
     if (!p->client_certificate) return true;
     f->certificate = read_pem(t, "client_certificate", p->client_certificate, all, ret_why, cap);
     if (!f->certificate.p) return false;
+    note_expiry(t, p->client_certificate, f->certificate);
     f->key = read_pem(t, "client_key", p->client_key, all, ret_why, cap);
     return f->key.p &&
         read_passphrase(t, p->client_passphrase_file, all, &f->passphrase_file, &f->passphrase, ret_why, cap);
@@ -247,6 +298,7 @@ static bool read_identity(struct plan_tls *t, const struct config_certificate *c
 {
     struct span key = {NULL, 0}, file = {NULL, 0}, passphrase = {NULL, 0};
     const struct span chain = read_pem(t, "certificate", c->certificate, all, ret_why, cap);
+    if (chain.p) note_expiry(t, c->certificate, chain);
     if (chain.p) key = read_pem(t, "key", c->key, all, ret_why, cap);
     struct tls_identity *id = NULL;
     if (key.p && read_passphrase(t, c->passphrase_file, all, &file, &passphrase, ret_why, cap)) {

@@ -19,6 +19,7 @@ struct plan_tls {
     uint8_t system_digest[CRYPTO_SHA256_BYTES];
     const char *system_path;
     struct plan_tls_file *files; // that were read
+    int64_t warned_day; // of the clock, when expiry was last looked at; 0: not since the files were read
 };
 
 // Before a new configuration is looked at: the system's store is to be read again.
@@ -45,6 +46,16 @@ bool plan_tls_server(struct plan_tls *t, const struct config_listener *l, uint32
 
 // Whether a file that was read since plan_tls_refresh() is another one now.
 bool plan_tls_changed(const struct plan_tls *t);
+
+// A file with a certificate that is shown to others, and when the first certificate in it expires (Unix time).
+struct plan_tls_expiry {
+    const char *path; // until the next plan_tls_refresh()
+    int64_t expires_s;
+};
+// False: there are i of them or fewer.
+bool plan_tls_expiry(const struct plan_tls *t, uint32_t i, struct plan_tls_expiry *ret);
+// Often: warns in the log of those that expire within 30 days, when they were read anew and once a day.
+void plan_tls_look(struct plan_tls *t, int64_t wall_ns);
 
 // The system's store, for doctor: NULL with *ret_why, else its path and the number of its certificates.
 const char *plan_tls_system(struct plan_tls *t, uint32_t *ret_count, char *ret_why, uint32_t cap);

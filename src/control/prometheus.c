@@ -299,6 +299,24 @@ static void suspicious(struct prometheus_text *t, const char *name)
     }
 }
 
+static void expiries(struct prometheus_text *t, const struct prometheus_source *s, const char *name)
+{
+    struct plan_tls_expiry e;
+    struct fmt line;
+    for (uint32_t i = 0; s->tls && plan_tls_expiry(s->tls, i, &e); i++) {
+        const struct span path = span_str(e.path);
+        if (!line_begin(t, &line)) return;
+        fmt_str(&line, name);
+        fmt_char(&line, '{');
+        // The end of a path tells more than its beginning.
+        label(&line, "file",
+              path.n > METRIC_NAME_BYTES_MAX ? span_from(path, path.n - METRIC_NAME_BYTES_MAX) : path);
+        labels_end(&line);
+        fmt_i64(&line, e.expires_s);
+        line_end(t, &line);
+    }
+}
+
 static void labelled_one(struct prometheus_text *t, const char *name, const char *a, const char *a_value,
                          const char *b, const char *b_value)
 {
@@ -338,6 +356,7 @@ static void process_values(struct prometheus_text *t, const struct prometheus_so
     case METRIC_LEDGER_CRASHED: single(t, name, s->ledger_crashed, 0); break;
     case METRIC_LEDGER_WAITING: single(t, name, s->ledger_waiting, 0); break;
     case METRIC_LEDGER_TROUBLE: single(t, name, s->ledger_trouble, 0); break;
+    case METRIC_CERTIFICATE_EXPIRES: expiries(t, s, name); break;
     case METRIC_RESIDENT: single(t, name, s->process.resident_bytes, 0); break;
     case METRIC_VIRTUAL: single(t, name, s->process.virtual_bytes, 0); break;
     case METRIC_OPEN_FDS: single(t, name, s->process.open_fds, 0); break;

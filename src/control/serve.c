@@ -401,6 +401,7 @@ static void look(struct io_timer *timer)
         reload(s);
     // Certificates are renewed without a word about it in the configuration.
     else if (plan_tls_changed(&s->world.tls)) reload(s);
+    plan_tls_look(&s->world.tls, s->loop.wall_ns);
     if (!s->draining) io_timer_arm(&s->loop.timers, timer, s->loop.now_ns + FILE_LOOK_NS);
 }
 
@@ -640,6 +641,7 @@ static int run(struct serve *s, int signal_fd)
                                           .labels = s->labels,
                                           .log = s->log,
                                           .writer = s->books.writer,
+                                          .tls = &s->world.tls,
                                           .io_backend = s->use_uring ? "io_uring" : "epoll"};
     if (s->config->metrics_address.addr.n && metrics_page_open(&s->page, &page))
         log_msg(LOG_WARNING, "the metrics page cannot be served on %s: is another server there?",

@@ -228,6 +228,21 @@ def test_passphrase__of_an_encrypted_key(gate, lab, tmp_path):
         assert ask(tls)[0] == 200
 
 
+def test_expiry__in_the_metrics_and_a_warning(gate, lab):
+    g = gate({**pair(lab, "gate"), "certificates": [pair(lab, "other"), pair(lab, "gate-rsa")]})
+    text = g.gateway.metrics_text().body.decode()
+    for name in ("gate", "other", "gate-rsa"):
+        end = subprocess.run(
+            ["openssl", "x509", "-in", lab.path(f"{name}.pem"), "-noout", "-enddate"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        expires = int(ssl.cert_time_to_seconds(end.removeprefix("notAfter=")))
+        path = str(lab.path(f"{name}.pem"))[-128:]
+        assert f'ringway_certificate_expires_timestamp_seconds{{file="{path}"}} {expires}\n' in text, text
+        # The lab's certificates are made for thirty days.
+        servers.wait_for(lambda: f"{name}.pem expires in 29 days" in g.gateway.said(), 10, "a warning")
+    assert g.gateway.said().count("gate.pem expires in") == 1
+
+
 def test_alpn(gate):
     g = gate()
     with g.connect(context=g.context(alpn=["h2", "http/1.1"])) as tls:

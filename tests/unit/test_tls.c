@@ -14,6 +14,7 @@
 
 #include "base/prng.h"
 #include "tests/lib/guard.h"
+#include "tls/tls_describe.h"
 #include "tls/tls_priv.h"
 
 #define YEAR_S (INT64_C(365) * 86400)
@@ -550,6 +551,47 @@ static bool keep_der(void *ctx, const char *name, struct span der)
     return true;
 }
 
+static void test_describe__words_of_a_certificate(void **state)
+{
+    (void)state;
+    static uint8_t bytes[2048];
+    struct tls_description d;
+    FILE *f = fopen("tests/data/fuzz/pem/cert_names_c_der", "rb"); // behind the letter that says DER
+    assert_non_null(f);
+    const size_t n = fread(bytes, 1, sizeof bytes, f) - 1;
+    fclose(f);
+    assert_true(tls_describe(span_of(bytes + 1, n), &d));
+    assert_string_equal(d.subject, "a.example");
+    assert_string_equal(d.issuer, "a.example");
+    assert_string_equal(d.names, "a.example, *.b.example, 127.0.0.1, ::1");
+    assert_string_equal(d.key, "EC P-256");
+    assert_true(d.self_signed);
+    // Control characters of a name do not reach a terminal; names that are too many end in dots.
+    for (size_t i = 1; i + 9 < n; i++)
+        if (memcmp(bytes + i, "a.example", 9) == 0) bytes[i] = 0x1b;
+    assert_true(tls_describe(span_of(bytes + 1, n), &d));
+    assert_string_equal(d.subject, "?.example");
+    for (size_t cut = 0; cut < n; cut++) assert_false(tls_describe(span_of(bytes + 1, cut), &d));
+}
+
+static void test_expires__the_first_of_a_chain(void **state)
+{
+    (void)state;
+    struct tls_cert c;
+    static uint8_t both[8192];
+    const struct span ca = read_file("ca.pem", 0), rsa = read_file("rsa.pem", 1);
+    memcpy(both, ca.p, ca.n);
+    memcpy(both + ca.n, rsa.p, rsa.n);
+    const int64_t one = tls_expires_s(ca), other = tls_expires_s(rsa), first = one < other ? one : other;
+    assert_true(one > NOW_S && one < INT64_MAX && other > NOW_S && one != other);
+    assert_int_equal(tls_pem_each(rsa, keep_der, NULL), RW_OK);
+    assert_true(tls_cert_read(der_seen, &c));
+    assert_int_equal(other, c.not_after_s);
+    assert_int_equal(tls_expires_s(span_of(both, ca.n + rsa.n)), first);
+    assert_int_equal(tls_expires_s(SPAN("")), INT64_MAX);
+    assert_int_equal(tls_expires_s(span_of(ca.p, ca.n / 2)), INT64_MAX);
+}
+
 static void test_certificate__read_and_cut_anywhere(void **state)
 {
     (void)state;
@@ -599,6 +641,8 @@ int main(void)
         cmocka_unit_test(test_open__goodbye_and_renegotiation),
         cmocka_unit_test(test_identity__what_is_refused),
         cmocka_unit_test(test_trust__counts_and_refuses),
+        cmocka_unit_test(test_describe__words_of_a_certificate),
+        cmocka_unit_test(test_expires__the_first_of_a_chain),
         cmocka_unit_test(test_certificate__read_and_cut_anywhere),
     };
     return cmocka_run_group_tests_name("tls", tests, NULL, NULL);
