@@ -145,6 +145,8 @@ struct tls_turn {
 struct tls_handshake *tls_client_start(void *memory, struct tls_client *client,
                                        const struct tls_session *resume, int64_t wall_ns);
 struct tls_handshake *tls_server_start(void *memory, struct tls_server *server, int64_t wall_ns);
+// seen(ctx, der) for every certificate that the peer shows, before it is judged. Before the first turn.
+void tls_handshake_watch(struct tls_handshake *h, void (*seen)(void *ctx, struct span der), void *ctx);
 void tls_handshake_turn(struct tls_handshake *h, struct tls_turn *t);
 enum tls_why tls_handshake_why(const struct tls_handshake *h);
 void tls_handshake_end(struct tls_handshake *h);

@@ -127,6 +127,8 @@ struct tls_verify {
     bool any_expired, any_early;
     bool end_self_signed, end_ip_ok, end_use_ok, end_readable;
     enum tls_why why;
+    void (*seen)(void *ctx, struct span der); // may be NULL
+    void *seen_ctx;
     uint8_t cert[TLS_CERT_BYTES_MAX];
 };
 void tls_verify_init(struct tls_verify *v, const struct tls_trust *trust, int64_t now_s, uint8_t use);

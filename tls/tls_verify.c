@@ -50,6 +50,7 @@ static void end_cert(const br_x509_class **ctx)
         v->end_ip_ok = readable && v->ip_n > 0 && tls_cert_has_ip(&c, v->ip, v->ip_n);
     }
     v->certs++;
+    if (v->seen) v->seen(v->seen_ctx, span_of(v->cert, v->n));
     v->minimal.vtable->end_cert(&v->minimal.vtable);
 }
 

@@ -76,6 +76,8 @@ struct admin_answer;
 int cli_call(const struct cli *c, const char *method, const char *target, struct span body,
              struct admin_answer *ret);
 
+int cli_run_tls_check(const struct cli *c);
+
 extern const struct cli_command cli_local_commands[];
 extern const uint32_t cli_local_command_count;
 extern const struct cli_command cli_admin_commands[];

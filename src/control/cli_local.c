@@ -95,6 +95,10 @@ static const struct cli_option check_options[] = {
     {"--reference", CLI_FLAG, NULL, "every key there is, with type, default and meaning", NULL},
 };
 
+static const struct cli_option tls_check_options[] = {
+    {"--ca-file", CLI_TEXT, "FILE", "the CAs to trust instead of the system's", NULL},
+};
+
 const struct cli_command cli_local_commands[] = {
     {"serve", "", "run the gateway", NULL, serve_options, sizeof serve_options / sizeof *serve_options, 0, 0,
      run_serve},
@@ -102,6 +106,9 @@ const struct cli_command cli_local_commands[] = {
      sizeof check_options / sizeof *check_options, 0, 0, run_check},
     {"doctor", "", "what this machine gives, what stands in the way, and the mend", NULL, NULL, 0, 0, 0,
      run_doctor},
+    {"tls-check", "PROVIDER|HOST[:PORT]",
+     "connect over TLS and say what is found, what is wrong, and the mend", NULL, tls_check_options,
+     sizeof tls_check_options / sizeof *tls_check_options, 1, 1, cli_run_tls_check},
     {"version", "", "what this is", NULL, NULL, 0, 0, 0, run_version},
 };
 const uint32_t cli_local_command_count = sizeof cli_local_commands / sizeof *cli_local_commands;

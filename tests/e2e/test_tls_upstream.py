@@ -264,6 +264,62 @@ def test_system_store__from_ssl_cert_file(launch, front, lab, backend):
     assert chat(good, "m").status == 200
 
 
+# --- ringway tls-check
+
+
+def tls_check(what, *more):
+    done = subprocess.run([servers.RINGWAY, "tls-check", what, *more], capture_output=True, text=True, timeout=30)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_tls_check__what_is_found(front, lab):
+    status, said = tls_check(f"localhost:{front().port}", "--ca-file", lab.ca)
+    assert status == 0, said
+    for words in (
+        "TLS 1.2, ECDHE-ECDSA-",
+        "issued by Ringway test ca",
+        "EC P-256",
+        "for localhost, api.example",
+        "resumption  yes",
+        "expires in less than 30 days",
+        "good ",
+    ):
+        assert words in said, said
+
+
+def test_tls_check__a_provider_of_the_configuration(front, lab, tmp_path):
+    f = front("good-rsa")
+    provider = {
+        "type": "openai",
+        "base_url": "https://localhost:1/v1",
+        "connect_to": f"127.0.0.1:{f.port}",
+        "ca_file": str(lab.ca),
+    }
+    path = tmp_path / "c.yaml"
+    path.write_text(json.dumps({"providers": {"up": provider, "plain": {"type": "openai", "base_url": "http://127.0.0.1:1/v1"}}}))
+    status, said = tls_check("up", "--config", path)
+    assert status == 0 and "RSA 2048 bits" in said and f"127.0.0.1:{f.port}" in said, said
+    status, said = tls_check("plain", "--config", path)
+    assert status == 2 and "no TLS" in said, said
+    status, said = tls_check("nobody:x", "--config", path)
+    assert status == 2 and "neither" in said, said
+
+
+@pytest.mark.parametrize("name", [name for name, case in REFUSED.items() if case[1] == "localhost"])
+def test_tls_check__says_what_is_wrong(front, lab, bad_certificates, name):
+    certificate, host, expected = REFUSED[name]
+    status, said = tls_check(f"{host}:{front(certificate).port}", "--ca-file", lab.ca)
+    assert status == 1 and "FAILED" in said and expected in said, said
+    assert "chain " in said, said
+
+
+def test_tls_check__nobody_there_or_no_tls(front, lab):
+    status, said = tls_check(f"127.0.0.1:{servers.free_port()}", "--ca-file", lab.ca)
+    assert status == 1 and "cannot be connected to: Connection refused" in said, said
+    status, said = tls_check(f"localhost:{front(versions=('TLSv1_3', 'TLSv1_3')).port}", "--ca-file", lab.ca)
+    assert status == 1 and "TLS 1.3" in said, said
+
+
 def test_refused__tls_1_3_only(through, front):
     gateway = through(front(versions=("TLSv1_3", "TLSv1_3")))
     answer = chat(gateway, "m")
