@@ -78,6 +78,102 @@ static enum rw_err read_answer(char *p, size_t n, struct admin_answer *ret)
     return RW_OK;
 }
 
+// --- A body that is not kept.
+
+struct fetch {
+    int from, to;
+    uint8_t *buf; // FETCH_BYTES
+    uint32_t n; // bytes in it
+};
+
+#define FETCH_BYTES KIB(256)
+
+static enum rw_err fill(struct fetch *f)
+{
+    if (f->n == FETCH_BYTES) return RW_E_TOO_LARGE;
+    ssize_t got;
+    do got = recv(f->from, f->buf + f->n, FETCH_BYTES - f->n, 0);
+    while (got < 0 && errno == EINTR);
+    if (got <= 0) return got < 0 ? rw_errno() : RW_E_EOF;
+    f->n += (uint32_t)got;
+    return RW_OK;
+}
+
+static enum rw_err write_all(int fd, const uint8_t *p, size_t n)
+{
+    while (n) {
+        const ssize_t done = write(fd, p, n);
+        if (done < 0 && errno == EINTR) continue;
+        if (done < 0) return rw_errno();
+        p += done;
+        n -= (size_t)done;
+    }
+    return RW_OK;
+}
+
+static enum rw_err fetch_chunks(struct fetch *f)
+{
+    struct http_chunked chunked = {0};
+    for (;;) {
+        uint32_t consumed = 0, out = 0;
+        const int state = http_chunked_decode(&chunked, f->buf, f->n, &consumed, &out);
+        if (state < 0) return RW_E_BAD;
+        RW_TRY(write_all(f->to, f->buf, out));
+        if (state == HTTP_CHUNKED_DONE) return RW_OK;
+        f->n = 0;
+        RW_TRY(fill(f));
+    }
+}
+
+static enum rw_err fetch(struct fetch *f, struct admin_answer *ret)
+{
+    struct http_head head;
+    const struct http_rules rules = HTTP_RULES_DEFAULT;
+    int bytes = 0;
+    while (bytes == 0) {
+        RW_TRY(fill(f));
+        http_head_init(&head);
+        bytes = http_response_parse(f->buf, f->n, &rules, HTTP_GET, &head);
+    }
+    if (bytes < 0) return RW_E_BAD;
+    if (head.status == 200 && head.framing.kind == HTTP_BODY_CHUNKED) {
+        ret->status = 200;
+        f->n -= (uint32_t)bytes;
+        memmove(f->buf, f->buf + bytes, f->n);
+        return fetch_chunks(f);
+    }
+    // An error: short, and all of it there when the server closes.
+    enum rw_err err;
+    while ((err = fill(f)) == RW_OK) continue;
+    char *text = err == RW_E_EOF ? malloc(f->n + 1u) : NULL;
+    if (!text) return err == RW_E_EOF ? (enum rw_err) - ENOMEM : err;
+    memcpy(text, f->buf, f->n);
+    text[f->n] = 0;
+    err = read_answer(text, f->n, ret);
+    if (err) free(text);
+    return err;
+}
+
+enum rw_err admin_client_fetch(const char *socket, const char *target, int fd, struct admin_answer *ret)
+{
+    char head[512];
+    struct fetch f = {.from = dial(socket), .to = fd};
+    if (f.from < 0) return (enum rw_err)f.from;
+    *ret = (struct admin_answer){0};
+    const int n =
+        snprintf(head, sizeof head, "GET %s HTTP/1.1\r\nhost: ringway\r\nconnection: close\r\n\r\n", target);
+    enum rw_err err = n > 0 && (size_t)n < sizeof head ? RW_OK : RW_E_TOO_LARGE;
+    f.buf = malloc(FETCH_BYTES);
+    if (!err && !f.buf) err = (enum rw_err) - ENOMEM;
+    if (!err) err = send_all(f.from, head, (size_t)n);
+    if (!err) err = fetch(&f, ret);
+    free(f.buf);
+    close(f.from);
+    return err;
+}
+
+// --- A call.
+
 enum rw_err admin_client_call(const char *socket, const char *method, const char *target, struct span body,
                               struct admin_answer *ret)
 {

@@ -17,4 +17,9 @@ struct admin_answer {
 RW_WARN_UNUSED enum rw_err admin_client_call(const char *socket, const char *method, const char *target,
                                              struct span body, struct admin_answer *ret);
 
+// GETs what is too large to be kept: a body of status 200 goes to fd as it comes. Any other answer is in *ret as above; with 200
+// its body is NULL. RW_E_EOF: the body is not whole. Errors of writing to fd, too.
+RW_WARN_UNUSED enum rw_err admin_client_fetch(const char *socket, const char *target, int fd,
+                                              struct admin_answer *ret);
+
 #endif

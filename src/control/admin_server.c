@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fmt.h"
+#include "control/admin_backup.h"
 #include "control/log.h"
 
 #define BACKLOG 16
@@ -73,8 +74,14 @@ static void handle(struct call *call, void *ctx)
                                   .body = body,
                                   .actor = fmt_text(&f),
                                   .arena = &j->arena};
-    if (io_offload(s->cfg.offload, run, j) == 0) answer(call, &j->call);
-    else call->ops->reply_break(call);
+    if (j->call.method == HTTP_GET && span_eq(j->call.path, SPAN(ADMIN_BACKUP_PATH))) {
+        j->call.admin = s->cfg.admin;
+        if (!admin_backup_send(call, s->cfg.offload, &j->call)) answer(call, &j->call);
+    } else if (io_offload(s->cfg.offload, run, j) == 0) {
+        answer(call, &j->call);
+    } else {
+        call->ops->reply_break(call);
+    }
     arena_done(&j->arena);
     arena_pool_done(&j->pool);
 }

@@ -1,5 +1,5 @@
-// Backup and restore of the store. A backup is taken by this process from the store itself: LMDB copies a snapshot while the
-// server beside it goes on. A restore needs the store for itself.
+// Backup and restore of the store. The server that runs sends a backup over its socket; without one, or with the pepper, this
+// process takes it from the store itself, which LMDB allows beside a server, too. A restore needs the store for itself.
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -9,11 +9,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/admin_backup.h"
 #include "control/admin_local.h"
 #include "control/cli.h"
 #include "io/clock.h"
-#include "store/audit.h"
 #include "store/backup.h"
+#include "wire/json.h"
 
 #define PATH_BYTES (STORE_PATH_BYTES_MAX + 128)
 #define SHOW_EVERY_MS 200
@@ -54,7 +55,6 @@ struct progress {
     bool runs;
     atomic_bool done;
     int fd;
-    uint64_t about; // bytes
 };
 
 static void *show(void *arg)
@@ -63,22 +63,16 @@ static void *show(void *arg)
     struct stat st;
     while (!atomic_load(&p->done)) {
         const struct timespec pause = {.tv_nsec = SHOW_EVERY_MS * 1000000L};
-        if (fstat(p->fd, &st) == 0)
-            fprintf(stderr, "\r%llu of about %llu MB ", (unsigned long long)st.st_size >> 20,
-                    (unsigned long long)(p->about >> 20));
+        if (fstat(p->fd, &st) == 0) fprintf(stderr, "\r%llu MB ", (unsigned long long)st.st_size >> 20);
         nanosleep(&pause, NULL);
     }
     fprintf(stderr, "\r%*s\r", 40, "");
     return NULL;
 }
 
-static void progress_begin(struct progress *p, struct store *s, int fd)
+static void progress_begin(struct progress *p, int fd)
 {
     *p = (struct progress){.fd = fd};
-    for (enum store_env e = STORE_ACCOUNTS; e < STORE_ENVS; e++) {
-        struct store_env_info info;
-        if (store_info(s, e, &info) == RW_OK) p->about += info.used_bytes;
-    }
     p->runs = isatty(STDERR_FILENO) && pthread_create(&p->thread, NULL, show, p) == 0;
 }
 
@@ -86,27 +80,6 @@ static void progress_end(struct progress *p)
 {
     atomic_store(&p->done, true);
     if (p->runs) pthread_join(p->thread, NULL);
-}
-
-struct note {
-    const char *file;
-    bool with_pepper;
-    int64_t wall_ms;
-};
-
-static enum rw_err commit_note(struct store_txn *t, void *ctx)
-{
-    const struct note *n = ctx;
-    char actor[32];
-    const int uid = snprintf(actor, sizeof actor, "uid %u", (unsigned)geteuid());
-    const size_t length = strlen(n->file), most = STORE_NAME_BYTES_MAX;
-    const struct store_audit_entry e = {
-        .wall_ms = n->wall_ms,
-        .action = SPAN("backup"),
-        .actor = span_of(actor, (size_t)uid),
-        .name = span_of(length > most ? n->file + length - most : n->file, length > most ? most : length),
-        .detail = n->with_pepper ? SPAN("{\"with_pepper\":true}") : SPAN("{\"with_pepper\":false}")};
-    return store_audit_add(t, &e);
 }
 
 // The file's name, and that of the same while it is not whole. False: it was said why not.
@@ -128,44 +101,67 @@ static bool name_file(const char *given, char file[PATH_BYTES], char part[PATH_B
     return true;
 }
 
-static int write_backup(const struct admin *admin, const char *file, const char *part, bool with_pepper)
+// Where a backup comes from: the server that runs, which is asked over its socket, or the store itself. The pepper only this
+// process can add, if it may read its file.
+struct source {
+    const char *socket; // NULL: the store
+    struct admin admin;
+    bool with_pepper;
+};
+
+static enum rw_err copy_store(const struct source *from, const char *file, int fd)
+{
+    char actor[32];
+    RW_TRY(store_backup(from->admin.store, from->with_pepper ? &from->admin.pepper : NULL, fd));
+    const int n = snprintf(actor, sizeof actor, "uid %u", (unsigned)geteuid());
+    return admin_backup_note(&from->admin, span_of(actor, (size_t)n), span_str(file), from->with_pepper);
+}
+
+static enum rw_err ask_server(const struct source *from, int fd)
+{
+    struct admin_answer a;
+    struct span message;
+    RW_TRY(admin_client_fetch(from->socket, ADMIN_BACKUP_PATH, fd, &a));
+    if (a.status == 200) return RW_OK;
+    if (json_path(span_of(a.body, a.n), "error.message", &message))
+        fprintf(stderr, "ringway: %.*s\n", SPAN_ARG(message));
+    free(a.body);
+    return RW_E_BAD;
+}
+
+// part: its name while it is not whole; NULL: standard output.
+static int write_backup(const struct source *from, const char *file, const char *part)
 {
     struct progress progress;
-    struct note note = {.file = file, .with_pepper = with_pepper, .wall_ms = admin->wall_ms()};
-    const bool piped = !part;
-    const int fd = piped ? STDOUT_FILENO : open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    const int fd = part ? open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : STDOUT_FILENO;
     if (fd < 0) return fail(part, strerror(errno));
-    if (!piped) progress_begin(&progress, admin->store, fd);
-    enum rw_err err = store_backup(admin->store, with_pepper ? &admin->pepper : NULL, fd);
-    if (!piped) {
+    if (part) progress_begin(&progress, fd);
+    enum rw_err err = from->socket ? ask_server(from, fd) : copy_store(from, file, fd);
+    if (part) {
         progress_end(&progress);
         if (!err && fsync(fd) != 0) err = rw_errno();
         (void)close(fd);
         if (!err && rename(part, file) != 0) err = rw_errno();
         if (err) (void)unlink(part);
     }
-    if (!err) err = store_commit(admin->store, STORE_ACCOUNTS, commit_note, &note);
     return err ? fail(file, words(err)) : 0;
 }
 
-static int backup_to(const struct cli *c, const struct config *config, const struct admin *admin)
+static int backup_to(const struct cli *c, const struct config *config, const struct source *from)
 {
     char file[PATH_BYTES] = "(standard output)", part[PATH_BYTES + 8];
     const bool piped = strcmp(c->argument[0], "-") == 0;
-    const bool with_pepper = cli_value(c, "--with-pepper") != NULL;
-    struct stat st;
+    struct stat st = {0};
     if (piped && isatty(STDOUT_FILENO))
         return fail("-", "standard output is a terminal: send it to a file or a pipe");
     if (!piped && !name_file(c->argument[0], file, part)) return 1;
-    const int status = write_backup(admin, file, piped ? NULL : part, with_pepper);
+    const int status = write_backup(from, file, piped ? NULL : part);
     if (status) return status;
-    if (!piped && c->output == CLI_JSON) {
-        printf("{\"file\":\"%s\",\"bytes\":%llu}\n", file,
-               stat(file, &st) == 0 ? (unsigned long long)st.st_size : 0ull);
-    } else if (!piped) {
-        printf("%s: %llu bytes\n", file, stat(file, &st) == 0 ? (unsigned long long)st.st_size : 0ull);
-    }
-    if (with_pepper) fprintf(stderr, "The backup holds the pepper: keep it as secret as the keys.\n");
+    (void)stat(file, &st);
+    if (!piped && c->output == CLI_JSON)
+        printf("{\"file\":\"%s\",\"bytes\":%llu}\n", file, (unsigned long long)st.st_size);
+    else if (!piped) printf("%s: %llu bytes\n", file, (unsigned long long)st.st_size);
+    if (from->with_pepper) fprintf(stderr, "The backup holds the pepper: keep it as secret as the keys.\n");
     else
         fprintf(stderr,
                 "Without %s no key in it is ever recognised: keep a copy of that file elsewhere, or use "
@@ -174,20 +170,32 @@ static int backup_to(const struct cli *c, const struct config *config, const str
     return 0;
 }
 
+// Whether a server answers there.
+static bool server_runs(const char *socket)
+{
+    struct admin_answer a;
+    if (admin_client_call(socket, "GET", "/admin/v1/audit?limit=1", SPAN(""), &a) != RW_OK) return false;
+    free(a.body);
+    return a.status == 200;
+}
+
 static int backup(const struct cli *c)
 {
     struct config *config = NULL;
-    struct admin admin;
+    struct source from = {.with_pepper = cli_value(c, "--with-pepper") != NULL};
     int status = config_of(c, &config);
     if (status) return status;
-    if (!admin_store_exists(config)) {
+    if (!from.with_pepper && server_runs(config->admin_socket)) {
+        from.socket = config->admin_socket;
+        status = backup_to(c, config, &from);
+    } else if (!admin_store_exists(config)) {
         status = fail(config->data_dir, "holds no store; see data_dir in the configuration");
-    } else if (admin_store_open(config, &admin, why, sizeof why) != RW_OK) {
+    } else if (admin_store_open(config, &from.admin, why, sizeof why) != RW_OK) {
         status = fail("backup", why);
     } else {
-        status = backup_to(c, config, &admin);
-        store_close(admin.store);
-        store_pepper_wipe(&admin.pepper);
+        status = backup_to(c, config, &from);
+        store_close(from.admin.store);
+        store_pepper_wipe(&from.admin.pepper);
     }
     config_free(config);
     return status;

@@ -8,6 +8,8 @@ import base64
 import json
 import os
 import pathlib
+import shutil
+import socket
 import subprocess
 
 import pytest
@@ -325,6 +327,9 @@ def test_backup__without_the_pepper_says_what_is_missing(own, tmp_path):
     done = run(own.config_path, "backup", str(archive))
     assert done.returncode == 0 and own.config["pepper_file"] in done.stderr
     assert run(own.config_path, "backup", str(archive)).returncode == 1
+    # The server itself sent it.
+    entry = cli(own, "audit", "tail")["data"][0]
+    assert (entry["action"], entry["actor"]) == ("backup", "socket")
     there = elsewhere(own, tmp_path)
     done = run(there, "restore", str(archive))
     assert done.returncode == 0 and "put the pepper" in done.stdout
@@ -333,6 +338,25 @@ def test_backup__without_the_pepper_says_what_is_missing(own, tmp_path):
     (tmp_path / "elsewhere" / "pepper").write_bytes(pathlib.Path(own.config["pepper_file"]).read_bytes())
     (tmp_path / "elsewhere" / "pepper").chmod(0o600)
     assert run(there, "key", "list").returncode == 0
+
+
+def test_backup__to_a_pipe_and_to_who_leaves(own, tmp_path):
+    for i in range(40):
+        cli(own, "key", "create", "--name", f"k{i}")
+    for _ in range(3):
+        with socket.socket(socket.AF_UNIX) as gone:
+            gone.connect(own.config["admin"]["socket"])
+            gone.sendall(b"GET /admin/v1/backup HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert gone.recv(64).startswith(b"HTTP/1.1 200")
+    words = [servers.RINGWAY, "backup", "-", "--config", str(own.config_path)]
+    archive = subprocess.run(words, capture_output=True, timeout=20)
+    assert archive.returncode == 0 and archive.stdout.startswith(b"RWBACKUP")
+    there = elsewhere(own, tmp_path)
+    shutil.copy(own.config["pepper_file"], tmp_path / "pepper")
+    words = [servers.RINGWAY, "restore", "-", "--config", str(there)]
+    assert subprocess.run(words, input=archive.stdout, timeout=20).returncode == 0
+    (tmp_path / "pepper").rename(tmp_path / "elsewhere" / "pepper")
+    assert len(json.loads(run(there, "key", "list", "--output", "json").stdout)["data"]) == 41
 
 
 def test_restore__not_beside_a_server_and_not_from_rubbish(own, tmp_path):
