@@ -111,6 +111,14 @@ enum rw_err admin_store_open(const struct config *c, struct admin *ret, char *re
     enum rw_err err =
         store_pepper_load(c->pepper_file, c->data_dir, !admin_store_exists(c), &ret->pepper, why);
     if (!err) err = store_open(&cfg, &ret->store, why);
+    if (err == RW_E_NOT_FOUND) {
+        snprintf(ret_why, cap,
+                 "%s is not there, and the keys in %s were hashed with it: put it back (pepper_file; a "
+                 "backup made "
+                 "--with-pepper holds it)",
+                 c->pepper_file, c->data_dir);
+        return err;
+    }
     if (err) {
         snprintf(ret_why, cap, "%s", why);
         return err;

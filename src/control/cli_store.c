@@ -133,6 +133,7 @@ static enum rw_err ask_server(const struct source *from, int fd)
 static int write_backup(const struct source *from, const char *file, const char *part)
 {
     struct progress progress;
+    if (part) (void)unlink(part); // of one that was cut short
     const int fd = part ? open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : STDOUT_FILENO;
     if (fd < 0) return fail(part, strerror(errno));
     if (part) progress_begin(&progress, fd);
