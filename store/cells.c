@@ -2,6 +2,7 @@
 // the first half of the name and one on the second. A claimer that dies in between leaves a first half that whoever comes next
 // with the same one completes, so no crash loses more than a cell.
 #include "store/cells_priv.h"
+#include "store/store_priv.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -38,8 +39,7 @@ static bool same_shape(const struct store_cells_header *h, const struct store_ce
 static enum rw_err make_file(int fd, const struct store_cells_cfg *cfg)
 {
     if (ftruncate(fd, 0) != 0) return rw_errno();
-    const int err = posix_fallocate(fd, 0, (off_t)file_bytes(cfg));
-    return err ? (enum rw_err) - err : RW_OK;
+    return store_file_fill(fd, (int64_t)file_bytes(cfg));
 }
 
 static void write_header(struct store_cells_header *h, const struct store_cells_cfg *cfg)

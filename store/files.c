@@ -14,7 +14,10 @@ enum rw_err store_file_lock(int fd, short type, bool wait)
 
 enum rw_err store_file_fill(int fd, int64_t bytes)
 {
-    const int err = posix_fallocate(fd, 0, bytes);
+    int err;
+    // On a tmpfs the kernel's own work for an io_uring of this thread interrupts it, like a signal.
+    do err = posix_fallocate(fd, 0, bytes);
+    while (err == EINTR);
     if (err != EOPNOTSUPP && err != EINVAL) return (enum rw_err) - err;
     return ftruncate(fd, bytes) == 0 ? RW_OK : rw_errno();
 }

@@ -20,10 +20,11 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from lib.contestants import ROOT, fill  # noqa: E402
+from lib.contestants import PRICES, ROOT, TEAM_LIMITS, books, fill  # noqa: E402
 
 VM = ROOT / "tests/lib/arm64-vm"
-CONTESTANTS = ("ringway", "floor", "nginx")
+OURS = ("ringway", "accounts")
+CONTESTANTS = (*OURS, "floor", "nginx")
 
 # name: (N, N for --gate or 0, arguments of the client, model as the mock knows it)
 CASES = {
@@ -41,13 +42,18 @@ BODY_STEP = 262144 - 1024
 
 class Plan:
     def __init__(self, gate):
-        self.contestants = ("ringway",) if gate else CONTESTANTS
+        self.contestants = OURS if gate else CONTESTANTS
         self.cases = {name: (quick if gate else n, args, model) for name, (n, quick, args, model) in CASES.items()
                       if not gate or quick}
 
     def jobs(self):
-        return [(who, case, count, args, alias(case) if who == "ringway" else model)
-                for case, (n, args, model) in self.cases.items() for who in self.contestants for count in (n, 2 * n)]
+        return [(who, case, count, args, alias(case) if who in OURS else model)
+                for case, (n, args, model) in self.cases.items() for who in self.contestants if self.has(who, case) for count in (n, 2 * n)]
+
+    @staticmethod
+    def has(who, case):
+        """With accounts only the plain chat is counted."""
+        return who != "accounts" or case == "chat"
 
 
 def alias(case):
@@ -60,8 +66,12 @@ def prepare(job, build, plan):
     shutil.copy(HERE / "guest.sh", job)
     models = ", ".join('{ name: "%s", targets: [{ provider: mock, model: "%s" }] }' % (alias(c), case[-1])
                        for c, case in CASES.items())
-    (job / "ringway.yaml").write_text(fill("ringway.yaml", LISTEN="127.0.0.1:8001", METRICS="127.0.0.1:9464",
-                                           UPSTREAM="127.0.0.1:9001", ACCESS="/dev/null", WORKERS=1, MODELS=models))
+    for who, data_dir in (("ringway", None), ("accounts", "/tmp/books/data")):
+        (job / f"{who}.yaml").write_text(fill("ringway.yaml", LISTEN="127.0.0.1:8001", METRICS="127.0.0.1:9464",
+                                              UPSTREAM="127.0.0.1:9001", ACCESS="/dev/null", WORKERS=1, MODELS=models,
+                                              **books(data_dir, "/tmp/books/admin.sock")))
+    (job / "prices").write_text(PRICES)
+    (job / "team-limits").write_text(" ".join(TEAM_LIMITS))
     (job / "nginx.conf").write_text(fill("nginx.conf", DIR="/job/nginx", LISTEN="127.0.0.1:8003", STREAMS="127.0.0.1:8004",
                                          UPSTREAM="127.0.0.1:9001"))
     (job / "jobs").write_text("".join(f"{who} {case} {count} {args} model={model}\n" for who, case, count, args, model in plan.jobs()))
@@ -102,13 +112,15 @@ def run(build, plan):
 
 
 def slopes(found, plan):
-    return {who: {case: (found[who, case][2 * n] - found[who, case][n]) / n for case, (n, _, _) in plan.cases.items()}
+    return {who: {case: (found[who, case][2 * n] - found[who, case][n]) / n for case, (n, _, _) in plan.cases.items() if plan.has(who, case)}
             for who in plan.contestants}
 
 
 def figures(slope):
     """The figures that are printed, by name."""
     s = dict(slope)
+    if "answer-256k" not in slope:
+        return s
     s["per-answer-byte"] = (slope["answer-256k"] - slope["answer-1k"]) / BODY_STEP
     s["per-request-byte"] = (slope["request-256k"] - slope["request-1k"]) / BODY_STEP
     if "stream-50" in slope:
@@ -138,9 +150,13 @@ def main():
     plan = Plan(options.gate)
     results = {who: figures(s) for who, s in slopes(run(options.build.resolve(), plan), plan).items()}
     limits, failed = ceilings(), []
-    print(f"{'user instructions per request':32}" + "".join(f"{who:>12}" for who in plan.contestants) + f"{'ceiling':>12}")
+    shown = [who for who in plan.contestants if who != "accounts"]
+    print(f"{'user instructions per request':32}" + "".join(f"{who:>12}" for who in shown) + f"{'ceiling':>12}")
+    # With accounts there is a ceiling of its own.
+    results["ringway"]["accounts-chat"] = results["accounts"].pop("chat")
     for name in results["ringway"]:
-        row = f"{name:32}" + "".join(f"{number(results[who][name]):>12}" for who in plan.contestants)
+        counts = [results[who].get(name) for who in shown]
+        row = f"{name:32}" + "".join(f"{'' if n is None else number(n):>12}" for n in counts)
         if name in limits:
             good = results["ringway"][name] <= limits[name]
             row += f"{number(limits[name]):>12}  {'pass' if good else 'FAIL'}"

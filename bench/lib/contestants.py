@@ -15,13 +15,33 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 KEY = "rw-bench-key-0123456789abcdef"
+# Ringway with accounts: the key, its team, its tenant and all requests have limits that are never reached, each in requests, tokens
+# and concurrency, the key a budget, and each request leaves a record.
+LIMITS = "{ rpm: 100000000, tpm: 500000000, concurrency: 100000, usd_per_month: 1000000, usd_per_day: 100000 }"
+TEAM_LIMITS = ["--rpm", "100000000", "--tpm", "500000000", "--concurrency", "100000", "--usd-per-month", "1000000"]
 PORTS = int(os.environ.get("BENCH_PORTS", "18300"))
-OFFSET = {"mock": 0, "nginx": 1, "floor": 2, "ringway": 3, "haproxy": 4, "envoy": 5, "nginx-streams": 6, "metrics": 7}
+OFFSET = {"mock": 0, "nginx": 1, "floor": 2, "ringway": 3, "haproxy": 4, "envoy": 5, "nginx-streams": 6, "metrics": 7,
+          "accounts": 8, "accounts-metrics": 9}
 START_SECONDS = 30
 
 
 def port_of(name):
     return PORTS + OFFSET[name]
+
+
+def books(data_dir, socket_path):
+    """What the configuration says of accounts; data_dir None: nothing is kept."""
+    if not data_dir:
+        return {"LIMITS": "", "BOOKS": "data_dir: off"}
+    return {
+        "LIMITS": f", limits: {LIMITS}",
+        "BOOKS": f"data_dir: {data_dir}\npepper_file: {data_dir}.pepper\nadmin: {{ socket: {socket_path} }}\n"
+                 f"global: {{ limits: {LIMITS} }}\nprices_file: {data_dir}.prices",
+    }
+
+
+# So that money flows: the mock's models have a price.
+PRICES = '{"models": [{"provider": "openai", "model": "mock*", "mode": "chat", "input": 0.15, "output": 0.6}]}'
 
 
 def fill(name, **values):
@@ -160,13 +180,24 @@ class Stage:
         path.write_text(text)
         return path
 
-    def _ringway(self, io):
+    def _ringway(self, io, name="ringway", data_dir=None):
         models = ", ".join('{ name: "%s", targets: [{ provider: mock, model: "%s" }] }' % (alias, model)
                            for model, alias in self.aliases.items())
-        text = fill("ringway.yaml", LISTEN=f"127.0.0.1:{port_of('ringway')}", METRICS=f"127.0.0.1:{port_of('metrics')}",
-                    UPSTREAM=f"127.0.0.1:{port_of('mock')}", ACCESS="/dev/null", MODELS=models, WORKERS=self.workers)
-        config = self._write("ringway.yaml", text + f"io: {io}\n")
+        metrics = port_of("metrics" if name == "ringway" else f"{name}-metrics")
+        text = fill("ringway.yaml", LISTEN=f"127.0.0.1:{port_of(name)}", METRICS=f"127.0.0.1:{metrics}",
+                    UPSTREAM=f"127.0.0.1:{port_of('mock')}", ACCESS="/dev/null", MODELS=models, WORKERS=self.workers,
+                    **books(data_dir, self.folder / "admin.sock"))
+        config = self._write(f"{name}.yaml", text + f"io: {io}\n")
         return [self.build / "ringway", "serve", "--config", config], self.aliases
+
+    def _accounts(self, io):
+        data_dir = self.folder / "books"
+        self._write("books.prices", PRICES)
+        command, aliases = self._ringway(io, "accounts", data_dir)
+        for kind in ("team", "tenant"):
+            subprocess.run([self.build / "ringway", kind, "set", "default", *TEAM_LIMITS, "--config", command[-1]], check=True,
+                           stdout=subprocess.DEVNULL)
+        return command, aliases
 
     def _floor(self, _io):
         return [self.build / "ringway-floor", f"127.0.0.1:{port_of('floor')}", f"127.0.0.1:{port_of('mock')}"], {}
