@@ -56,6 +56,7 @@ struct config_listener_tls {
     uint32_t more_count;
     const char *client_ca; // NULL: no client certificate is asked for
     bool strict_sni; // a name that no certificate has is refused
+    int64_t hsts_ns; // 0: off
 };
 
 struct config_listener {

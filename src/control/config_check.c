@@ -61,7 +61,8 @@ void config_listen_tls_finish(struct config_loader *l, const struct config_node 
         config_complain(l, at, "certificate and key belong together: \"%s\" is missing",
                         t->first.key ? "certificate" : "key");
     else if (!t->first.key &&
-             (t->more_count > 0 || t->client_ca || t->first.passphrase_file || t->strict_sni))
+             (t->more_count > 0 || t->client_ca || t->first.passphrase_file || t->strict_sni ||
+              t->hsts_ns > 0))
         config_complain(l, at, "\"certificate\" is missing");
 }
 

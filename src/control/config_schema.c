@@ -89,7 +89,7 @@ static const struct config_section model_timeouts_section = {
 #define CERTIFICATE_PASSPHRASE \
     { \
         .key = "passphrase_file", .kind = CONFIG_K_TEXT, AT(config_certificate, passphrase_file), .min = 1, \
-        .max = KIB(4), .doc = "If the key is encrypted: a file whose first line is its passphrase." \
+        .max = KIB(4), .doc = "A file whose first line is the key's passphrase, if it is encrypted." \
     }
 
 static const struct config_option certificate_options[] = {
@@ -117,16 +117,21 @@ static const struct config_option listen_tls_options[] = {
      AT(config_listener_tls, client_ca),
      .min = 1,
      .max = KIB(4),
-     .doc = "A PEM file with CAs: only clients with a certificate that one of them signed are served. They "
-            "still "
-            "need a key."},
+     .doc = "A PEM file with CAs: only clients with a certificate that one of them signed are served. "
+            "They still need a key."},
     {.key = "strict_sni",
      .kind = CONFIG_K_BOOL,
      AT(config_listener_tls, strict_sni),
      .def = "false",
-     .doc = "Refuse clients that ask for a name (SNI) which no certificate has, or for none, instead of "
-            "showing the "
-            "first certificate."},
+     .doc = "Refuse clients that ask for a name (SNI) which no certificate has, or for none."},
+    {.key = "hsts",
+     .kind = CONFIG_K_DURATION,
+     AT(config_listener_tls, hsts_ns),
+     .def = "off",
+     .min = 0,
+     .max = DAY(1000),
+     .flags = CONFIG_F_OFF,
+     .doc = "For how long browsers shall come by TLS only (Strict-Transport-Security), or off."},
 };
 static const struct config_section listen_tls_section = {.name = "listen[].tls",
                                                          .options = listen_tls_options,
@@ -280,6 +285,12 @@ static const struct config_section global_section = {
 
 // --- Providers and models.
 
+#define PROVIDER_FILE(field, text) \
+    { \
+        .key = #field, .kind = CONFIG_K_TEXT, AT(config_provider, field), .min = 1, .max = KIB(4), \
+        .doc = text \
+    }
+
 static const struct config_option provider_options[] = {
     {.key = "type",
      .kind = CONFIG_K_CHOICE,
@@ -321,33 +332,15 @@ static const struct config_option provider_options[] = {
      AT(config_provider, bind_address),
      .flags = CONFIG_F_NO_PORT,
      .doc = "The local IP address that connections to this provider leave from."},
-    {.key = "ca_file",
-     .kind = CONFIG_K_TEXT,
-     AT(config_provider, ca_file),
-     .min = 1,
-     .max = KIB(4),
-     .doc =
-         "For https: a PEM file with the CAs to trust, instead of the system's ($SSL_CERT_FILE, or where the "
-         "distribution keeps it)."},
-    {.key = "client_certificate",
-     .kind = CONFIG_K_TEXT,
-     AT(config_provider, client_certificate),
-     .min = 1,
-     .max = KIB(4),
-     .doc = "For https: a PEM file with the certificate to show to a provider that asks for one, and its "
-            "chain."},
-    {.key = "client_key",
-     .kind = CONFIG_K_TEXT,
-     AT(config_provider, client_key),
-     .min = 1,
-     .max = KIB(4),
-     .doc = "For https: a PEM file with its private key, RSA or EC."},
-    {.key = "client_passphrase_file",
-     .kind = CONFIG_K_TEXT,
-     AT(config_provider, client_passphrase_file),
-     .min = 1,
-     .max = KIB(4),
-     .doc = "If client_key is encrypted: a file whose first line is its passphrase."},
+    PROVIDER_FILE(ca_file,
+                  "For https: a PEM file with the CAs to trust, instead of the system's "
+                  "($SSL_CERT_FILE, or where the distribution keeps it)."),
+    PROVIDER_FILE(client_certificate,
+                  "For https: a PEM file with the certificate to show to a provider that "
+                  "asks for one, and its chain."),
+    PROVIDER_FILE(client_key, "For https: a PEM file with its private key, RSA or EC."),
+    PROVIDER_FILE(client_passphrase_file,
+                  "If client_key is encrypted: a file whose first line is its passphrase."),
 };
 static const struct config_section provider_section = {.name = "providers.NAME",
                                                        .options = provider_options,
@@ -585,9 +578,8 @@ static const struct config_option usage_options[] = {
      .min = MS(1),
      .max = SEC(10),
      .def = "100ms",
-     .doc = "Records are written to disk together, this often. Until then they are in the journal, which "
-            "outlives "
-            "the process, not the machine."},
+     .doc = "Records are written to disk together, this often. Until then they are in the journal, "
+            "which outlives the process, not the machine."},
     {.key = "on_ledger_full",
      .kind = CONFIG_K_CHOICE,
      AT(config_usage, on_ledger_full),

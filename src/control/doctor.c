@@ -7,6 +7,8 @@
 #include "base/fmt.h"
 #include "control/plan_tls.h"
 #include "io/probe.h"
+#include "tls/crypto.h"
+#include "tls/tls_aes.h"
 
 static void json_field(FILE *out, const char *before, const char *key, const char *value)
 {
@@ -40,6 +42,27 @@ static void write_tls(bool json, FILE *out)
     plan_tls_done(&tls);
 }
 
+// What encryption runs on. Portable code is fifty times slower.
+static void write_crypto(bool json, FILE *out)
+{
+    char value[128];
+    const bool fast = tls_aes_is_fast();
+    snprintf(value, sizeof value, "AES-GCM %s, SHA-256 %s", tls_aes_name(), crypto_sha256_name());
+    const char *state = fast ? "ok" : "warn",
+               *why = fast ? "" : "no AES instructions: TLS prefers ChaCha20-Poly1305";
+    if (json) {
+        json_field(out, ",{", "what", "cryptography");
+        json_field(out, ",", "state", state);
+        json_field(out, ",", "value", value);
+        json_field(out, ",", "why", why);
+        json_field(out, ",", "mend", "");
+        fputs("}", out);
+    } else {
+        fprintf(out, "%-5s %-14s %s\n", state, "cryptography", value);
+        if (!fast) fprintf(out, "      %-14s %s\n", "", why);
+    }
+}
+
 static void write_json(const struct io_probe *p, FILE *out)
 {
     fputs("{\"findings\":[", out);
@@ -52,6 +75,7 @@ static void write_json(const struct io_probe *p, FILE *out)
         json_field(out, ",", "mend", r->mend);
         fputs("}", out);
     }
+    write_crypto(true, out);
     write_tls(true, out);
     fputs("]}\n", out);
 }
@@ -64,6 +88,7 @@ static void write_table(const struct io_probe *p, FILE *out)
         if (r->why[0]) fprintf(out, "      %-14s %s\n", "", r->why);
         if (r->mend[0]) fprintf(out, "      %-14s mend: %s\n", "", r->mend);
     }
+    write_crypto(false, out);
     write_tls(false, out);
     if (!io_probe_uring_ok(p))
         fputs("\nWithout io_uring `ringway serve` goes on with epoll (io: auto).\n", out);

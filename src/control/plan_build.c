@@ -498,6 +498,7 @@ static bool add_listeners(struct plan_memory *m, char *ret_why, uint32_t cap)
         struct plan_tls_served *made = &m->world->tls_served[i];
         if (!plan_tls_server(&m->world->tls, from, i, made, ret_why, cap)) return false;
         all[i].entry.tls = tls_server_hold(made->server);
+        all[i].entry.hsts_s = (uint32_t)(from->tls.hsts_ns / CLOCK_SEC);
     }
     return true;
 }

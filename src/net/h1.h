@@ -22,6 +22,7 @@ struct h1_entry {
     const struct io_cidr *trusted; // proxies whose X-Forwarded-For is believed
     uint32_t trusted_count;
     struct tls_server *tls; // NULL: plain HTTP. Whoever makes the entry holds it.
+    uint32_t hsts_s; // for how long clients shall come by TLS only (RFC 6797); 0: nothing is said
 };
 
 struct h1_cfg {

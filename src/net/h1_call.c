@@ -217,6 +217,17 @@ static void write_date(struct h1_server *srv, struct http_writer *w)
     http_write_raw(w, span_of(srv->date, srv->date_bytes));
 }
 
+static void write_hsts(const struct h1_entry *entry, struct http_writer *w)
+{
+    char text[sizeof "max-age=" + FMT_U64_BYTES];
+    struct fmt f;
+    if (RW_LIKELY(entry->hsts_s == 0)) return;
+    fmt_init(&f, text, sizeof text);
+    fmt_str(&f, "max-age=");
+    fmt_u64(&f, entry->hsts_s);
+    http_write_value(w, SPAN("strict-transport-security"), fmt_text(&f));
+}
+
 // The head, in the arena; stays empty if that has no room.
 static void write_head(struct h1_call *c)
 {
@@ -229,6 +240,7 @@ static void write_head(struct h1_call *c)
     struct http_writer w = http_writer(p, cap);
     http_write_status_line(&w, r->status);
     write_date(c->conn->server, &w);
+    write_hsts(c->conn->entry, &w);
     for (uint32_t i = 0; i < r->line_count; i++) http_write_raw(&w, r->lines[i]);
     for (uint32_t i = 0; i < r->field_count; i++) http_write_value(&w, r->fields[i].name, r->fields[i].value);
     const bool bodyless = r->status == 204 || r->status == 304 || r->status < 200;

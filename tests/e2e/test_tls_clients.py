@@ -228,6 +228,20 @@ def test_passphrase__of_an_encrypted_key(gate, lab, tmp_path):
         assert ask(tls)[0] == 200
 
 
+def test_hsts__only_where_it_is_set(gate, lab):
+    g = gate({**pair(lab, "gate"), "hsts": "365d"})
+    for path in (CHAT, "/nowhere"):
+        with g.connect() as tls:
+            tls.sendall(f"GET {path} HTTP/1.1\r\nHost: gate.example\r\nConnection: close\r\n\r\n".encode())
+            head = b"".join(iter(lambda: tls.recv(4096), b"")).split(b"\r\n\r\n")[0].lower()
+        assert head.count(b"\r\nstrict-transport-security: max-age=31536000") == 1, head
+    plain = g.gateway.ask("GET", "/nowhere")
+    assert plain.header("strict-transport-security") is None, plain
+    with gate().connect() as tls:
+        tls.sendall(b"GET / HTTP/1.1\r\nHost: gate.example\r\nConnection: close\r\n\r\n")
+        assert b"strict-transport" not in b"".join(iter(lambda: tls.recv(4096), b"")).lower()
+
+
 def test_expiry__in_the_metrics_and_a_warning(gate, lab):
     g = gate({**pair(lab, "gate"), "certificates": [pair(lab, "other"), pair(lab, "gate-rsa")]})
     text = g.gateway.metrics_text().body.decode()
