@@ -39,7 +39,8 @@ static void to_ring(struct io_group *g, struct io_buf *b)
 enum rw_err io_group_open(struct io_group *g, struct io_loop *loop, uint8_t id, uint16_t count,
                           uint32_t bytes)
 {
-    *g = (struct io_group){.loop = loop, .bytes = bytes, .count = count, .id = id};
+    *g = (struct io_group){
+        .loop = loop, .bytes = bytes, .count = count, .low = (uint16_t)(count - count / 4), .id = id};
     list_init(&g->starved);
     g->free_ids = calloc(count, sizeof *g->free_ids);
     g->by_id = calloc(count, sizeof(struct io_buf *));

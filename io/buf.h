@@ -40,6 +40,7 @@ struct io_group {
     uint32_t bytes; // capacity of each buffer
     uint16_t count; // ids, a power of two
     uint16_t in_ring;
+    uint16_t low; // of in_ring: then the ring is filled up
     uint16_t free_ids_n;
     uint8_t id;
     uint16_t *free_ids;

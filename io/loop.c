@@ -152,8 +152,8 @@ void io_loop_turn(struct io_loop *loop, int64_t deadline_ns)
     io_loop_mail(loop);
     for (int i = 0; i < IO_GROUPS; i++) {
         struct io_group *g = &loop->group[i];
-        // The starved are woken also when what was held came back to a ring that is full again.
-        if (g->in_ring < g->count || (g->count > 0 && !list_empty(&g->starved))) io_group_top_up(g);
+        // What few hold for a moment comes back to the ring by itself. The starved are woken also when that made it full again.
+        if (g->in_ring < g->low || (g->count > 0 && !list_empty(&g->starved))) io_group_top_up(g);
     }
     atomic_store_explicit(&loop->turns, atomic_load_explicit(&loop->turns, memory_order_relaxed) + 1,
                           memory_order_relaxed);

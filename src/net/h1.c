@@ -386,10 +386,9 @@ static int serve(void *arg)
         if (c->s.unread == 0 && !gone(c)) return 1;
     }
     while (serve_one(c)) {
-        if (gone(c)) return 0;
+        if (gone(c) || fiber_cancelled() != END_OK) return 0;
+        // The next one is here already, perhaps pipelined. All others had their turn while the answer was being sent.
         if (c->s.unread == 0) return 1;
-        // Pipelined requests of one client take turns with everybody else's.
-        if (fiber_yield() < 0) return 0;
     }
     return 0;
 }
