@@ -93,11 +93,12 @@ BENCH_SOURCES := $(foreach d,$(BENCH_FOLDERS),$(call sources,$d))
 MICRO_SOURCES := $(call sources,bench/micro)
 SIM_SOURCES := $(call sources,tests/sim)
 TORTURE_SOURCES := $(call sources,tests/torture)
+CRASH_SOURCES := $(call sources,tests/crash)
 UNIT_SOURCES := $(sort $(wildcard tests/unit/test_*.c))
 REPLAY := $(wildcard tests/fuzz/replay_main.c)
 FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 ALL_SOURCES := $(LIB_SOURCES) $(MAIN) $(BENCH_SOURCES) $(MICRO_SOURCES) $(SIM_SOURCES) $(TORTURE_SOURCES) \
-    $(UNIT_SOURCES) $(REPLAY) $(FUZZ_SOURCES)
+    $(CRASH_SOURCES) $(UNIT_SOURCES) $(REPLAY) $(FUZZ_SOURCES)
 ALL_C := $(filter %.c,$(ALL_SOURCES))
 
 BENCH_NAMES := $(patsubst bench/%/main.c,%,$(wildcard bench/*/main.c))
@@ -186,7 +187,7 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.c.o $(LIBS)
 
 # A module.mk may set  FLAGS_path/file.c := ...  and  OBJECTS_test_x := objects that tests/unit/test_x.c is linked with,
 # and may add rules and prerequisites.
--include $(wildcard $(addsuffix /module.mk,$(FOLDERS) bench bench/* tests/unit tests/sim tests/fuzz tests/e2e tests/load tests/torture))
+-include $(wildcard $(addsuffix /module.mk,$(FOLDERS) bench bench/* tests/unit tests/sim tests/fuzz tests/e2e tests/load tests/torture tests/crash))
 
 check: ## syntax and types only, in seconds
 	$(Q)printf '%s\n' $(ALL_C) | xargs -P $(shell nproc) -n 8 \
@@ -254,9 +255,10 @@ $(VENV)/.ready: tests/e2e/requirements.txt
 	$(Q)touch $@
 
 E2E := $(and $(RINGWAY),$(MOCK),$(wildcard tests/e2e/test_*.py))
-e2e: $(if $(E2E),$(VENV)/.ready all) ## the real binary between real clients and a mock, on io_uring and on epoll
+e2e: $(if $(E2E),$(VENV)/.ready all $(BUILD)/crash/records) ## the real binary between real clients and a mock, on io_uring and on epoll
 	$(if $(E2E),,@echo "e2e: ringway, ringway-mock or the tests are not there yet: NOT TESTED")
 	$(if $(E2E),$(Q)RINGWAY_BIN=$(abspath $(RINGWAY)) RINGWAY_MOCK_BIN=$(abspath $(MOCK)) \
+	    RINGWAY_RECORDS_BIN=$(abspath $(BUILD)/crash/records) \
 	    $(VENV)/bin/python -m pytest tests/e2e $(PYTEST_ARGS))
 
 sim: $(SIM) ## the gateway on a simulated kernel, network and clock (SEED=7: that one again; SEEDS=100; SIM_ARGS=)
@@ -342,7 +344,7 @@ bench: all $(BENCH_PROGRAMS) $(MICRO) ## Ringway, nginx, HAProxy and the floor s
 LINT := tests/lint
 LINTED_C := $(filter-out tests/%,$(ALL_C))
 FORMATTED := $(sort $(ALL_C) $(wildcard tests/lib/*.c) \
-    $(wildcard $(addsuffix /*.h,$(FOLDERS) bench/* tests/unit tests/sim tests/torture tests/fuzz tests/lib)))
+    $(wildcard $(addsuffix /*.h,$(FOLDERS) bench/* tests/unit tests/sim tests/torture tests/crash tests/fuzz tests/lib)))
 SHELL_SCRIPTS := .ci/run $(wildcard tests/lib/arm64-vm tests/lib/*.sh tests/lib/*/*.sh bench/*.sh bench/*/*.sh packaging/*/*.sh)
 .PHONY: lint layers rules prefixes format format-check cppcheck tidy scripts clang check-arm64 lint-selftest
 lint: ## everything below that reads code instead of running it, and the proof that it catches what it should
@@ -430,7 +432,8 @@ clean: ## remove what was built
 	rm -rf build build-* compile_commands.json
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z][a-zA-Z_. -]*:.*## / { printf "  %-22s %s\n", $$1, $$2 }' Makefile $(wildcard bench/module.mk tests/torture/module.mk)
+	@awk -F ':.*## ' '/^[a-z][a-zA-Z_. -]*:.*## / { printf "  %-22s %s\n", $$1, $$2 }' Makefile \
+	    $(wildcard bench/module.mk tests/torture/module.mk tests/crash/module.mk)
 	@sed -n '/^# Variables/,/^$$/s/^# \{0,1\}//p' Makefile
 
 -include $(shell [ -d $(BUILD)/obj ] && find $(BUILD)/obj -name '*.d')

@@ -64,6 +64,8 @@ bool admin_query_u64(struct admin_call *c, struct span name, uint64_t least, uin
 
 // --- admin_account.c: records as JSON.
 void admin_account_write(struct json_out *o, struct store_reader *r, const struct store_account *a);
+// Its members, without the object around them.
+void admin_account_members(struct json_out *o, struct store_reader *r, const struct store_account *a);
 // Lays the members of an object over *a; lists and texts go to the call's arena. False: it was refused.
 // What is no part of the record: the name of the parent, and a key's text when it is brought along.
 struct admin_more {
@@ -75,6 +77,9 @@ bool admin_account_read(struct admin_call *c, struct span body, struct store_acc
 bool admin_read_text(struct admin_call *c, struct span field, struct span value, struct span *ret);
 bool admin_read_bool(struct admin_call *c, struct span field, struct span value, bool *ret);
 bool admin_bad(struct admin_call *c, const char *text, struct span field); // refuses with 400; false
+
+// --- admin_used.c: a member `used`, {"what","used","limit"} of each limit that counts; nothing if no server runs.
+void admin_used_write(struct admin_call *c, struct store_reader *r, const struct store_account *a);
 
 // --- admin_limits.c: limits as the configuration writes them, with rpm and tpm for the rates of a minute.
 void admin_limits_write(struct json_out *o, const struct store_limits *l); // a member `limits`

@@ -81,9 +81,8 @@ static void write_parent(struct json_out *o, struct store_reader *r, struct span
     if (n >= 0) json_out_key_string(o, key, span_of(name, (size_t)n));
 }
 
-void admin_account_write(struct json_out *o, struct store_reader *r, const struct store_account *a)
+void admin_account_members(struct json_out *o, struct store_reader *r, const struct store_account *a)
 {
-    json_out_object(o);
     write_id(o, SPAN("id"), a->id);
     json_out_key_string(o, SPAN("name"), a->name);
     if (a->kind == STORE_KEY) {
@@ -105,6 +104,12 @@ void admin_account_write(struct json_out *o, struct store_reader *r, const struc
     write_time(o, SPAN("updated_at"), a->updated_ms);
     if (a->kind != STORE_PLAN) write_time(o, SPAN("expires"), a->expires_ms);
     if (a->previous_until_ms) write_time(o, SPAN("previous_until"), a->previous_until_ms);
+}
+
+void admin_account_write(struct json_out *o, struct store_reader *r, const struct store_account *a)
+{
+    json_out_object(o);
+    admin_account_members(o, r, a);
     json_out_end(o);
 }
 

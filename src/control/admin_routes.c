@@ -374,6 +374,15 @@ static void act_on(struct admin_call *c, struct act *a, struct span verb)
     else revoke(c, a);
 }
 
+static void show(struct admin_call *c, struct store_reader *r, const struct store_account *a)
+{
+    admin_begin(c, 200);
+    json_out_object(&c->out);
+    admin_account_members(&c->out, r, a);
+    admin_used_write(c, r, a);
+    json_out_end(&c->out);
+}
+
 static void one(struct admin_call *c, enum store_kind kind, struct span id, struct span verb)
 {
     struct store_reader *r;
@@ -383,7 +392,7 @@ static void one(struct admin_call *c, enum store_kind kind, struct span id, stru
     a->kind = kind;
     const enum rw_err found = admin_find(c, r, kind, id, &a->account);
     const bool look = c->method == HTTP_GET || c->method == HTTP_HEAD;
-    if (found == RW_OK && !verb.p && look) answer_with(c, 200, r, &a->account);
+    if (found == RW_OK && !verb.p && look) show(c, r, &a->account);
     store_reader_close(r);
     if (found) admin_refuse_err(c, found);
     else if (verb.p) act_on(c, a, verb);

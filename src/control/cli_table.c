@@ -21,6 +21,18 @@ static bool write_rate(FILE *f, struct span object)
     return true;
 }
 
+// An item of used: 12 of 600 requests per minute.
+static bool write_used(FILE *f, struct span object)
+{
+    struct span what, used, limit;
+    if (!json_path(object, "what", &what) || what.n < 2 || !json_path(object, "used", &used) ||
+        !json_path(object, "limit", &limit))
+        return false;
+    fprintf(f, "%.*s of %.*s %.*s", SPAN_ARG(used), SPAN_ARG(limit), (int)what.n - 2,
+            (const char *)what.p + 1);
+    return true;
+}
+
 static char *joined(struct span container)
 {
     char *all = NULL;
@@ -31,7 +43,7 @@ static char *joined(struct span container)
     struct span key, value;
     for (bool first = true; json_next(&it, &key, &value); first = false) {
         if (!first) fputs(", ", f);
-        if (json_type(value) == JSON_OBJECT && write_rate(f, value)) continue;
+        if (json_type(value) == JSON_OBJECT && (write_rate(f, value) || write_used(f, value))) continue;
         char *text = cli_text(value);
         if (key.p && !json_key_is(key, SPAN("rates"))) fprintf(f, "%.*s=", SPAN_ARG(key));
         fputs(text, f);

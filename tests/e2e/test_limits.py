@@ -323,3 +323,22 @@ def test_restart__budgets_are_what_the_ledger_says(own):
     (pathlib.Path(own.config["data_dir"]) / "cells").unlink()
     own.restart()
     assert statuses(own, key, 10, max_tokens=7) == {200: 4, 429: 6}
+
+
+def test_show__says_what_was_used(own):
+    """`ringway key show`: of each limit what was used until now; of a team and a tenant likewise."""
+    cli(own, "team", "create", "red", "--usd-per-day", "100")
+    key = cli(own, "key", "create", "--team", "red", "--name", "k", "--requests", "10/day", "--concurrency", "5")
+    assert statuses(own, key["key"], 3, max_tokens=7) == {200: 3}
+    shown = cli(own, "key", "show", key["id"])["used"]
+    assert shown == [
+        {"what": "concurrent requests", "used": 0, "limit": 5},
+        {"what": "requests per day", "used": 3, "limit": 10},
+    ]
+    (money,) = cli(own, "team", "show", "red")["used"]
+    assert money["what"] == "USD per day" and money["limit"] == 100
+    assert abs(money["used"] - 3 * one_costs(own, key["key"])) < 1e-9
+    table = subprocess.run(
+        [servers.RINGWAY, "key", "show", key["id"], "--config", str(own.config_path)], capture_output=True, text=True
+    ).stdout
+    assert "0 of 5 concurrent requests, 4 of 10 requests per day" in table, table
