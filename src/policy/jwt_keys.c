@@ -78,9 +78,9 @@ static bool read_algorithm(struct span name, enum crypto_key_kind kind, uint8_t 
 {
     *ret = JWT_ANY_ALGORITHM;
     if (name.n == 0) return true;
-    for (uint8_t s = 0; s < CRYPTO_SIGNATURE_COUNT; s++) {
+    for (uint32_t s = 0; s < CRYPTO_SIGNATURE_COUNT; s++) {
         const enum crypto_signature it = (enum crypto_signature)s;
-        if (span_eq(name, span_str(crypto_signature_name(it)))) *ret = s;
+        if (span_eq(name, span_str(crypto_signature_name(it)))) *ret = (uint8_t)s;
     }
     return *ret != JWT_ANY_ALGORITHM && crypto_signature_kind((enum crypto_signature) * ret) == kind;
 }
