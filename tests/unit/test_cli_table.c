@@ -1,5 +1,5 @@
-// cli_table: lists of JSON objects as an aligned table and as CSV, and objects a member a line. Each expected text is written out;
-// what a name could do to a terminal is among the values.
+// cli_table: lists of JSON objects as an aligned table and as CSV, and objects a member a line. Each expected text is written
+// out; what a name could do to a terminal is among the values.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
