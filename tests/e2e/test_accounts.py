@@ -140,6 +140,7 @@ def test_plans__there_from_the_start_and_as_long_as_somebody_has_them(own):
     assert "plan" not in cli(own, "key", "set", key["id"], "--plan", "none")
     cli(own, "plan", "delete", "gold")
     cli(own, "plan", "delete", "staging")
+    own.stop()
     own.restart()
     assert [p["name"] for p in cli(own, "plan", "list")["data"]] == ["production"]
 
