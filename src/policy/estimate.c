@@ -56,17 +56,21 @@ static int64_t output_bound(const struct estimate_ask *ask, const struct price *
         answers(ask);
 }
 
-static int64_t nanos_of(int64_t tokens, int64_t pico)
-{
-    return tokens * pico / 1000;
-}
+#define PICOS_PER_NANO 1000
 
-// Both rounded down, and one for each put back.
+// Rounded up once, as a record is: where the worst case is what it really costs, a budget for a hundred lets in a hundred. Each
+// product fits, their sum may not.
 static int64_t cost(const struct price *p, int64_t input, int64_t output)
 {
     const int64_t *pico = p->above_tokens && input > p->above_tokens ? p->above_pico : p->pico;
-    return nanos_of(input, dearest(pico, true, p->unknown)) +
-        nanos_of(output, dearest(pico, false, p->unknown)) + 2 + p->search_pico / 1000;
+    const int64_t part[] = {input * dearest(pico, true, p->unknown),
+                            output * dearest(pico, false, p->unknown), p->search_pico};
+    int64_t nanos = 0, rest = 0;
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+        nanos += part[i] / PICOS_PER_NANO;
+        rest += part[i] % PICOS_PER_NANO;
+    }
+    return nanos + (rest + PICOS_PER_NANO - 1) / PICOS_PER_NANO;
 }
 
 static bool is_free(const struct price *p)
