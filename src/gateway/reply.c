@@ -26,21 +26,41 @@ static struct span listed_origin(const struct exchange *x)
 }
 
 // Time in the gateway and at the provider up to now, in milliseconds as the field's standard wants, to the microsecond.
-static struct span server_timing(const struct exchange *x)
+static void put_timing(const struct exchange *x, struct fmt *f)
 {
     const struct call *call = x->call;
-    char *text = arena_alloc(call->arena, 96);
-    if (!text) return (struct span){NULL, 0};
-    struct fmt f;
-    fmt_init(&f, text, 96);
     const int64_t all_us = (call->loop->now_ns - call->head_ns) / CLOCK_US,
                   up_us = x->ask.waited_ns / CLOCK_US;
-    fmt_str(&f, "gateway;dur=");
-    fmt_decimal(&f, all_us > up_us ? all_us - up_us : 0, 3);
-    if (x->asked) {
-        fmt_str(&f, ", upstream;dur=");
-        fmt_decimal(&f, up_us, 3);
+    fmt_str(f, "gateway;dur=");
+    fmt_decimal(f, all_us > up_us ? all_us - up_us : 0, 3);
+    if (!x->asked) return;
+    fmt_str(f, ", upstream;dur=");
+    fmt_decimal(f, up_us, 3);
+}
+
+#define OWN_LINES_BYTES 256
+
+// What every answer says of the exchange, as whole lines. {NULL, 0}: no memory.
+static struct span own_lines(const struct exchange *x)
+{
+    char *text = arena_alloc(x->call->arena, OWN_LINES_BYTES);
+    if (!text) return (struct span){NULL, 0};
+    struct fmt f;
+    fmt_init(&f, text, OWN_LINES_BYTES);
+    fmt_str(&f, "x-request-id: ");
+    fmt_bytes(&f, x->request_id, REQUEST_ID_BYTES);
+    if (x->route->dialect == &dialect_anthropic) {
+        fmt_str(&f, "\r\nrequest-id: ");
+        fmt_bytes(&f, x->request_id, REQUEST_ID_BYTES);
     }
+    if (x->asked) {
+        fmt_str(&f, "\r\nx-ringway-attempts: ");
+        fmt_char(&f, (char)('0' + (x->ask.attempts < 3 ? x->ask.attempts : 3)));
+    }
+    fmt_str(&f, "\r\nserver-timing: ");
+    put_timing(x, &f);
+    fmt_str(&f, "\r\n");
+    MUST(!f.overflow);
     return fmt_text(&f);
 }
 
@@ -55,14 +75,11 @@ static uint32_t target_fields(const struct exchange *x, struct call_field *field
 
 void exchange_reply_init(struct exchange *x, struct call_reply *reply, struct call_field *fields)
 {
-    static const struct span attempts[] = {
-        SPAN_INIT("x-ringway-attempts: 0\r\n"), SPAN_INIT("x-ringway-attempts: 1\r\n"),
-        SPAN_INIT("x-ringway-attempts: 2\r\n"), SPAN_INIT("x-ringway-attempts: 3\r\n")};
     const struct plan *plan = x->plan;
     uint32_t n = 0, lines = 0;
-    fields[n++] = (struct call_field){SPAN("x-request-id"), span_of(x->request_id, REQUEST_ID_BYTES)};
-    if (x->route->dialect == &dialect_anthropic)
-        fields[n++] = (struct call_field){SPAN("request-id"), span_of(x->request_id, REQUEST_ID_BYTES)};
+    const struct span own = own_lines(x);
+    if (own.n) reply->lines[lines++] = own;
+    else fields[n++] = (struct call_field){SPAN("x-request-id"), span_of(x->request_id, REQUEST_ID_BYTES)};
     reply->lines[lines++] = plan->answer_lines;
     const struct span origin = listed_origin(x);
     if (origin.n) {
@@ -72,7 +89,6 @@ void exchange_reply_init(struct exchange *x, struct call_reply *reply, struct ca
     if (x->asked) {
         if (x->model) reply->lines[lines++] = x->model->answer_lines;
         else n += target_fields(x, fields + n);
-        reply->lines[lines++] = attempts[x->ask.attempts < 3 ? x->ask.attempts : 3];
         if (x->translation && x->translation->dropped_n)
             fields[n++] = (struct call_field){SPAN("x-ringway-dropped"),
                                               span_of(x->translation->dropped, x->translation->dropped_n)};
@@ -82,8 +98,6 @@ void exchange_reply_init(struct exchange *x, struct call_reply *reply, struct ca
         const struct span limits = account_lines(x);
         if (limits.n) reply->lines[lines++] = limits;
     }
-    const struct span timing = server_timing(x);
-    if (timing.n) fields[n++] = (struct call_field){SPAN("server-timing"), timing};
     MUST(n <= CALL_FIELDS_MAX - 4);
     reply->fields = fields;
     reply->field_count = n;

@@ -55,23 +55,24 @@ static bool needs_version(const struct exchange *x)
         (x->translated || !http_has(&x->call->head, HTTP_N_ANTHROPIC_VERSION));
 }
 
-// A field that Connection names belongs to this hop only (RFC 9110 7.6.1).
+// Of a field that is there. One that Connection names belongs to this hop only (RFC 9110 7.6.1).
 static bool crosses(const struct exchange *x, enum http_name name, bool any_dialect)
 {
     const struct http_head *head = &x->call->head;
-    if (!http_has(head, name) || (x->translated && !any_dialect)) return false;
+    if (x->translated && !any_dialect) return false;
     return !http_has(head, HTTP_N_CONNECTION) || !http_connection_lists(head, http_name_text(name));
 }
 
 // Complete lines, in the arena.
 static bool fields_up(struct exchange *x)
 {
+    const struct http_head *head = &x->call->head;
     struct call_field field[UP_NAMES];
     uint32_t n = 0, cap = 2;
     for (size_t i = 0; i < UP_NAMES; i++) {
         const enum http_name name = up_names[i].name;
-        if (!crosses(x, name, up_names[i].any_dialect)) continue;
-        field[n] = (struct call_field){http_name_text(name), http_value(&x->call->head, name)};
+        if (!http_has(head, name) || !crosses(x, name, up_names[i].any_dialect)) continue;
+        field[n] = (struct call_field){http_name_text(name), http_value(head, name)};
         cap += field[n].name.n + field[n].value.n + 4;
         n += field[n].value.n > 0;
     }
