@@ -281,6 +281,7 @@ struct chat_request {
     struct span cache_ttl;
     struct chat_extra
         *config_extra; // unknown members of Gemini's generationConfig, Bedrock's inferenceConfig
+    struct span model_fields; // what Bedrock's clients say to the model itself: JSON, as it came
     struct chat_extra *extra; // everything else
 };
 

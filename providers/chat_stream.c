@@ -3,6 +3,7 @@
 // send in two events.
 #include "base/limits.h"
 #include "providers/dialect_priv.h"
+#include "wire/aws_event.h"
 
 // An event of a provider's stream that is not whole yet; an image in one event is the largest there is.
 #define CARRY_BYTES_MAX MIB(2)
@@ -49,12 +50,34 @@ static enum rw_err one_event(struct chat_reader *r, const struct sse_event *e)
     return r->dialect->read(r, e->name, data);
 }
 
+// All whole frames of p[0 .. n); *ret_used bytes of it.
+static enum rw_err frames(struct chat_reader *r, const uint8_t *p, uint32_t n, uint32_t *ret_used)
+{
+    struct aws_event_frame f;
+    uint32_t used = 0;
+    enum rw_err err = RW_OK;
+    while (!err && !r->done && !r->failed) {
+        const int64_t k = aws_event_next(p + used, n - used, &f);
+        if (k <= 0) {
+            err = (enum rw_err)k;
+            break;
+        }
+        used += (uint32_t)k;
+        if (f.kind == AWS_EVENT_OTHER) continue;
+        r->exception = f.kind != AWS_EVENT_EVENT;
+        err = r->dialect->read(r, f.type, f.payload);
+    }
+    *ret_used = used;
+    return err;
+}
+
 // All whole events of p[0 .. n); *ret_used bytes of it.
 static enum rw_err events(struct chat_reader *r, const uint8_t *p, uint32_t n, uint32_t *ret_used)
 {
     struct sse_event e;
     uint32_t used = 0;
     enum rw_err err = RW_OK;
+    if (r->dialect->framing == DIALECT_EVENTSTREAM) return frames(r, p, n, ret_used);
     while (!err && !r->done && !r->failed && sse_next(&r->sse, p + used, n - used, &e) > 0) {
         err = one_event(r, &e);
         used += e.raw.n;
@@ -84,6 +107,7 @@ enum rw_err chat_reader_end(struct chat_reader *r)
 {
     if (r->done || r->failed) return RW_OK;
     // What was begun is lost with its end.
+    if (r->carry_n && r->dialect->framing == DIALECT_EVENTSTREAM) return RW_E_EOF;
     if (r->carry_n && sse_rest(&r->sse, r->carry, r->carry_n).n) return RW_E_EOF;
     return chat_reader_done(r);
 }

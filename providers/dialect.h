@@ -42,12 +42,20 @@
     X(gemini) \
     X(mistral) \
     X(cohere) \
-    X(responses)
+    X(responses) \
+    X(converse)
 
 // Dialects of one family pass each other's unknown fields.
-enum dialect_family { DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECT_GEMINI, DIALECT_COHERE, DIALECT_RESPONSES };
+enum dialect_family {
+    DIALECT_OPENAI,
+    DIALECT_ANTHROPIC,
+    DIALECT_GEMINI,
+    DIALECT_COHERE,
+    DIALECT_RESPONSES,
+    DIALECT_BEDROCK
+};
 
-enum dialect_framing { DIALECT_SSE };
+enum dialect_framing { DIALECT_SSE, DIALECT_EVENTSTREAM };
 
 // What is asked, and what is known of it.
 struct dialect_target {
@@ -146,6 +154,8 @@ struct chat_reader {
     bool block_open;
     uint32_t block_tool;
     enum chat_finish finish; // said, not yet pushed
+    struct span stop_sequence; // likewise
+    bool exception; // what is read is no event: its name is the type of an error
     struct span model, id; // of the answer
     // Framing: what was received of an event that is not whole.
     struct sse sse;

@@ -87,6 +87,7 @@ enum config_provider_type {
     CONFIG_PROVIDER_GEMINI,
     CONFIG_PROVIDER_MISTRAL,
     CONFIG_PROVIDER_COHERE,
+    CONFIG_PROVIDER_BEDROCK,
     CONFIG_PROVIDER_ECHO, // built in, no network
 };
 

@@ -91,7 +91,7 @@ void config_provider_finish(struct config_loader *l, const struct config_node *a
     if (!p->base_url.text) fill_in_url(l, at, p);
     if (!p->base_url.text) return;
     if (!*p->base_url.path && p->type != CONFIG_PROVIDER_ANTHROPIC && p->type != CONFIG_PROVIDER_GEMINI &&
-        p->type != CONFIG_PROVIDER_COHERE)
+        p->type != CONFIG_PROVIDER_COHERE && p->type != CONFIG_PROVIDER_BEDROCK)
         config_warn(l, at, "%s: base_url has no path; OpenAI's dialect usually lives under /v1", l->path);
     check_tls(l, at, p);
     for (uint32_t i = 0; i < p->header_count; i++)

@@ -17,8 +17,8 @@
 
 static const char *const proxy_protocols[] = {"off", "v1", "v2", "any", NULL};
 static const char *const ios[] = {"auto", "io_uring", "epoll", NULL};
-static const char *const provider_types[] = {"openai", "vllm",    "llamacpp", "ollama", "anthropic",
-                                             "gemini", "mistral", "cohere",   "echo",   NULL};
+static const char *const provider_types[] = {"openai",  "vllm",   "llamacpp", "ollama", "anthropic", "gemini",
+                                             "mistral", "cohere", "bedrock",  "echo",   NULL};
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const ledger_fulls[] = {"refuse", "count_only", NULL};
 static const char *const response_models[] = {"upstream", "requested", NULL};
@@ -28,7 +28,7 @@ const char *config_provider_type_name(enum config_provider_type type)
     return provider_types[type];
 }
 
-static_assert(CONFIG_PROXY_ANY == 3 && CONFIG_IO_EPOLL == 2 && CONFIG_PROVIDER_ECHO == 8, "order of choices");
+static_assert(CONFIG_PROXY_ANY == 3 && CONFIG_IO_EPOLL == 2 && CONFIG_PROVIDER_ECHO == 9, "order of choices");
 static_assert(CONFIG_LOG_DEBUG == 3 && CONFIG_MODEL_REQUESTED == 1, "order of choices");
 static_assert(sizeof(enum config_io) == sizeof(uint32_t), "a choice is stored as uint32_t");
 
@@ -297,13 +297,14 @@ static const struct config_option provider_options[] = {
      AT(config_provider, type),
      .flags = CONFIG_F_REQUIRED,
      .choices = provider_types,
-     .doc = "What speaks there: the dialect of Anthropic, Gemini, Mistral or Cohere, or OpenAI's (all the "
-            "others); echo is built in and needs no network."},
+     .doc = "What speaks there: the dialect of Anthropic, Gemini, Mistral, Cohere or Bedrock (Converse, by "
+            "API key), or OpenAI's (all the others); echo is built in and needs no network."},
     {.key = "base_url",
      .kind = CONFIG_K_URL,
      AT(config_provider, base_url),
-     .doc = "http:// or https:// origin and path, with /v1 (anthropic, gemini and cohere: without); a slash "
-            "at the end does not matter. All but llamacpp have their usual one as default."},
+     .doc =
+         "http:// or https:// origin and path, with /v1 (anthropic, gemini, cohere, bedrock: without); a "
+         "slash at the end does not matter. All but llamacpp and bedrock have their usual one as default."},
     {.key = "api_key",
      .kind = CONFIG_K_SECRET,
      AT(config_provider, api_key),

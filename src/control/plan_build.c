@@ -265,6 +265,7 @@ static const struct api {
     [CONFIG_PROVIDER_MISTRAL] = {&dialect_mistral, "/chat/completions", "authorization: Bearer ", false,
                                  false},
     [CONFIG_PROVIDER_COHERE] = {&dialect_cohere, "/v2/chat", "authorization: Bearer ", false, false},
+    [CONFIG_PROVIDER_BEDROCK] = {&dialect_converse, "/model/", "authorization: Bearer ", false, false},
     [CONFIG_PROVIDER_ECHO] = {&dialect_openai, "/chat/completions", "", false, false},
 };
 

@@ -20,10 +20,12 @@ void request_tables(void)
         [FIELD_INCLUDE_USAGE] = "stream_options.include_usage",
         [FIELD_N] = "n",
         [FIELD_GOOGLE_CONFIG] = "generationConfig",
+        [FIELD_AMAZON_CONFIG] = "inferenceConfig",
         [FIELD_MAX_TOKENS] = "max_tokens",
         [FIELD_MAX_COMPLETION] = "max_completion_tokens",
         [FIELD_MAX_OUTPUT] = "max_output_tokens",
         [FIELD_MAX_GOOGLE] = "generationConfig.maxOutputTokens",
+        [FIELD_MAX_AMAZON] = "inferenceConfig.maxTokens",
         [FIELD_USER] = "user",
     };
     json_fields_make(&table, paths, FIELD_COUNT);
@@ -62,7 +64,7 @@ static enum stage bad_field(struct exchange *x, const char *field, const char *w
 static void read_for_the_books(struct exchange *x)
 {
     const struct json_value *v = x->scan->value;
-    for (int i = FIELD_MAX_TOKENS; i <= FIELD_MAX_GOOGLE; i++) {
+    for (int i = FIELD_MAX_TOKENS; i <= FIELD_MAX_AMAZON; i++) {
         int64_t n;
         if (v[i].type == JSON_NUMBER && json_i64(json_text(x->body.p, &v[i]), &n) && n >= 0 &&
             n > x->max_tokens)
@@ -104,10 +106,12 @@ static enum stage read_fields(struct exchange *x)
                                                    "stream_options.include_usage",
                                                    "n",
                                                    "generationConfig",
+                                                   "inferenceConfig",
                                                    "max_tokens",
                                                    "max_completion_tokens",
                                                    "max_output_tokens",
                                                    "generationConfig.maxOutputTokens",
+                                                   "inferenceConfig.maxTokens",
                                                    "user"};
     const struct json_value *v = x->scan->value;
     for (int i = 0; i < FIELD_COUNT; i++)

@@ -448,7 +448,8 @@ enum stage exchange_relay(struct exchange *x)
         return exchange_fail(x, END_UPSTREAM_BROKEN,
                              "its content coding is not one that is understood here (identity and gzip are)");
     if (x->route->kind == ROUTE_PASS_JSON) {
-        const bool stream = is_type(a->content_type, SPAN("text/event-stream"));
+        const bool stream = is_type(a->content_type, SPAN("text/event-stream")) ||
+            is_type(a->content_type, SPAN("application/vnd.amazon.eventstream"));
         const bool json = is_type(a->content_type, SPAN("application/json"));
         if (x->translated && (stream || json)) return relay_translated(x, stream);
         if (x->route->chat && x->route->dialect != &dialect_openai && (stream || json))

@@ -47,15 +47,18 @@ static const struct route routes[] = {
      false},
     {SPAN_INIT("/readyz"), ROUTE_READY, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), NULL, false, false, false},
 };
-// Google's: the model, and behind it what is asked. Some of its SDKs say v1, where the models of others are.
-static const struct span google_prefixes[] = {SPAN_INIT("/v1beta/models/"), SPAN_INIT("/v1/models/")};
-static const struct route google_routes[] = {
+// Google's and Amazon's: the model, and behind it what is asked. Some of Google's SDKs say v1, where the models of others are.
+static const struct route named_routes[] = {
     {SPAN_INIT("/v1beta/models/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT(":generateContent"),
      &dialect_gemini, true, true, false},
     {SPAN_INIT("/v1beta/models/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST,
      SPAN_INIT(":streamGenerateContent"), &dialect_gemini, true, true, false},
     {SPAN_INIT("/v1beta/models/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT(":countTokens"),
      &dialect_gemini, false, false, false},
+    {SPAN_INIT("/model/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT("/converse"),
+     &dialect_converse, true, true, false},
+    {SPAN_INIT("/model/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT("/converse-stream"),
+     &dialect_converse, true, true, false},
 };
 
 const struct route route_unknown = {SPAN_INIT(""), ROUTE_NONE, SHAPE_NATIVE, 0,    SPAN_INIT(""),
@@ -68,21 +71,21 @@ bool route_names_model(const struct route *r)
 
 bool route_streams(const struct route *r)
 {
-    return span_starts(r->upstream, SPAN(":stream"));
+    return span_starts(r->upstream, SPAN(":stream")) || span_eq(r->upstream, SPAN("/converse-stream"));
 }
 
-static const struct route *google_find(struct span path, struct span *ret_model)
+static const struct route *named_find(struct span path, struct span *ret_model)
 {
-    const uint32_t prefixes = sizeof google_prefixes / sizeof *google_prefixes;
-    uint32_t i = 0;
-    while (i < prefixes && !span_starts(path, google_prefixes[i])) i++;
-    if (i == prefixes) return NULL;
-    const struct span rest = span_from(path, google_prefixes[i].n);
-    for (size_t k = 0; k < sizeof google_routes / sizeof *google_routes; k++) {
-        const struct span verb = google_routes[k].upstream;
+    const struct span v1 = SPAN("/v1/models/");
+    for (size_t i = 0; i < sizeof named_routes / sizeof *named_routes; i++) {
+        const struct route *r = &named_routes[i];
+        const struct span verb = r->upstream;
+        const bool google = r->dialect == &dialect_gemini && span_starts(path, v1);
+        if (!google && !span_starts(path, r->path)) continue;
+        const struct span rest = span_from(path, google ? v1.n : r->path.n);
         if (rest.n <= verb.n || !span_eq(span_from(rest, rest.n - verb.n), verb)) continue;
         *ret_model = (struct span){rest.p, rest.n - verb.n};
-        return &google_routes[k];
+        return r;
     }
     return NULL;
 }
@@ -95,11 +98,12 @@ const struct route *route_find(struct span path, struct span *ret_rest)
         if (RW_LIKELY(r->path.p[r->path.n - 1] != '/')) {
             if (span_eq(path, r->path)) return r;
         } else if (path.n > r->path.n && span_starts(path, r->path)) {
-            const struct route *google = google_find(path, ret_rest);
-            if (google) return google;
+            const struct route *named = named_find(path, ret_rest);
+            if (named) return named;
             *ret_rest = span_from(path, r->path.n);
             return r;
         }
     }
-    return &route_unknown;
+    const struct route *named = named_find(path, ret_rest);
+    return named ? named : &route_unknown;
 }

@@ -137,6 +137,27 @@ def check_responses(headers, body):
     need(not calls, f"no output for calls {sorted(calls)}")
 
 
+def check_converse(headers, body):
+    """bedrock.md, Converse: known fields, alternation, results for every call, tools for a history of calls."""
+    need(headers.get("authorization", "").startswith("Bearer "), "no key")
+    known = {
+        "messages", "system", "inferenceConfig", "toolConfig", "additionalModelRequestFields", "outputConfig", "serviceTier",
+        "additionalModelResponseFieldPaths", "guardrailConfig", "performanceConfig", "requestMetadata", "promptVariables",
+    }  # fmt: skip
+    need(set(body) <= known, f"unknown {sorted(set(body) - known)}")
+    need(body.get("messages") and body["messages"][0]["role"] == "user", "A conversation must start with a user message")
+    calls, before = set(), None
+    for i, message in enumerate(body["messages"]):
+        need(message["role"] in ("user", "assistant") and message["role"] != before, f"messages.{i}: roles must alternate")
+        before = message["role"]
+        results = {b["toolResult"]["toolUseId"] for b in message["content"] if "toolResult" in b}
+        need(results == calls, f"messages.{i}: toolResult blocks {sorted(results)} for {sorted(calls)}")
+        calls = {b["toolUse"]["toolUseId"] for b in message["content"] if "toolUse" in b}
+        need(not (calls or results) or body.get("toolConfig"), "toolConfig must be defined")
+        for b in message["content"]:
+            need(len(b) == 1 and ("text" not in b or b["text"].strip()), f"messages.{i}: {b}")
+
+
 # path -> (folder of the fixtures, what the API checks, its error's body)
 ROUTES = {
     "/v1/messages": (
@@ -154,6 +175,7 @@ ROUTES = {
         check_responses,
         lambda t: {"error": {"message": t, "type": "invalid_request_error", "param": None, "code": None}},
     ),
+    "/model": ("bedrock_converse", check_converse, lambda t: {"message": t}),
     "/v2/chat": ("cohere", check_cohere, lambda t: {"id": "0", "message": f"invalid request: {t}"}),
     "/v1beta/models": ("gemini", check_gemini, lambda t: {"error": {"code": 400, "message": t, "status": "INVALID_ARGUMENT"}}),
 }  # fmt: skip
@@ -161,7 +183,7 @@ ROUTES = {
 
 def providers(port):
     """The providers of a gateway's configuration, one of each dialect, that all lead here; the key is servers.UPSTREAM_KEY."""
-    paths = {"claude": ("anthropic", ""), "gpt": ("openai", "/v1"), "google": ("gemini", ""), "co": ("cohere", "")}
+    paths = {"aws": ("bedrock", ""), "claude": ("anthropic", ""), "gpt": ("openai", "/v1"), "google": ("gemini", ""), "co": ("cohere", "")}
     return {
         name: {"type": kind, "base_url": f"http://127.0.0.1:{port}{path}", "api_key": servers.UPSTREAM_KEY}
         for name, (kind, path) in paths.items()
@@ -183,10 +205,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def stream(self, text, options):
+    def stream(self, text, options, content_type="text/event-stream; charset=utf-8"):
         cut, pace, end = int(options.get("cut", 0)), float(options.get("pace", 0)) / 1000, options.get("break")
         self.send_response(200)
-        self.send_header("content-type", "text/event-stream; charset=utf-8")
+        self.send_header("content-type", content_type)
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
         body = text[: int(end)] if end else text
@@ -209,6 +231,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             # The model stands in the path.
             model, _, verb = urllib.parse.unquote(path.removeprefix("/v1beta/models/")).rpartition(":")
             path = "/v1beta/models"
+        if path.startswith("/model/"):
+            model, _, verb = path.removeprefix("/model/").rpartition("/")
+            model, path = urllib.parse.unquote(model), "/model"
         self.server.seen.append({"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}, "body": body})
         if path not in ROUTES:
             return self.answer(404, b'{"error":{"message":"no such path"}}')
@@ -222,12 +247,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if verb == "countTokens":
             return self.answer(200, (DATA / folder / "count_tokens.response.json").read_bytes())
         streams = value.get("stream") if model is None else verb == "streamGenerateContent" and "alt=sse" in self.path
+        streams = streams or verb == "converse-stream"
         name, *rest = (model or value["model"]).split(",")
         options = dict(o.split("=") for o in rest)
         if name.startswith("error_"):
             story = json.loads((DATA / folder / f"{name}.json").read_text())
             headers = [(k, v) for k, v in story.get("headers", {}).items() if k not in ("content-type", "content-length")]
             return self.answer(story["status"], json.dumps(story["body"]).encode(), headers)
+        if streams and path == "/model":
+            frames = (DATA / folder / f"{name}.stream.bin").read_bytes()
+            return self.stream(frames, options, "application/vnd.amazon.eventstream")
         if streams:
             return self.stream((DATA / folder / f"{name}.stream.sse").read_bytes(), options)
         return self.answer(200, (DATA / folder / f"{name}.response.json").read_bytes())

@@ -233,7 +233,7 @@ static void test_values__words(void **state)
         {"providers: { a: { type: coher } }\n",
          "r.yaml:1:25: providers.a.type: \"coher\" is not one of openai, vllm, llamacpp, ollama, anthropic, "
          "gemini, "
-         "mistral, cohere, echo; did you mean \"cohere\"?\n"},
+         "mistral, cohere, bedrock, echo; did you mean \"cohere\"?\n"},
         {"health: { ready_needs_target: yes }\n",
          "r.yaml:1:31: health.ready_needs_target: \"yes\" is neither true nor false\n"},
         {"log: { access: file }\n",

@@ -25,86 +25,87 @@ struct line {
     const char *verdicts;
 };
 
-// From OpenAI: to Anthropic, to Gemini, to Mistral, to Cohere, to responses.
-static const struct dialect *const openai_targets[] = {&dialect_anthropic, &dialect_gemini, &dialect_mistral,
-                                                       &dialect_cohere, &dialect_responses};
+// From OpenAI: to Anthropic, to Gemini, to Mistral, to Cohere, to responses, to Bedrock.
+static const struct dialect *const openai_targets[] = {&dialect_anthropic, &dialect_gemini,
+                                                       &dialect_mistral,   &dialect_cohere,
+                                                       &dialect_responses, &dialect_converse};
 static const struct line openai_lines[] = {
-    {"max_completion_tokens", "", "\"max_completion_tokens\":5", "MMMMM"},
-    {"max_tokens", "", "\"max_tokens\":5", "MMMMM"},
-    {"temperature", "temperature", "\"temperature\":1.5", "MMMMM"},
-    {"top_p", "top_p", "\"top_p\":0.5", "MMMMM"},
-    {"top_k", "top_k", "\"top_k\":40", "MMDMD"},
-    {"stop", "stop", "\"stop\":[\"a\",\"b\"]", "MMMMS"},
-    {"n", "n", "\"n\":2", "SMMSS"},
-    {"n = 1", "n", "\"n\":1", "MMMMM"},
-    {"seed", "seed", "\"seed\":7", "DMMMD"},
-    {"presence_penalty", "presence_penalty", "\"presence_penalty\":0.5", "DMMMD"},
-    {"presence_penalty = 0", "presence_penalty", "\"presence_penalty\":0", "MMMMM"},
-    {"frequency_penalty", "frequency_penalty", "\"frequency_penalty\":0.5", "DMMMD"},
-    {"logit_bias", "logit_bias", "\"logit_bias\":{\"1\":2}", "DDDDD"},
-    {"logprobs", "logprobs", "\"logprobs\":true", "SMSMM"},
-    {"top_logprobs", "top_logprobs", "\"top_logprobs\":2", "SMSSM"},
-    {"user", "user", "\"user\":\"u1\"", "MDDDM"},
-    {"user, an e-mail", "user", "\"user\":\"a@b.c\"", "DDDDM"},
-    {"safety_identifier", "safety_identifier", "\"safety_identifier\":\"u1\"", "MDDDM"},
-    {"metadata", "metadata", "\"metadata\":{\"a\":\"b\"}", "DDMDM"},
-    {"store", "store", "\"store\":true", "DDDDD"},
-    {"prompt_cache_key", "prompt_cache_key", "\"prompt_cache_key\":\"k\"", "DDMDM"},
-    {"prediction", "prediction", "\"prediction\":{\"type\":\"content\",\"content\":\"x\"}", "DDMDD"},
-    {"verbosity", "verbosity", "\"verbosity\":\"low\"", "DDDDM"},
-    {"service_tier auto", "service_tier", "\"service_tier\":\"auto\"", "MMDDM"},
-    {"service_tier flex", "service_tier", "\"service_tier\":\"flex\"", "DMDDM"},
-    {"stream_options", "", "\"stream\":true,\"stream_options\":{\"include_usage\":true}", "MMMMM"},
-    {"tools", "", TOOL "\"stream\":false", "MMMMM"},
-    {"tools: []", "", "\"tools\":[],\"tool_choice\":\"auto\",\"parallel_tool_calls\":false", "MMMMM"},
-    {"tool_choice none", "tool_choice", TOOL "\"tool_choice\":\"none\"", "MMMMM"},
-    {"tool_choice required", "tool_choice", TOOL "\"tool_choice\":\"required\"", "MMMMM"},
+    {"max_completion_tokens", "", "\"max_completion_tokens\":5", "MMMMMM"},
+    {"max_tokens", "", "\"max_tokens\":5", "MMMMMM"},
+    {"temperature", "temperature", "\"temperature\":1.5", "MMMMMM"},
+    {"top_p", "top_p", "\"top_p\":0.5", "MMMMMM"},
+    {"top_k", "top_k", "\"top_k\":40", "MMDMDM"},
+    {"stop", "stop", "\"stop\":[\"a\",\"b\"]", "MMMMSM"},
+    {"n", "n", "\"n\":2", "SMMSSS"},
+    {"n = 1", "n", "\"n\":1", "MMMMMM"},
+    {"seed", "seed", "\"seed\":7", "DMMMDD"},
+    {"presence_penalty", "presence_penalty", "\"presence_penalty\":0.5", "DMMMDD"},
+    {"presence_penalty = 0", "presence_penalty", "\"presence_penalty\":0", "MMMMMM"},
+    {"frequency_penalty", "frequency_penalty", "\"frequency_penalty\":0.5", "DMMMDD"},
+    {"logit_bias", "logit_bias", "\"logit_bias\":{\"1\":2}", "DDDDDD"},
+    {"logprobs", "logprobs", "\"logprobs\":true", "SMSMMS"},
+    {"top_logprobs", "top_logprobs", "\"top_logprobs\":2", "SMSSMS"},
+    {"user", "user", "\"user\":\"u1\"", "MDDDMD"},
+    {"user, an e-mail", "user", "\"user\":\"a@b.c\"", "DDDDMD"},
+    {"safety_identifier", "safety_identifier", "\"safety_identifier\":\"u1\"", "MDDDMD"},
+    {"metadata", "metadata", "\"metadata\":{\"a\":\"b\"}", "DDMDMD"},
+    {"store", "store", "\"store\":true", "DDDDDD"},
+    {"prompt_cache_key", "prompt_cache_key", "\"prompt_cache_key\":\"k\"", "DDMDMD"},
+    {"prediction", "prediction", "\"prediction\":{\"type\":\"content\",\"content\":\"x\"}", "DDMDDD"},
+    {"verbosity", "verbosity", "\"verbosity\":\"low\"", "DDDDMD"},
+    {"service_tier auto", "service_tier", "\"service_tier\":\"auto\"", "MMDDMM"},
+    {"service_tier flex", "service_tier", "\"service_tier\":\"flex\"", "DMDDMM"},
+    {"stream_options", "", "\"stream\":true,\"stream_options\":{\"include_usage\":true}", "MMMMMM"},
+    {"tools", "", TOOL "\"stream\":false", "MMMMMM"},
+    {"tools: []", "", "\"tools\":[],\"tool_choice\":\"auto\",\"parallel_tool_calls\":false", "MMMMMM"},
+    {"tool_choice none", "tool_choice", TOOL "\"tool_choice\":\"none\"", "MMMMMM"},
+    {"tool_choice required", "tool_choice", TOOL "\"tool_choice\":\"required\"", "MMMMMM"},
     {"tool_choice function", "tool_choice",
-     TOOL "\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}}", "MMMMM"},
+     TOOL "\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}}", "MMMMMM"},
     {"tool_choice allowed_tools", "tool_choice",
      TOOL
      "\"tool_choice\":{\"type\":\"allowed_tools\",\"allowed_tools\":{\"mode\":\"auto\",\"tools\":[{\"type\":"
      "\"function\",\"function\":{\"name\":\"f\"}}]}}",
-     "MMMMM"},
-    {"parallel_tool_calls false", "parallel_tool_calls", TOOL "\"parallel_tool_calls\":false", "MDMDM"},
-    {"functions", "", "\"functions\":[{\"name\":\"f\"}],\"function_call\":{\"name\":\"f\"}", "MMMMM"},
-    {"custom tools", "tools", "\"tools\":[{\"type\":\"custom\",\"custom\":{\"name\":\"c\"}}]", "RRRRR"},
+     "MMMMMM"},
+    {"parallel_tool_calls false", "parallel_tool_calls", TOOL "\"parallel_tool_calls\":false", "MDMDMD"},
+    {"functions", "", "\"functions\":[{\"name\":\"f\"}],\"function_call\":{\"name\":\"f\"}", "MMMMMM"},
+    {"custom tools", "tools", "\"tools\":[{\"type\":\"custom\",\"custom\":{\"name\":\"c\"}}]", "RRRRRR"},
     {"response_format json_object", "response_format", "\"response_format\":{\"type\":\"json_object\"}",
-     "MMMMM"},
+     "MMMMMM"},
     {"response_format json_schema", "response_format",
      "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"s\",\"schema\":" SCHEMA "}}",
-     "MMMMM"},
-    {"reasoning_effort", "reasoning_effort", "\"reasoning_effort\":\"high\"", "MMMMM"},
-    {"modalities audio", "modalities", "\"modalities\":[\"text\",\"audio\"]", "RRRRR"},
-    {"modalities text", "modalities", "\"modalities\":[\"text\"]", "MMMMM"},
-    {"audio", "audio", "\"audio\":{\"voice\":\"alloy\",\"format\":\"wav\"}", "RRRRR"},
-    {"web_search_options", "web_search_options", "\"web_search_options\":{}", "SMSSS"},
-    {"moderation", "moderation", "\"moderation\":{\"model\":\"m\"}", "DDDDD"},
-    {"unknown field", "frobnicate", "\"frobnicate\":1", "DDDDD"},
+     "MMMMMM"},
+    {"reasoning_effort", "reasoning_effort", "\"reasoning_effort\":\"high\"", "MMMMMM"},
+    {"modalities audio", "modalities", "\"modalities\":[\"text\",\"audio\"]", "RRRRRR"},
+    {"modalities text", "modalities", "\"modalities\":[\"text\"]", "MMMMMM"},
+    {"audio", "audio", "\"audio\":{\"voice\":\"alloy\",\"format\":\"wav\"}", "RRRRRR"},
+    {"web_search_options", "web_search_options", "\"web_search_options\":{}", "SMSSSS"},
+    {"moderation", "moderation", "\"moderation\":{\"model\":\"m\"}", "DDDDDD"},
+    {"unknown field", "frobnicate", "\"frobnicate\":1", "DDDDDD"},
     {"name on user", "messages.name", "\"messages\":[{\"role\":\"user\",\"name\":\"n\",\"content\":\"x\"}]",
-     "DDDDD"},
+     "DDDDDD"},
     {"image detail", "messages.content.image_url.detail",
      PART("{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/"
           "png;base64,AAAA\",\"detail\":\"low\"}}"),
-     "DDMMM"},
+     "DDMMMD"},
     {"image by URL", "messages.content.image_url",
-     PART("{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://example.com/a.png\"}}"), "MRMMM"},
+     PART("{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://example.com/a.png\"}}"), "MRMMMR"},
     {"input_audio", "messages.content.input_audio",
-     PART("{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AAAA\",\"format\":\"wav\"}}"), "RMRRR"},
+     PART("{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AAAA\",\"format\":\"wav\"}}"), "RMRRRM"},
     {"file, PDF", "",
      PART("{\"type\":\"file\",\"file\":{\"file_data\":\"data:application/"
           "pdf;base64,AAAA\",\"filename\":\"a\"}}"),
-     "MMMRM"},
+     "MMMRMM"},
     {"file, text", "", PART("{\"type\":\"file\",\"file\":{\"file_data\":\"data:text/plain;base64,YWJj\"}}"),
-     "MMMMM"},
+     "MMMMMM"},
     {"file_id", "messages.content.file_id", PART("{\"type\":\"file\",\"file\":{\"file_id\":\"f\"}}"),
-     "RRRRR"},
+     "RRRRRR"},
     {"cache_control", "cache_control",
-     PART("{\"type\":\"text\",\"text\":\"y\",\"cache_control\":{\"type\":\"ephemeral\"}}"), "MDDDD"},
+     PART("{\"type\":\"text\",\"text\":\"y\",\"cache_control\":{\"type\":\"ephemeral\"}}"), "MDDDDM"},
     {"strict tool", "tools.strict",
      "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"strict\":true,\"parameters\":" SCHEMA
      "}}]",
-     "MDMDM"},
+     "MDMDMM"},
 };
 
 // From Anthropic: to OpenAI, to Gemini, to Cohere.
@@ -230,6 +231,42 @@ static const struct line responses_lines[] = {
      "RRRRR"},
 };
 
+// From Bedrock: to OpenAI, to Anthropic, to Gemini, to Mistral, to Cohere, to responses.
+#define SAY "\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"x\"}]}]"
+#define SPEC \
+    "\"toolConfig\":{\"tools\":[{\"toolSpec\":{\"name\":\"f\",\"inputSchema\":{\"json\":" SCHEMA "}}}],"
+static const struct dialect *const converse_targets[] = {&dialect_openai, &dialect_anthropic,
+                                                         &dialect_gemini, &dialect_mistral,
+                                                         &dialect_cohere, &dialect_responses};
+static const struct line converse_lines[] = {
+    {"system", "", "\"system\":[{\"text\":\"s\"}]," SAY, "MMMMMM"},
+    {"inferenceConfig", "", "\"inferenceConfig\":{\"maxTokens\":5,\"temperature\":0.5}," SAY, "MMMMMM"},
+    {"topP", "", "\"inferenceConfig\":{\"topP\":0.5}," SAY, "MMMMMM"},
+    {"stopSequences", "stop", "\"inferenceConfig\":{\"stopSequences\":[\"a\"]}," SAY, "MMMMMS"},
+    {"top_k", "top_k", "\"additionalModelRequestFields\":{\"top_k\":40}," SAY, "DMMDMD"},
+    {"thinking", "",
+     "\"additionalModelRequestFields\":{\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":2048}}," SAY,
+     "MMMMMM"},
+    {"other model fields", "additionalModelRequestFields", "\"additionalModelRequestFields\":{\"x\":1}," SAY,
+     "DDDDDD"},
+    {"toolChoice any", "", SPEC "\"toolChoice\":{\"any\":{}}}," SAY, "MMMMMM"},
+    {"toolChoice tool", "", SPEC "\"toolChoice\":{\"tool\":{\"name\":\"f\"}}}," SAY, "MMMMMM"},
+    {"systemTool", "tools", "\"toolConfig\":{\"tools\":[{\"systemTool\":{\"name\":\"n\"}}]}," SAY, "RRRRRR"},
+    {"textFormat", "",
+     "\"outputConfig\":{\"textFormat\":{\"type\":\"json_schema\",\"structure\":{\"jsonSchema\":{\"schema\":"
+     "\"{\\\"type\\\":\\\"object\\\"}\"}}}}," SAY,
+     "MMMMMM"},
+    {"requestMetadata", "requestMetadata", "\"requestMetadata\":{\"a\":\"b\"}," SAY, "DDDDDD"},
+    {"performanceConfig", "performanceConfig", "\"performanceConfig\":{\"latency\":\"optimized\"}," SAY,
+     "DDDDDD"},
+    {"cachePoint", "cache_control",
+     "\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"x\"},{\"cachePoint\":{\"type\":\"default\"}}]"
+     "}]",
+     "DMDDDD"},
+    {"guardContent", "messages.content",
+     "\"messages\":[{\"role\":\"user\",\"content\":[{\"guardContent\":{}}]}]", "RRRRRR"},
+};
+
 static struct story_world world;
 
 static char verdict(const struct dialect *from, const struct dialect *to, const struct line *line,
@@ -237,8 +274,9 @@ static char verdict(const struct dialect *from, const struct dialect *to, const 
 {
     static char body[4096];
     const bool messages = strstr(line->members, "\"messages\"") || strstr(line->members, "\"input\"");
-    const int n = snprintf(body, sizeof body, "{\"model\":\"m\",%s%s}", line->members,
-                           messages ? "" : ",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]");
+    const int n =
+        snprintf(body, sizeof body, "{%s%s%s}", from->model_in_path ? "" : "\"model\":\"m\",", line->members,
+                 messages ? "" : ",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]");
     const struct span text = span_of(body, (size_t)n);
     struct chat_ctx ctx;
     struct chat_request rq;
@@ -246,6 +284,7 @@ static char verdict(const struct dialect *from, const struct dialect *to, const 
     struct dialect_target target = {.model = to->family == DIALECT_GEMINI ? SPAN("gemini-2.5-pro")
                                                                           : SPAN("gpt-4o")};
     if (to->family == DIALECT_ANTHROPIC) target.model = SPAN("claude-sonnet-4-6");
+    if (to->family == DIALECT_BEDROCK) target.model = SPAN("anthropic.claude-sonnet-4-5-20250929-v1:0");
     if (to->family == DIALECT_COHERE) target.model = SPAN("command-a-reasoning-08-2025");
     assert_true(chat_is_object(text));
     chat_ctx_init(&ctx, &world.arena, mode);
@@ -280,7 +319,7 @@ static void check(const struct dialect *from, const struct dialect *const *targe
 static void test_losses__openai(void **state)
 {
     (void)state;
-    check(&dialect_openai, openai_targets, 5, openai_lines, sizeof openai_lines / sizeof *openai_lines);
+    check(&dialect_openai, openai_targets, 6, openai_lines, sizeof openai_lines / sizeof *openai_lines);
 }
 
 static void test_losses__anthropic(void **state)
@@ -301,6 +340,13 @@ static void test_losses__responses(void **state)
     (void)state;
     check(&dialect_responses, responses_targets, 5, responses_lines,
           sizeof responses_lines / sizeof *responses_lines);
+}
+
+static void test_losses__converse(void **state)
+{
+    (void)state;
+    check(&dialect_converse, converse_targets, 6, converse_lines,
+          sizeof converse_lines / sizeof *converse_lines);
 }
 
 static int begin(void **state)
@@ -324,6 +370,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_losses__anthropic, begin, end),
         cmocka_unit_test_setup_teardown(test_losses__cohere, begin, end),
         cmocka_unit_test_setup_teardown(test_losses__responses, begin, end),
+        cmocka_unit_test_setup_teardown(test_losses__converse, begin, end),
     };
     return cmocka_run_group_tests_name("dialect_losses", tests, NULL, NULL);
 }

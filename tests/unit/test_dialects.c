@@ -28,6 +28,7 @@ static const struct {
     {"mistral", &dialect_mistral},
     {"cohere", &dialect_cohere},
     {"openai_responses", &dialect_responses},
+    {"bedrock_converse", &dialect_converse},
 };
 #define FOLDERS (sizeof folders / sizeof *folders)
 
@@ -37,6 +38,7 @@ static struct dialect_target target_of(const struct dialect *d)
     struct dialect_target t = {.model = SPAN("gpt-4o-mini")};
     if (d->family == DIALECT_ANTHROPIC) t.model = SPAN("claude-sonnet-4-6");
     if (d->family == DIALECT_GEMINI) t.model = SPAN("gemini-2.5-flash");
+    if (d->family == DIALECT_BEDROCK) t.model = SPAN("anthropic.claude-sonnet-4-5-20250929-v1:0");
     if (d->family == DIALECT_COHERE) t.model = SPAN("command-a-reasoning-08-2025");
     return t;
 }
@@ -95,6 +97,10 @@ static const struct {
     {"gemini", "image_file.request.json", "mistral", "messages.content.source"},
     {"gemini", "image_file.request.json", "cohere", "messages.content.source"},
     {"gemini", "image_file.request.json", "responses", "messages.content.source"},
+    {"openai", "image_url.request.json", "converse", "messages.content.image_url"},
+    {"anthropic", "image_url.request.json", "converse", "messages.content.image_url"},
+    {"mistral", "image_url.request.json", "converse", "messages.content.image_url"},
+    {"gemini", "image_file.request.json", "converse", "messages.content.image_url"},
     {"anthropic", "document.request.json", "cohere", "messages.content.file"}, // 2: it takes no PDF
 };
 
@@ -273,6 +279,7 @@ static bool is_answer(struct span body)
     struct span v;
     if (json_member(body, SPAN("choices"), &v))
         return json_element(v, 0, &v) && json_member(v, SPAN("message"), &v);
+    if (json_member(body, SPAN("stopReason"), &v)) return true;
     if (json_member(body, SPAN("output"), &v)) return json_member(body, SPAN("status"), &v);
     if (json_member(body, SPAN("finish_reason"), &v)) return json_member(body, SPAN("message"), &v);
     return json_member(body, SPAN("stop_reason"), &v) || json_member(body, SPAN("usageMetadata"), &v);
@@ -411,7 +418,8 @@ static uint32_t for_each_stream(each_stream *each)
     static char names[STORY_FILES_MAX][64];
     uint32_t count = 0;
     for (uint32_t f = 0; f < FOLDERS; f++) {
-        const uint32_t n = story_files(folders[f].folder, ".stream.sse", names);
+        const bool frames = folders[f].dialect->framing == DIALECT_EVENTSTREAM;
+        const uint32_t n = story_files(folders[f].folder, frames ? ".stream.bin" : ".stream.sse", names);
         for (uint32_t i = 0; i < n; i++) {
             if (strstr(names[i], "completions.")) continue; // the legacy API
             each(names[i], folders[f].dialect, story_file(&world, folders[f].folder, names[i]));
@@ -534,6 +542,14 @@ static void test_error__status_and_type_of_each_dialect(void **state)
         {"mistral", "error_429.json", "rate", 429, 429},
         {"mistral", "error_500.json", "overloaded", 503, 529},
         {"gemini", "error_503.json", "overloaded", 503, 529},
+        {"bedrock_converse", "error_400.json", "bad_request", 400, 400},
+        {"bedrock_converse", "error_403.json", "upstream_auth", 502, 500},
+        {"bedrock_converse", "error_403_signature.json", "upstream_auth", 502, 500},
+        {"bedrock_converse", "error_408.json", "timeout", 504, 504},
+        {"bedrock_converse", "error_424.json", "server", 502, 500},
+        {"bedrock_converse", "error_429.json", "rate", 429, 429},
+        {"bedrock_converse", "error_500.json", "server", 502, 500},
+        {"bedrock_converse", "error_503.json", "overloaded", 503, 529},
         {"cohere", "error_400.json", "bad_request", 400, 400},
         {"cohere", "error_401.json", "upstream_auth", 502, 500},
         {"cohere", "error_404.json", "not_found", 404, 404},
@@ -546,7 +562,10 @@ static void test_error__status_and_type_of_each_dialect(void **state)
         uint64_t number = 0;
         assert_true(json_member(file, SPAN("body"), &body));
         assert_true(json_member(file, SPAN("status"), &status) && json_u64(status, &number));
-        const struct dialect *from = dialect_find(span_str(cases[i].folder));
+        const struct dialect *from = NULL;
+        for (uint32_t f = 0; f < FOLDERS; f++)
+            if (!strcmp(folders[f].folder, cases[i].folder)) from = folders[f].dialect;
+        assert_non_null(from);
         struct chat_ctx ctx;
         struct chat_error error;
         struct json_out o;
