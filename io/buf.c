@@ -108,7 +108,11 @@ void io_group_top_up(struct io_group *g)
 // comes from the kernel and goes back to it, since malloc would keep it for ever.
 
 #define REGION_BITS_MIN 12
-#define REGION_KEPT_BYTES_MAX MIB(4)
+// Kept for ever, and kept while they are in use: the more the less often their pages must be made anew.
+#define REGION_KEPT_BYTES MIB(4)
+#define REGION_KEPT_BYTES_MAX MIB(64)
+// The part of the budget that may be kept beside it.
+#define REGION_KEPT_PART 8
 
 static_assert(IO_REGION_CLASSES == 9, "4 KiB to 1 MiB");
 
@@ -117,6 +121,15 @@ static uint32_t region_class(uint32_t cap)
     uint32_t k = 0;
     while (k < IO_REGION_CLASSES && cap > UINT32_C(1) << (REGION_BITS_MIN + k)) k++;
     return k;
+}
+
+static struct io_buf *region_unkeep(struct io_regions *r, uint32_t k)
+{
+    struct io_buf *b = r->free[k];
+    r->free[k] = b->next;
+    r->kept_bytes -= b->cap;
+    if (--r->count[k] < r->idle[k]) r->idle[k] = r->count[k];
+    return b;
 }
 
 static struct io_buf *region_make(struct io_loop *loop, uint32_t k, uint32_t cap)
@@ -131,11 +144,16 @@ static struct io_buf *region_make(struct io_loop *loop, uint32_t k, uint32_t cap
     }
     struct io_buf *b = loop->regions.free[k];
     if (!b) return make(cap, IO_GROUPS);
-    loop->regions.free[k] = b->next;
-    loop->regions.kept_bytes -= cap;
+    region_unkeep(&loop->regions, k);
     b->next = NULL;
     b->off = b->len = 0;
     return b;
+}
+
+static bool keeps_more(const struct io_loop *loop, uint32_t bytes)
+{
+    const int64_t kept = (int64_t)loop->regions.kept_bytes + bytes;
+    return kept <= REGION_KEPT_BYTES_MAX && kept <= loop->budget->limit / REGION_KEPT_PART;
 }
 
 static void region_free(struct io_loop *loop, struct io_buf *b)
@@ -143,25 +161,31 @@ static void region_free(struct io_loop *loop, struct io_buf *b)
     const uint32_t k = region_class(b->cap);
     if (k == IO_REGION_CLASSES) {
         munmap(b, (size_t)bytes_of(b->cap));
-    } else if (loop->regions.kept_bytes + b->cap <= REGION_KEPT_BYTES_MAX) {
+    } else if (loop->regions.kept_bytes + b->cap <= REGION_KEPT_BYTES || keeps_more(loop, b->cap)) {
         b->next = loop->regions.free[k];
         loop->regions.free[k] = b;
+        loop->regions.count[k]++;
         loop->regions.kept_bytes += b->cap;
     } else {
         free(b);
     }
 }
 
+void io_regions_trim(struct io_loop *loop)
+{
+    struct io_regions *r = &loop->regions;
+    for (uint32_t k = IO_REGION_CLASSES; k-- > 0;) {
+        for (uint32_t n = r->idle[k]; n > 0 && r->kept_bytes > REGION_KEPT_BYTES; n--)
+            free(region_unkeep(r, k));
+        r->idle[k] = r->count[k];
+    }
+}
+
 void io_regions_close(struct io_loop *loop)
 {
     for (int k = 0; k < IO_REGION_CLASSES; k++) {
-        while (loop->regions.free[k]) {
-            struct io_buf *b = loop->regions.free[k];
-            loop->regions.free[k] = b->next;
-            free(b);
-        }
+        while (loop->regions.free[k]) free(region_unkeep(&loop->regions, (uint32_t)k));
     }
-    loop->regions.kept_bytes = 0;
 }
 
 struct io_buf *io_buf_region(struct io_loop *loop, uint32_t cap)

@@ -58,6 +58,8 @@ struct io_group {
 #define IO_LAST_BYTES KIB(4)
 struct io_regions {
     struct io_buf *free[IO_REGION_CLASSES];
+    uint32_t count[IO_REGION_CLASSES];
+    uint32_t idle[IO_REGION_CLASSES]; // fewest since the last trim
     uint32_t kept_bytes;
 };
 
@@ -83,6 +85,8 @@ void io_buf_free(struct io_loop *loop, struct io_buf *b);
 // Makes room for n more bytes behind those of the region *b (NULL: none yet), which doubles in size. RW_E_TOO_LARGE if there
 // would be more than max, RW_E_BUDGET; *b stays as it is then.
 enum rw_err io_buf_grow(struct io_loop *loop, struct io_buf **b, uint32_t n, uint64_t max) RW_WARN_UNUSED;
+// Gives back to the system what was not used since the last call, but for a little.
+void io_regions_trim(struct io_loop *loop);
 void io_regions_close(struct io_loop *loop);
 
 // Zeroed address space that takes memory page by page as it is touched; NULL: there is none.

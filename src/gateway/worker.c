@@ -297,6 +297,7 @@ static void trim(struct io_timer *t)
 {
     struct worker *w = LIST_OWNER(t, struct worker, trim);
     fiber_trim(&w->loop.fibers);
+    io_regions_trim(&w->loop);
     worker_gauges(w);
     if (!w->draining) io_timer_arm(&w->loop.timers, t, w->loop.now_ns + TRIM_NS);
 }
