@@ -32,7 +32,8 @@ static void write_one(const struct used *u, enum limit_what what)
 }
 
 static enum rw_err bind_account(const struct admin_call *c, const struct store_account *a,
-                        const struct store_account *plan, struct limit_set *set, struct limit_bound *ret)
+                                const struct store_account *plan, struct limit_set *set,
+                                struct limit_bound *ret)
 {
     static const enum limit_level level[STORE_KIND_COUNT] = {
         [STORE_TENANT] = LIMIT_TENANT, [STORE_TEAM] = LIMIT_TEAM, [STORE_KEY] = LIMIT_KEY};

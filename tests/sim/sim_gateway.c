@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/sim/sim_books.h"
 #include "tests/sim/sim_exchange.h"
 
 #define ACCESS_RING_BYTES (64u << 10)
@@ -33,6 +34,7 @@ static void log_line(struct sim_gateway *g, uint32_t i, struct span line)
              "a key in the log: %.*s", SPAN_ARG(line));
     SIM_MUST(g->w, !span_eq(name, SPAN("internal")), "an internal error: %.*s", SPAN_ARG(line));
     g->log_lines[i]++;
+    sim_books_line(line);
 }
 
 static void log_read(struct sim_gateway *g, uint32_t i)
@@ -78,19 +80,20 @@ static void workers_open(struct sim_gateway *g)
         snprintf(name, sizeof name, "worker %u", i);
         const enum rw_err made = logring_init(&g->access[i], ACCESS_RING_BYTES, NULL, NULL);
         MUST(made == RW_OK);
-        const struct worker_cfg cfg = {.index = i,
-                                       .workers = g->workers,
-                                       .fibers_max = g->tight && sim_chance(w, 30) ? 3 : 256,
-                                       .buffers = counts[sim_below(w, 4)],
-                                       .memory_bytes = g->memory_bytes,
-                                       .seed = prng_next(&w->prng),
-                                       .plan = g->plan[0],
-                                       .access = &g->access[i],
-                                       .metrics = g->shape.metrics ? metrics[i] : NULL,
-                                       .open_by_worker = g->open_by_worker,
-                                       .peers = g->peers,
-                                       .plan_released = plan_released,
-                                       .ctx = g};
+        struct worker_cfg cfg = {.index = i,
+                                 .workers = g->workers,
+                                 .fibers_max = g->tight && sim_chance(w, 30) ? 3 : 256,
+                                 .buffers = counts[sim_below(w, 4)],
+                                 .memory_bytes = g->memory_bytes,
+                                 .seed = prng_next(&w->prng),
+                                 .plan = g->plan[0],
+                                 .access = &g->access[i],
+                                 .metrics = g->shape.metrics ? metrics[i] : NULL,
+                                 .open_by_worker = g->open_by_worker,
+                                 .peers = g->peers,
+                                 .plan_released = plan_released,
+                                 .ctx = g};
+        sim_books_worker(&cfg);
         struct io_driver *d = sim_driver_open(g->process, name, &host, turn_worker, &g->worker[i]);
         uint32_t listener;
         const enum rw_err err = worker_open(&g->worker[i], d, &cfg, &listener);
@@ -196,6 +199,7 @@ static void surroundings(struct sim_gateway *g)
             (struct up_shared){.open_max = g->tight ? 3 : 10000, .idle_max = sim_chance(w, 50) ? 1024 : 1};
         sim_provider_open(g, i);
     }
+    sim_books_open(g);
     g->plan[0] = sim_plan_make(g, 1);
 }
 
@@ -308,6 +312,7 @@ static void gateway_close(struct sim_gateway *g)
     const uint32_t plans = g->plan[1] ? 2 : 1;
     SIM_MUST(w, g->plans_released == g->workers + g->plans_given, "%u plans were released of %u",
              g->plans_released, g->workers + g->plans_given);
+    sim_books_close(g);
     for (uint32_t i = 0; i < plans; i++) sim_plan_free(g->plan[i]);
     for (uint32_t i = 0; i < g->providers; i++)
         SIM_MUST(w, g->shared[i].open == 0 && g->shared[i].idle == 0,

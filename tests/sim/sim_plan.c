@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "gateway/plan_ready.h"
+#include "tests/sim/sim_books.h"
 #include "tests/sim/sim_exchange.h"
 
 void sim_shape_choose(struct sim_gateway *g)
@@ -135,6 +136,7 @@ static struct principal *plan_keys(struct plan *p)
         if (i == 1) {
             key->models[0] = (struct principal_list){may, 3};
         }
+        sim_books_key(key, (uint32_t)i);
         const struct span text = span_str(texts[i]);
         crypto_hmac(&p->key_hmac, text.p, text.n, key->digest);
         const enum rw_err err =
@@ -169,6 +171,7 @@ struct plan *sim_plan_make(struct sim_gateway *g, uint64_t generation)
     plan_entry(g, p);
     plan_providers(g, p);
     struct plan_model *models = plan_models(g, p);
+    sim_books_plan(p, models, p->model_count);
     struct principal *keys = plan_keys(p);
     p->service_name = SPAN("sim");
     p->version = SPAN("0");
