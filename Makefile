@@ -10,6 +10,7 @@
 #   BUILD=DIR    build somewhere else         CROSS=aarch64-linux-gnu-   cross-compile; EXTRA_CFLAGS, EXTRA_LDFLAGS add to it
 #   T=, SECS=    fuzz target, seconds         SEED= | SEEDS=             simulator: one seed, or how many
 #   PYTEST_ARGS= more arguments for pytest    UNIT=                      only these unit tests, by module name
+#   T=           of e2e: only these files (make e2e T="limits accounts")
 
 FLAVOUR ?= release
 SECS ?= 30
@@ -255,11 +256,11 @@ $(VENV)/.ready: tests/e2e/requirements.txt
 	$(Q)touch $@
 
 E2E := $(and $(RINGWAY),$(MOCK),$(wildcard tests/e2e/test_*.py))
-e2e: $(if $(E2E),$(VENV)/.ready all $(BUILD)/crash/records) ## the real binary between real clients and a mock, on io_uring and on epoll
+e2e: $(if $(E2E),$(VENV)/.ready all $(BUILD)/crash/records) ## the real binary between real clients and a mock, on io_uring and on epoll (T="limits": only that file)
 	$(if $(E2E),,@echo "e2e: ringway, ringway-mock or the tests are not there yet: NOT TESTED")
 	$(if $(E2E),$(Q)RINGWAY_BIN=$(abspath $(RINGWAY)) RINGWAY_MOCK_BIN=$(abspath $(MOCK)) \
 	    RINGWAY_RECORDS_BIN=$(abspath $(BUILD)/crash/records) \
-	    $(VENV)/bin/python -m pytest tests/e2e $(PYTEST_ARGS))
+	    $(VENV)/bin/python -m pytest $(if $(T),$(T:%=tests/e2e/test_%.py),tests/e2e) $(PYTEST_ARGS))
 
 sim: $(SIM) ## the gateway on a simulated kernel, network and clock (SEED=7: that one again; SEEDS=100; SIM_ARGS=)
 	$(if $(SIM),,@echo "sim: tests/sim/ has no main(): NOT TESTED")
