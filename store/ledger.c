@@ -1,6 +1,7 @@
 // See ledger_priv.h. One record touches three rows of sums and one for each tag; a batch of a thousand touches
-// the same rows over and over, so they are added up in memory, sorted, and written once at the end. The same
-// table in memory serves every transaction.
+// the same rows over and over, so they are added up in memory, sorted, and written once at the end. A record is
+// added to the row of its key only; those of teams and tenants are summed from these at the end. The same table
+// in memory serves every transaction.
 #include "store/ledger_priv.h"
 
 #include <stdlib.h>
@@ -10,8 +11,9 @@
 #define ROWS STORE_BATCH_SUMS
 #define PLACES (2 * ROWS)
 #define TEXTS_CACHED 4096
-// Rows of one record.
-#define ROWS_PER_RECORD (3 + STORE_TAGS_MAX)
+// Rows of one record; of its key's row the end makes two more.
+#define ROWS_PER_RECORD (1 + STORE_TAGS_MAX)
+#define ROWS_COLLECTED (ROWS / 3)
 
 static_assert((PLACES & (PLACES - 1)) == 0, "places are found by a mask");
 
@@ -19,6 +21,7 @@ struct row {
     uint8_t table; // TABLE_ROLLUP or TABLE_TAGS
     uint8_t n;
     uint8_t p[ROLLUP_KEY_BYTES];
+    uint16_t place;
     struct store_sums sums;
 };
 
@@ -37,6 +40,8 @@ struct store_ledger {
     struct row *order[ROWS];
     struct cached_text text[TEXTS_CACHED]; // numbers that were committed, by hash
     bool texts_new; // some in `text` are of the transaction under way
+    MDB_cursor *raw; // at the end of the raw records, for the transaction under way
+    struct row *last; // of the record before
     uint8_t bytes[STORE_RECORD_BYTES_MAX];
 };
 
@@ -57,8 +62,9 @@ void store_ledger_free(struct store_ledger *l)
 
 static void forget_rows(struct store_ledger *l)
 {
-    if (l->rows) memset(l->place, 0, sizeof l->place);
+    for (uint32_t i = 0; i < l->rows; i++) l->place[l->row[i].place] = 0;
     l->rows = 0;
+    l->last = NULL;
 }
 
 void store_ledger_begin(struct store_ledger *l)
@@ -68,6 +74,7 @@ void store_ledger_begin(struct store_ledger *l)
     // Numbers given in a transaction that failed may be given to other texts.
     if (l->texts_new) memset(l->text, 0, sizeof l->text);
     l->texts_new = false;
+    l->raw = NULL; // one of a transaction that failed went with it
 }
 
 // --- Texts and their numbers.
@@ -137,46 +144,65 @@ static enum rw_err text_number(struct store_ledger *l, struct store_txn *t, stru
 // --- Sums in memory.
 
 // There is room for it: store_ledger_put() sees to that.
-static struct store_sums *row_of(struct store_ledger *l, enum store_table table, const uint8_t *p, uint32_t n)
+static struct row *row_of(struct store_ledger *l, enum store_table table, const uint8_t *p, uint32_t n)
 {
     const struct span wanted = span_of(p, n);
     uint64_t at = map_hash(wanted, (uint64_t)table) & (PLACES - 1);
     for (; l->place[at]; at = (at + 1) & (PLACES - 1)) {
         struct row *r = &l->row[l->place[at] - 1];
-        if (r->table == table && span_eq(span_of(r->p, r->n), wanted)) return &r->sums;
+        if (r->table == table && span_eq(span_of(r->p, r->n), wanted)) return r;
     }
     struct row *r = &l->row[l->rows];
     l->place[at] = (uint16_t)++l->rows;
-    *r = (struct row){.table = (uint8_t)table, .n = (uint8_t)n};
+    *r = (struct row){.table = (uint8_t)table, .n = (uint8_t)n, .place = (uint16_t)at};
     memcpy(r->p, p, n);
-    return &r->sums;
+    return r;
 }
 
-static void rollup_key(uint8_t *p, uint32_t day, enum store_level level, const struct store_record *r,
-                       uint32_t model, uint32_t provider)
+static struct row *key_row(struct store_ledger *l, uint32_t day, const struct store_record *r, uint32_t model,
+                           uint32_t provider)
 {
+    uint8_t p[ROLLUP_KEY_BYTES];
     store_be32(p, day);
-    p[4] = (uint8_t)level;
+    p[4] = LEVEL_KEY;
     store_be32(p + 5, r->tenant);
-    store_be32(p + 9, level >= LEVEL_TEAM ? r->team : 0);
-    store_be32(p + 13, level >= LEVEL_KEY ? r->key : 0);
+    store_be32(p + 9, r->team);
+    store_be32(p + 13, r->key);
     store_be32(p + 17, model);
     store_be32(p + 21, provider);
+    if (!l->last || memcmp(l->last->p, p, sizeof p) != 0)
+        l->last = row_of(l, TABLE_ROLLUP, p, ROLLUP_KEY_BYTES);
+    return l->last;
+}
+
+// The rows of teams and tenants, from those of keys.
+static void sum_levels(struct store_ledger *l)
+{
+    const uint32_t rows = l->rows;
+    for (uint32_t i = 0; i < rows; i++) {
+        const struct row *r = &l->row[i];
+        if (r->table != TABLE_ROLLUP || r->p[4] != LEVEL_KEY) continue;
+        uint8_t p[ROLLUP_KEY_BYTES];
+        memcpy(p, r->p, sizeof p);
+        memset(p + 13, 0, 4);
+        p[4] = LEVEL_TEAM;
+        store_sums_add(&row_of(l, TABLE_ROLLUP, p, ROLLUP_KEY_BYTES)->sums, &r->sums);
+        memset(p + 9, 0, 4);
+        p[4] = LEVEL_TENANT;
+        store_sums_add(&row_of(l, TABLE_ROLLUP, p, ROLLUP_KEY_BYTES)->sums, &r->sums);
+    }
 }
 
 static enum rw_err sum_up(struct store_ledger *l, struct store_txn *t, const struct store_record *r)
 {
     struct store_sums sums;
     uint32_t model = 0, provider = 0;
-    uint8_t p[ROLLUP_KEY_BYTES];
+    uint8_t p[TAG_KEY_BYTES];
     const uint32_t day = store_day(store_id_ms(r->id));
     store_sums_of(r, &sums);
     RW_TRY(text_number(l, t, r->texts.model, &model));
     RW_TRY(text_number(l, t, r->texts.provider, &provider));
-    for (enum store_level level = LEVEL_TENANT; level <= LEVEL_KEY; level++) {
-        rollup_key(p, day, level, r, model, provider);
-        store_sums_add(row_of(l, TABLE_ROLLUP, p, ROLLUP_KEY_BYTES), &sums);
-    }
+    store_sums_add(&key_row(l, day, r, model, provider)->sums, &sums);
     for (uint32_t i = 0; i < r->texts.tags_count; i++) {
         uint32_t tag = 0;
         RW_TRY(text_number(l, t, r->texts.tags[i], &tag));
@@ -184,7 +210,7 @@ static enum rw_err sum_up(struct store_ledger *l, struct store_txn *t, const str
         store_be32(p + 4, r->team);
         store_be32(p + 8, tag);
         store_be32(p + 12, r->tenant);
-        store_sums_add(row_of(l, TABLE_TAGS, p, TAG_KEY_BYTES), &sums);
+        store_sums_add(&row_of(l, TABLE_TAGS, p, TAG_KEY_BYTES)->sums, &sums);
     }
     return RW_OK;
 }
@@ -200,14 +226,25 @@ static enum rw_err swept_check(struct store_ledger *l, struct store_txn *t, cons
     return store_id_ms(r->id) < l->swept_ms ? RW_E_CLOSED : RW_OK;
 }
 
+// Records come in the order of time but for those of several workers in one batch: most are put behind the last one,
+// without a search.
+static enum rw_err raw_put(struct store_ledger *l, struct store_txn *t, struct span key, struct span value)
+{
+    if (!l->raw) RW_TRY(store_err(mdb_cursor_open(t->txn, t->store->dbi[TABLE_RAW], &l->raw)));
+    MDB_val k = store_val(key.p, key.n), v = store_val(value.p, value.n);
+    int rc = mdb_cursor_put(l->raw, &k, &v, MDB_APPEND);
+    if (rc == MDB_KEYEXIST) rc = mdb_cursor_put(l->raw, &k, &v, MDB_NOOVERWRITE);
+    return store_err(rc);
+}
+
 enum rw_err store_ledger_put(struct store_ledger *l, struct store_txn *t, const struct store_record *r,
                              bool adopted)
 {
     uint8_t at[RAW_KEY_BYTES];
     if (adopted) RW_TRY(swept_check(l, t, r));
-    if (l->rows + ROWS_PER_RECORD > ROWS) RW_TRY(store_ledger_end(l, t));
+    if (l->rows + ROWS_PER_RECORD > ROWS_COLLECTED) RW_TRY(store_ledger_end(l, t));
     const uint32_t n = store_record_encode(r, l->bytes);
-    RW_TRY(store_put(t, TABLE_RAW, raw_key(r->id, r->part, at), span_of(l->bytes, n), MDB_NOOVERWRITE));
+    RW_TRY(raw_put(l, t, raw_key(r->id, r->part, at), span_of(l->bytes, n)));
     return sum_up(l, t, r);
 }
 
@@ -255,6 +292,9 @@ static enum rw_err rows_write(struct store_ledger *l, struct store_txn *t, uint3
 enum rw_err store_ledger_end(struct store_ledger *l, struct store_txn *t)
 {
     uint32_t tags = 0;
+    if (l->raw) mdb_cursor_close(l->raw);
+    l->raw = NULL;
+    sum_levels(l);
     for (uint32_t i = 0; i < l->rows; i++) l->order[i] = &l->row[i];
     qsort(l->order, l->rows, sizeof *l->order, by_place);
     while (tags < l->rows && l->order[tags]->table == TABLE_ROLLUP) tags++;
