@@ -342,3 +342,30 @@ def test_show__says_what_was_used(own):
         [servers.RINGWAY, "key", "show", key["id"], "--config", str(own.config_path)], capture_output=True, text=True
     ).stdout
     assert "0 of 5 concurrent requests, 4 of 10 requests per day" in table, table
+
+
+def test_restart__limits_of_the_configuration_too(launch, backend, tmp_path, prices):
+    """Money and quotas that stand in the file are not renewed by a restart."""
+    key = "rw-e2e-limited-key-aaaaaaaa"
+    quota = lambda n: {"rates": [{"window": "day", "requests": n}]}  # noqa: E731
+    own = launch(
+        backend,
+        data_dir=str(tmp_path / "data"),
+        prices_file=prices,
+        workers=2,
+        keys=[{"name": "a", "key": key, "limits": quota(9)}, {"name": "b", "key": servers.KEY}],
+        models=[
+            {"name": "m", "targets": [{"provider": "up", "model": "mock"}], "limits": quota(4)},
+            {"name": "free", "targets": [{"provider": "up", "model": "mock"}]},
+        ],
+        **{"global": {"limits": {**quota(15), "usd_per_month": 1000}}},
+    )
+    assert statuses(own, key, 3, model="m") == {200: 3}
+    assert statuses(own, key, 3, model="free") == {200: 3}
+    assert statuses(own, servers.KEY, 4, model="free") == {200: 4}
+    records(own, 10)
+    own.kill()
+    own.restart()
+    assert statuses(own, key, 3, model="m") == {200: 1, 429: 2}
+    assert statuses(own, key, 4, model="free") == {200: 2, 429: 2}
+    assert statuses(own, servers.KEY, 4, model="free") == {200: 2, 429: 2}
