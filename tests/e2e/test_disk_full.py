@@ -1,5 +1,5 @@
 """Goal: a full disk stops no request: the error is said in the log and in a metric, and when there is room again the ledger is
-exact. Killed while the disk is full, the next process commits what the journals held.
+exact. What an administrator asks for meanwhile is refused, and nothing is stored half.
 
 Method: the data_dir is a small tmpfs in a mount namespace of the gateway's own, which the test fills and empties through
 /proc/PID/root.
