@@ -115,6 +115,7 @@ void exchange_run(struct call *call, struct worker *worker);
 enum stage exchange_identify(struct exchange *x); // head.c: route, method, CORS preflight
 enum stage exchange_authenticate(struct exchange *x); // auth.c: who asks
 enum stage exchange_admit(struct exchange *x); // account.c: requests, concurrency; the ledger's slot
+enum stage inform_usage(struct exchange *x); // usage.c: what the asker's team has used
 enum stage exchange_inform(struct exchange *x); // inform.c: health, models: answered from here
 enum stage exchange_read(struct exchange *x); // body.c: the whole body, or nothing for a streamed one
 enum stage exchange_scan(struct exchange *x); // body.c: valid JSON, and what we read of it

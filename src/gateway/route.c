@@ -38,6 +38,7 @@ static const struct route routes[] = {
      false},
     {SPAN_INIT("/v1/models/"), ROUTE_MODEL, SHAPE_OPENAI, ROUTE_GET, SPAN_INIT(""), NULL, false, false,
      false},
+    {SPAN_INIT("/v1/usage"), ROUTE_USAGE, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), NULL, false, false, false},
     {SPAN_INIT("/health"), ROUTE_HEALTH, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), NULL, false, false, false},
     {SPAN_INIT("/health/live"), ROUTE_HEALTH, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), NULL, false, false,
      false},

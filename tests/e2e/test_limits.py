@@ -314,6 +314,25 @@ def test_ledger__one_record_each(own, tag):
     assert row["requests"] == 7, row
 
 
+def test_usage__of_the_own_team(own):
+    """GET /v1/usage: the team's own sums, day by day and by what was asked; other teams' are not in them."""
+    cli(own, "team", "create", "red")
+    a, b = cli(own, "key", "create", "--team", "red", "--name", "a")["key"], cli(own, "key", "create")["key"]
+    costs = [float(post(own, k, max_tokens=5).header("x-ringway-cost-usd")) for k in (a, a, a, b)]
+    records(own, 4)
+    got = own.ask("GET", "/v1/usage?days=7&group_by=key", key=a).json()
+    assert got["team_name"] == "red" and got["period"]["days"] == 7
+    assert got["summary"]["total_requests"] == 3, got
+    assert abs(got["summary"]["total_cost_usd"] - sum(costs[:3])) < 1e-6
+    assert [r["requests"] for r in got["daily"]] == [3] and len(got["by_key"]) == 1
+    by_model = own.ask("GET", "/v1/usage", key=b).json()["by_model"]
+    assert [(r["model"], r["requests"]) for r in by_model] == [("up/mock", 1)]
+    for query in ("days=0", "days=x", "group_by=tenant", "group_by=nonsense"):
+        refused = own.ask("GET", f"/v1/usage?{query}", key=a)
+        assert refused.status == 400 and refused.json()["error"]["type"] == "gateway_error"
+    assert own.ask("GET", "/v1/usage", key=None).status == 401 and own.ask("POST", "/v1/usage", key=a).status == 405
+
+
 def test_restart__budgets_are_what_the_ledger_says(own):
     """kill -9, and the cells thrown away: the day's quota and the money are there again."""
     key = cli(own, "key", "create", "--name", "k", "--requests", "10/day", "--usd-per-day", "100")["key"]

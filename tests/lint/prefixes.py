@@ -22,7 +22,7 @@ PREFIXES = {
     "policy": "policy limit price access estimate breaker retry budget_policy jwt",
     "providers": "provider chat dialect",
     "feature": "feature cache guard usage cost rag mcp",
-    "gateway": "gateway access_log account ask answer echo exchange meter principal principals relay request route translate worker",
+    "gateway": "gateway access_log account ask answer echo exchange inform meter principal principals relay request route translate worker",
     "control": "control admin books cli config crash doctor file_keys first_key log metrics_page plan prices process prometheus serve",
 }
 # Made by the compiler's instrumentation or by the linker, not by us.
