@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(servers.ROOT) / "tests/crash"))
 
 import run as crash  # noqa: E402  (needs the path above)
 
-KILLS = 24
+KILLS = 16
 
 
 def test_crash__every_request_in_the_ledger_once(tmp_path, backend):
