@@ -68,7 +68,7 @@ static void give_back(uint32_t *held, void *ctx)
 }
 
 // All journals of the dead, so that the ledger knows what they did.
-static void adopt_all(struct books *b)
+static enum rw_err adopt_all(struct books *b)
 {
     struct store_writer_stats before, after;
     do {
@@ -79,6 +79,7 @@ static void adopt_all(struct books *b)
     if (after.crashed)
         log_msg(LOG_WARNING, "%llu requests of a process that died were charged at their estimate",
                 (unsigned long long)after.crashed);
+    return after.trouble;
 }
 
 static enum rw_err open_parts(struct books *b, const struct books_cfg *cfg, const char **what)
@@ -99,7 +100,9 @@ static enum rw_err open_parts(struct books *b, const struct books_cfg *cfg, cons
     *what = "the ledger's writer";
     RW_TRY(store_writer_open(&writer, &b->writer));
     if (b->alone) {
-        adopt_all(b);
+        // Else budgets would begin with less than was spent.
+        *what = "the journals of processes that died";
+        RW_TRY(adopt_all(b));
         limit_forget(b->cells);
         *what = "budgets from the ledger";
         RW_TRY(books_fill(b));
