@@ -256,7 +256,7 @@ $(VENV)/.ready: tests/e2e/requirements.txt
 	$(Q)touch $@
 
 E2E := $(and $(RINGWAY),$(MOCK),$(wildcard tests/e2e/test_*.py))
-e2e: $(if $(E2E),$(VENV)/.ready all $(BUILD)/crash/records) ## the real binary between real clients and a mock, on io_uring and on epoll (T="limits": only that file)
+e2e: $(if $(E2E),$(VENV)/.ready all $(BUILD)/crash/records) ## the real binary, real clients and a mock, io_uring and epoll (T="limits": that file)
 	$(if $(E2E),,@echo "e2e: ringway, ringway-mock or the tests are not there yet: NOT TESTED")
 	$(if $(E2E),$(Q)RINGWAY_BIN=$(abspath $(RINGWAY)) RINGWAY_MOCK_BIN=$(abspath $(MOCK)) \
 	    RINGWAY_RECORDS_BIN=$(abspath $(BUILD)/crash/records) \
