@@ -84,25 +84,45 @@ enum stage account_refuse(struct exchange *x, const struct limit_refusal *why)
 
 // --- Lines of the answer's head.
 
+// Of the limits in requests and in tokens, each of OpenAI and of Anthropic.
 struct line_names {
     const char *limit, *remaining, *reset;
 };
+static const struct line_names names[2][2] = {
+    {{"x-ratelimit-limit-requests: ", "x-ratelimit-remaining-requests: ", "x-ratelimit-reset-requests: "},
+     {"anthropic-ratelimit-requests-limit: ", "anthropic-ratelimit-requests-remaining: ",
+      "anthropic-ratelimit-requests-reset: "}},
+    {{"x-ratelimit-limit-tokens: ", "x-ratelimit-remaining-tokens: ", "x-ratelimit-reset-tokens: "},
+     {"anthropic-ratelimit-tokens-limit: ", "anthropic-ratelimit-tokens-remaining: ",
+      "anthropic-ratelimit-tokens-reset: "}}};
 
-static void number_line(struct fmt *f, const char *name, int64_t n)
+// What stands before the number that changes with each answer is the same as long as the limit is.
+static void front_line(struct fmt *f, struct worker_limit_text *t, const struct line_names *n, int64_t limit)
 {
-    fmt_str(f, name);
-    fmt_i64(f, n > 0 ? n : 0);
-    fmt_str(f, "\r\n");
+    if (RW_UNLIKELY(t->limit != limit)) {
+        struct fmt made;
+        fmt_init(&made, t->text, sizeof t->text);
+        fmt_str(&made, n->limit);
+        fmt_i64(&made, limit);
+        fmt_str(&made, "\r\n");
+        fmt_str(&made, n->remaining);
+        MUST(!made.overflow);
+        t->n = made.n;
+        t->limit = limit;
+    }
+    fmt_bytes(f, t->text, t->n);
 }
 
-static void view_lines(struct fmt *f, const struct exchange *x, const struct limit_view *v,
-                       const struct line_names *names, bool anthropic)
+static void view_lines(struct fmt *f, const struct exchange *x, const struct limit_view *v, bool tokens,
+                       bool anthropic)
 {
     if (!v->limit) return;
-    number_line(f, names->limit, v->limit);
-    number_line(f, names->remaining, v->remaining);
-    fmt_str(f, names->reset);
     struct worker *w = x->worker;
+    const struct line_names *n = &names[tokens][anthropic];
+    front_line(f, &w->limit_text[tokens][anthropic], n, v->limit);
+    fmt_u64(f, v->remaining > 0 ? (uint64_t)v->remaining : 0);
+    fmt_str(f, "\r\n");
+    fmt_str(f, n->reset);
     if (anthropic) fmt_time_iso(f, &w->access.clock, w->loop.wall_ns + v->reset_ns);
     else fmt_duration_go(f, v->reset_ns);
     fmt_str(f, "\r\n");
@@ -110,14 +130,6 @@ static void view_lines(struct fmt *f, const struct exchange *x, const struct lim
 
 struct span account_lines(struct exchange *x)
 {
-    static const struct line_names openai[] = {
-        {"x-ratelimit-limit-requests: ", "x-ratelimit-remaining-requests: ", "x-ratelimit-reset-requests: "},
-        {"x-ratelimit-limit-tokens: ", "x-ratelimit-remaining-tokens: ", "x-ratelimit-reset-tokens: "}};
-    static const struct line_names anthropic[] = {
-        {"anthropic-ratelimit-requests-limit: ", "anthropic-ratelimit-requests-remaining: ",
-         "anthropic-ratelimit-requests-reset: "},
-        {"anthropic-ratelimit-tokens-limit: ", "anthropic-ratelimit-tokens-remaining: ",
-         "anthropic-ratelimit-tokens-reset: "}};
     const struct account *a = x->account;
     const struct limit *l = &a->limit;
     const bool priced = a->closed && a->price && x->asked;
@@ -127,10 +139,13 @@ struct span account_lines(struct exchange *x)
     struct fmt f;
     fmt_init(&f, text, ACCOUNT_LINES_BYTES);
     const bool theirs = x->route->dialect == &dialect_anthropic;
-    const struct line_names *names = theirs ? anthropic : openai;
-    view_lines(&f, x, &l->requests, &names[0], theirs);
-    view_lines(&f, x, &l->tokens, &names[1], theirs);
-    if (x->clamped) number_line(&f, "x-ringway-clamped: ", x->max_tokens);
+    view_lines(&f, x, &l->requests, false, theirs);
+    view_lines(&f, x, &l->tokens, true, theirs);
+    if (x->clamped) {
+        fmt_str(&f, "x-ringway-clamped: ");
+        fmt_i64(&f, x->max_tokens);
+        fmt_str(&f, "\r\n");
+    }
     if (priced) {
         fmt_str(&f, "x-ringway-cost-usd: ");
         fmt_decimal(&f, a->cost_nanos, USD_DECIMALS);

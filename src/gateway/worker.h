@@ -71,6 +71,13 @@ struct worker_listener {
     bool ours; // made by this worker, not adopted
 };
 
+// The beginning of x-ratelimit-*, made for the limit that was named last.
+struct worker_limit_text {
+    int64_t limit; // 0: none
+    uint32_t n;
+    char text[100];
+};
+
 struct worker {
     struct worker_cfg cfg;
     struct budget budget;
@@ -89,6 +96,7 @@ struct worker {
     struct estimator *estimator; // with a journal
     struct limit_time limit_time;
     struct store_cell *limit_clock;
+    struct worker_limit_text limit_text[2][2]; // requests, tokens; of OpenAI, of Anthropic
     struct prng prng;
     uint64_t sequence; // of request ids
     uint64_t id_high; // the upper half of the last one

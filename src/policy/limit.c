@@ -132,10 +132,35 @@ static bool take_count(const struct taking *k, const struct limit_bound *b, cons
     return ok;
 }
 
+// The ordinary case in a straight line: concurrency, a rate, or money in a period that has begun, with room for it, and nobody
+// in between. False: nothing was changed.
+static inline bool take_quick(const struct taking *k, const struct limit_bound *b, uint8_t i, int64_t n)
+{
+    const struct limit_part *p = &b->set->part[i];
+    struct limit *l = k->l;
+    const uint16_t bit = (uint16_t)(1u << i);
+    int64_t used_ns;
+    if (b->set->shadow || b->lent) return false;
+    if (p->kind == LIMIT_K_BUCKET) {
+        if (!limit_bucket_try(word_of(b, p), &p->bucket, n, k->t->now_ns, &used_ns)) return false;
+        show(l, p, limit_bucket_left(&p->bucket, used_ns), used_ns);
+    } else if (p->kind == LIMIT_K_SLOTS) {
+        if (!limit_slot_try(word_of(b, p), p->limit)) return false;
+    } else {
+        if (!limit_what_is_money(p->what) || p->kind == LIMIT_K_RING || l->ahead[k->level]) return false;
+        const struct limit_count count = {.bits = p->bits,
+                                          .period = p->kind == LIMIT_K_DAY ? k->at->day : k->at->month};
+        if (!limit_count_try(word_of(b, p), &count, n, p->limit)) return false;
+    }
+    l->taken[k->level] |= bit;
+    return true;
+}
+
 // Takes n of part i of the level. False: refused, and *why says so. A limit in shadow never refuses.
 static bool take(const struct taking *k, uint8_t i, int64_t n)
 {
     const struct limit_bound *b = k->l->level[k->level];
+    if (RW_LIKELY(take_quick(k, b, i, n))) return true;
     const struct limit_part *p = &b->set->part[i];
     bool ok, ahead = false;
     int64_t wait_ns = CONCURRENCY_WAIT_NS;
@@ -160,6 +185,19 @@ static bool take(const struct taking *k, uint8_t i, int64_t n)
     return false;
 }
 
+// As take_quick(): what was taken in the period that it still is.
+static inline bool give_quick(const struct limit *l, enum limit_level level, const struct limit_bound *b,
+                              const struct limit_part *p, int64_t n, const struct limit_when *taken_at,
+                              const struct limit_time *t)
+{
+    if (p->kind == LIMIT_K_BUCKET) return limit_bucket_give_try(word_of(b, p), &p->bucket, n);
+    const bool day = p->kind == LIMIT_K_DAY;
+    if ((!day && p->kind != LIMIT_K_MONTH) || l->ahead[level]) return false;
+    const struct limit_count count = {.bits = p->bits, .period = day ? taken_at->day : taken_at->month};
+    return count.period == (day ? t->at.day : t->at.month) &&
+        limit_count_try(word_of(b, p), &count, -n, LIMIT_AMOUNT_MAX(p->bits));
+}
+
 // Books n more (or fewer) of part i, which was taken at that moment: a period that is over is left alone, and so is one so
 // long ago that its number may mean another.
 static void add(struct limit *l, enum limit_level level, uint8_t i, int64_t n,
@@ -168,6 +206,7 @@ static void add(struct limit *l, enum limit_level level, uint8_t i, int64_t n,
     const struct limit_bound *b = l->level[level];
     const struct limit_part *p = &b->set->part[i];
     if (n == 0) return;
+    if (n < 0 && give_quick(l, level, b, p, -n, taken_at, t)) return;
     if (p->kind == LIMIT_K_BUCKET) {
         limit_bucket_add(word_of(b, p), &p->bucket, n, t->now_ns);
         return;
@@ -260,17 +299,8 @@ bool limit_admit(struct limit *l, uint32_t levels, const struct limit_time *t, s
 uint32_t limit_wants(const struct limit *l)
 {
     uint32_t wants = 0;
-    for (unsigned level = 0; level < LIMIT_LEVELS; level++) {
-        if (!(l->admitted & LIMIT_BIT(level))) continue;
-        const struct limit_set *set = l->level[level]->set;
-        const bool worst = set->hard && !set->shadow;
-        if (set->usd_per_request != LIMIT_UNSET)
-            wants |= LIMIT_WANTS_MONEY | (worst ? LIMIT_WANTS_WORST_CASE : 0);
-        for (uint8_t i = set->admit; i < set->count; i++)
-            wants |= !limit_what_is_money(set->part[i].what) ? LIMIT_WANTS_TOKENS
-                : worst                                      ? LIMIT_WANTS_MONEY | LIMIT_WANTS_WORST_CASE
-                                                             : LIMIT_WANTS_MONEY;
-    }
+    for (unsigned level = 0; level < LIMIT_LEVELS; level++)
+        if (l->admitted & LIMIT_BIT(level)) wants |= l->level[level]->set->wants;
     return wants;
 }
 

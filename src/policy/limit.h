@@ -120,6 +120,7 @@ struct limit_set {
     uint8_t admit;
     uint8_t cells;
     bool hard, shadow;
+    uint8_t wants; // of limit_wants()
     int64_t usd_per_request;
     int64_t least_room; // of the rates in tokens: the most that one request takes of the smallest
     uint8_t cell[LIMIT_CELLS_MAX]; // which of a name's cells, in the order of struct limit_bound
@@ -162,6 +163,11 @@ void limit_lend_give(struct limit_bound *bound);
 struct store_cell *limit_clock_cell(struct store_cells *cells);
 
 // --- One request.
+
+// What an estimate is needed for.
+#define LIMIT_WANTS_TOKENS 1u
+#define LIMIT_WANTS_MONEY 2u
+#define LIMIT_WANTS_WORST_CASE 4u // money that must not be exceeded
 
 #define LIMIT_HOLD_CELLS (LIMIT_LEVELS - 1 + 4)
 
@@ -213,10 +219,7 @@ struct limit {
 // given back, *ret says why.
 bool limit_admit(struct limit *l, uint32_t levels, const struct limit_time *t, struct limit_refusal *ret);
 
-// What an estimate is needed for, over all admitted levels.
-#define LIMIT_WANTS_TOKENS 1u
-#define LIMIT_WANTS_MONEY 2u
-#define LIMIT_WANTS_WORST_CASE 4u // money that must not be exceeded
+// LIMIT_WANTS_* over all admitted levels.
 uint32_t limit_wants(const struct limit *l);
 
 // The estimate, of the whole request: a second call takes the difference if it is more, else nothing.

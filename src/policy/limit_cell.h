@@ -105,6 +105,50 @@ void limit_count_fill(_Atomic int64_t *word, const struct limit_count *k, int64_
 // What was taken in the period, or in a later one.
 int64_t limit_count_used(const _Atomic int64_t *word, const struct limit_count *k);
 
+// --- One try, inline, for what each request does. True: done, as the functions above would have. False: it does not fit, or
+// somebody came in between, or it is not the ordinary case; nothing was changed, and the functions above decide.
+
+static inline bool limit_word_try(_Atomic int64_t *word, int64_t old, int64_t new)
+{
+    return atomic_compare_exchange_strong_explicit(word, &old, new, memory_order_relaxed,
+                                                   memory_order_relaxed);
+}
+
+static inline bool limit_slot_try(_Atomic int64_t *word, int64_t limit)
+{
+    const int64_t n = atomic_load_explicit(word, memory_order_relaxed);
+    return n < limit && limit_word_try(word, n, n + 1);
+}
+
+static inline bool limit_bucket_try(_Atomic int64_t *word, const struct limit_bucket *b, int64_t n,
+                                    int64_t now_ns, int64_t *ret_used_ns)
+{
+    if (n > b->burst) return false;
+    const int64_t full_at = atomic_load_explicit(word, memory_order_relaxed);
+    const int64_t used_ns = (full_at > now_ns ? full_at - now_ns : 0) + n * b->unit_ns;
+    if (used_ns > b->burst * b->unit_ns) return false;
+    *ret_used_ns = used_ns;
+    return limit_word_try(word, full_at, now_ns + used_ns);
+}
+
+// Gives n back, at most the burst.
+static inline bool limit_bucket_give_try(_Atomic int64_t *word, const struct limit_bucket *b, int64_t n)
+{
+    if (n > b->burst) return false;
+    const int64_t full_at = atomic_load_explicit(word, memory_order_relaxed), next = full_at - n * b->unit_ns;
+    return next >= 0 && limit_word_try(word, full_at, next);
+}
+
+// Changes the amount of the word's own period by n, to at most `most`.
+static inline bool limit_count_try(_Atomic int64_t *word, const struct limit_count *k, int64_t n,
+                                   int64_t most)
+{
+    const int64_t old = atomic_load_explicit(word, memory_order_relaxed);
+    if (((uint64_t)old >> k->bits) != (k->period & (UINT64_MAX >> k->bits))) return false;
+    const int64_t used = old & LIMIT_AMOUNT_MAX(k->bits);
+    return n <= most - used && n >= -used && limit_word_try(word, old, old + n);
+}
+
 // --- Rings.
 // Slots lie in their words by their number modulo LIMIT_RING_SLOTS: a power of two, so that this goes on where numbers repeat.
 #define LIMIT_RING_SLOTS 32

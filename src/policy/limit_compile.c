@@ -166,6 +166,16 @@ static void sort_parts(struct limit_set *set)
         continue;
 }
 
+static uint8_t wants_of(const struct limit_set *set)
+{
+    const uint8_t money =
+        set->hard && !set->shadow ? LIMIT_WANTS_MONEY | LIMIT_WANTS_WORST_CASE : LIMIT_WANTS_MONEY;
+    uint8_t wants = set->usd_per_request != LIMIT_UNSET ? money : 0;
+    for (uint8_t i = set->admit; i < set->count; i++)
+        wants |= limit_what_is_money(set->part[i].what) ? money : LIMIT_WANTS_TOKENS;
+    return wants;
+}
+
 enum rw_err limit_compile(const struct limit_cfg *cfg, enum limit_level level, struct limit_set *ret,
                           const char **ret_why)
 {
@@ -197,6 +207,7 @@ enum rw_err limit_compile(const struct limit_cfg *cfg, enum limit_level level, s
         return RW_E_CONFIG;
     }
     sort_parts(&c.set);
+    c.set.wants = wants_of(&c.set);
     *ret = c.set;
     return RW_OK;
 }

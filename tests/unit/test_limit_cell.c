@@ -675,6 +675,77 @@ static void test_threads__get_exactly_the_limit(void **state)
     assert_int_equal(raced.total, 0);
 }
 
+// --- One try: what it does is what the whole function does; what it leaves is as it was.
+
+#define TRIES 20000
+
+static int64_t pick(uint32_t *seed, int64_t most)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return (int64_t)(*seed >> 8) % (most + 1);
+}
+
+static void test_bucket_try__as_the_whole_function(void **state)
+{
+    (void)state;
+    uint32_t seed = 1;
+    int taken = 0, given = 0;
+    for (int i = 0; i < TRIES; i++) {
+        const int64_t begun = t0 + (pick(&seed, 30) - 15) * SEC, n = pick(&seed, 12);
+        _Atomic int64_t word = begun, other = begun;
+        int64_t used = 0, other_used = 0;
+        const bool fits = limit_bucket_take(&other, &per_minute, n <= 10 ? n : 10, t0, &other_used);
+        assert_int_equal(limit_bucket_try(&word, &per_minute, n, t0, &used), fits && n <= 10);
+        if (n > 10 || !fits) {
+            assert_int_equal(word, begun);
+            continue;
+        }
+        taken++;
+        assert_int_equal(word, other);
+        assert_int_equal(used, other_used);
+        if (!limit_bucket_give_try(&word, &per_minute, n)) continue;
+        given++;
+        limit_bucket_add(&other, &per_minute, -n, t0);
+        assert_int_equal(word, other);
+    }
+    assert_true(taken > TRIES / 10 && given > TRIES / 10);
+}
+
+static void test_count_try__as_the_whole_function(void **state)
+{
+    (void)state;
+    uint32_t seed = 2;
+    int taken = 0, given = 0;
+    for (int i = 0; i < TRIES; i++) {
+        const struct limit_count k = {
+            .limit = 100, .bits = LIMIT_MONEY_BITS, .period = 20000 + (uint32_t)pick(&seed, 2)};
+        const int64_t begun = (int64_t)(UINT64_C(20001) << LIMIT_MONEY_BITS) + pick(&seed, 120),
+                      n = pick(&seed, 60) - 20;
+        _Atomic int64_t word = begun, other = begun;
+        int64_t left;
+        bool ahead;
+        if (!limit_count_try(&word, &k, n, k.limit)) {
+            assert_int_equal(word, begun);
+            continue;
+        }
+        if (n >= 0) assert_true(limit_count_take(&other, &k, n, LIMIT_ENFORCE, &left, &ahead) && !ahead);
+        else limit_count_add(&other, &k, n);
+        assert_int_equal(word, other);
+        (*(n >= 0 ? &taken : &given))++;
+    }
+    assert_true(taken > TRIES / 10 && given > TRIES / 20);
+}
+
+static void test_slot_try__up_to_the_limit(void **state)
+{
+    (void)state;
+    _Atomic int64_t word = 0;
+    assert_true(limit_slot_try(&word, 2));
+    assert_true(limit_slot_try(&word, 2));
+    assert_false(limit_slot_try(&word, 2));
+    assert_int_equal(word, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -697,6 +768,9 @@ int main(void)
         cmocka_unit_test(test_ring_take__what_was_taken_leaves_with_its_slot),
         cmocka_unit_test(test_ring_add__only_while_the_slot_is_in_the_window),
         cmocka_unit_test(test_ring_take__against_a_list_of_all_takes),
+        cmocka_unit_test(test_bucket_try__as_the_whole_function),
+        cmocka_unit_test(test_count_try__as_the_whole_function),
+        cmocka_unit_test(test_slot_try__up_to_the_limit),
         cmocka_unit_test(test_interleavings__slots),
         cmocka_unit_test(test_interleavings__buckets),
         cmocka_unit_test(test_interleavings__counts),
