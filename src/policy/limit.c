@@ -156,11 +156,10 @@ static inline bool take_quick(const struct taking *k, const struct limit_bound *
     return true;
 }
 
-// Takes n of part i of the level. False: refused, and *why says so. A limit in shadow never refuses.
-static bool take(const struct taking *k, uint8_t i, int64_t n)
+// Whatever the part is, and whoever came in between.
+static __attribute__((noinline)) bool take_whole(const struct taking *k, uint8_t i, int64_t n)
 {
     const struct limit_bound *b = k->l->level[k->level];
-    if (RW_LIKELY(take_quick(k, b, i, n))) return true;
     const struct limit_part *p = &b->set->part[i];
     bool ok, ahead = false;
     int64_t wait_ns = CONCURRENCY_WAIT_NS;
@@ -185,6 +184,12 @@ static bool take(const struct taking *k, uint8_t i, int64_t n)
     return false;
 }
 
+// Takes n of part i of the level. False: refused, and *why says so. A limit in shadow never refuses.
+static inline bool take(const struct taking *k, uint8_t i, int64_t n)
+{
+    return RW_LIKELY(take_quick(k, k->l->level[k->level], i, n)) || take_whole(k, i, n);
+}
+
 // As take_quick(): what was taken in the period that it still is.
 static inline bool give_quick(const struct limit *l, enum limit_level level, const struct limit_bound *b,
                               const struct limit_part *p, int64_t n, const struct limit_when *taken_at,
@@ -198,15 +203,11 @@ static inline bool give_quick(const struct limit *l, enum limit_level level, con
         limit_count_try(word_of(b, p), &count, -n, LIMIT_AMOUNT_MAX(p->bits));
 }
 
-// Books n more (or fewer) of part i, which was taken at that moment: a period that is over is left alone, and so is one so
-// long ago that its number may mean another.
-static void add(struct limit *l, enum limit_level level, uint8_t i, int64_t n,
-                const struct limit_when *taken_at, const struct limit_time *t)
+static __attribute__((noinline)) void add_whole(struct limit *l, enum limit_level level, uint8_t i, int64_t n,
+                                                const struct limit_when *taken_at, const struct limit_time *t)
 {
     const struct limit_bound *b = l->level[level];
     const struct limit_part *p = &b->set->part[i];
-    if (n == 0) return;
-    if (n < 0 && give_quick(l, level, b, p, -n, taken_at, t)) return;
     if (p->kind == LIMIT_K_BUCKET) {
         limit_bucket_add(word_of(b, p), &p->bucket, n, t->now_ns);
         return;
@@ -221,6 +222,16 @@ static void add(struct limit *l, enum limit_level level, uint8_t i, int64_t n,
     } else {
         limit_count_add(word_of(b, p), &count, n);
     }
+}
+
+// Books n more (or fewer) of part i, which was taken at that moment: a period that is over is left alone, and so is one so
+// long ago that its number may mean another.
+static inline void add(struct limit *l, enum limit_level level, uint8_t i, int64_t n,
+                       const struct limit_when *taken_at, const struct limit_time *t)
+{
+    const struct limit_bound *b = l->level[level];
+    if (n == 0 || (n < 0 && give_quick(l, level, b, &b->set->part[i], -n, taken_at, t))) return;
+    add_whole(l, level, i, n, taken_at, t);
 }
 
 // --- Concurrency, which a journal remembers.
