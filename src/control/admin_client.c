@@ -80,13 +80,14 @@ static enum rw_err read_answer(char *p, size_t n, struct admin_answer *ret)
 
 // --- A body that is not kept.
 
+#define FETCH_BYTES KIB(256)
+
 struct fetch {
     int from, to;
-    uint8_t *buf; // FETCH_BYTES
-    uint32_t n; // bytes in it
+    struct http_head head;
+    uint32_t n; // bytes in buf
+    uint8_t buf[FETCH_BYTES];
 };
-
-#define FETCH_BYTES KIB(256)
 
 static enum rw_err fill(struct fetch *f)
 {
@@ -127,16 +128,15 @@ static enum rw_err fetch_chunks(struct fetch *f)
 
 static enum rw_err fetch(struct fetch *f, struct admin_answer *ret)
 {
-    struct http_head head;
     const struct http_rules rules = HTTP_RULES_DEFAULT;
     int bytes = 0;
     while (bytes == 0) {
         RW_TRY(fill(f));
-        http_head_init(&head);
-        bytes = http_response_parse(f->buf, f->n, &rules, HTTP_GET, &head);
+        http_head_init(&f->head);
+        bytes = http_response_parse(f->buf, f->n, &rules, HTTP_GET, &f->head);
     }
     if (bytes < 0) return RW_E_BAD;
-    if (head.status == 200 && head.framing.kind == HTTP_BODY_CHUNKED) {
+    if (f->head.status == 200 && f->head.framing.kind == HTTP_BODY_CHUNKED) {
         ret->status = 200;
         f->n -= (uint32_t)bytes;
         memmove(f->buf, f->buf + bytes, f->n);
@@ -157,18 +157,22 @@ static enum rw_err fetch(struct fetch *f, struct admin_answer *ret)
 enum rw_err admin_client_fetch(const char *socket, const char *target, int fd, struct admin_answer *ret)
 {
     char head[512];
-    struct fetch f = {.from = dial(socket), .to = fd};
-    if (f.from < 0) return (enum rw_err)f.from;
+    const int from = dial(socket);
+    if (from < 0) return (enum rw_err)from;
     *ret = (struct admin_answer){0};
+    struct fetch *f = calloc(1, sizeof *f);
     const int n =
         snprintf(head, sizeof head, "GET %s HTTP/1.1\r\nhost: ringway\r\nconnection: close\r\n\r\n", target);
     enum rw_err err = n > 0 && (size_t)n < sizeof head ? RW_OK : RW_E_TOO_LARGE;
-    f.buf = malloc(FETCH_BYTES);
-    if (!err && !f.buf) err = (enum rw_err) - ENOMEM;
-    if (!err) err = send_all(f.from, head, (size_t)n);
-    if (!err) err = fetch(&f, ret);
-    free(f.buf);
-    close(f.from);
+    if (!err && !f) err = (enum rw_err) - ENOMEM;
+    if (!err) err = send_all(from, head, (size_t)n);
+    if (!err) {
+        f->from = from;
+        f->to = fd;
+        err = fetch(f, ret);
+    }
+    free(f);
+    close(from);
     return err;
 }
 

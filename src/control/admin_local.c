@@ -102,15 +102,15 @@ bool admin_store_exists(const struct config *c)
 
 enum rw_err admin_store_open(const struct config *c, struct admin *ret, char *ret_why, size_t cap)
 {
-    char why[STORE_WHY_BYTES];
     const struct store_cfg cfg = {.data_dir = c->data_dir};
+    MUST(cap >= STORE_WHY_BYTES);
     *ret = (struct admin){.wall_ms = wall_ms};
     admin_make_parents(c->data_dir);
     admin_make_parents(c->pepper_file);
     // Where keys are kept already, a new pepper would be a wrong one.
     enum rw_err err =
-        store_pepper_load(c->pepper_file, c->data_dir, !admin_store_exists(c), &ret->pepper, why);
-    if (!err) err = store_open(&cfg, &ret->store, why);
+        store_pepper_load(c->pepper_file, c->data_dir, !admin_store_exists(c), &ret->pepper, ret_why);
+    if (!err) err = store_open(&cfg, &ret->store, ret_why);
     if (err == RW_E_NOT_FOUND) {
         snprintf(ret_why, cap,
                  "%s is not there, and the keys in %s were hashed with it: put it back (pepper_file; a "
@@ -119,10 +119,7 @@ enum rw_err admin_store_open(const struct config *c, struct admin *ret, char *re
                  c->pepper_file, c->data_dir);
         return err;
     }
-    if (err) {
-        snprintf(ret_why, cap, "%s", why);
-        return err;
-    }
+    if (err) return err;
     err = store_pepper_bind(ret->store, &ret->pepper);
     if (err) {
         snprintf(

@@ -14,7 +14,7 @@ bool admin_store_exists(const struct config *c);
 
 // Opens the store of this configuration and reads its pepper; what is not there yet is made. What failed is in ret_why, for
 // people. Team and tenant `default` are there afterwards; in a new store the plans `staging` (100 requests a second) and
-// `production` (1,000), too.
+// `production` (1,000), too. cap: at least STORE_WHY_BYTES.
 RW_WARN_UNUSED enum rw_err admin_store_open(const struct config *c, struct admin *ret, char *ret_why,
                                             size_t cap);
 

@@ -209,7 +209,7 @@ int cli_call(const struct cli *c, const char *method, const char *target, struct
              struct admin_answer *ret)
 {
     struct span message;
-    char why[512] = "";
+    char why[STORE_WHY_BYTES] = "";
     const enum rw_err err = admin_local_call(c->config, method, target, body, ret, why, sizeof why);
     if (err) {
         fprintf(stderr, "ringway: %s\n", *why ? why : rw_err_name((int)err));

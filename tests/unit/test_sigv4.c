@@ -101,7 +101,7 @@ static void check_vector(const char *name)
     struct sigv4_field field[16];
     struct sigv4_signer signer;
     struct sigv4_signed out;
-    struct span headers, params, v;
+    struct span headers = {0}, params = {0}, v;
     const struct span json = vector_text(name, file, sizeof file);
     const struct sigv4_credentials who = {.access_key = text_at(json, "access_key"),
                                           .secret_key = text_at(json, "secret_key"),

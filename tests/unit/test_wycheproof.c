@@ -45,7 +45,7 @@ static struct span text_of(struct span object, const char *path)
 static uint64_t number_of(struct span object, const char *key)
 {
     struct span v;
-    uint64_t n;
+    uint64_t n = 0;
     assert_true(json_path(object, key, &v) && json_u64(v, &n));
     return n;
 }
