@@ -110,9 +110,10 @@ static int take_byte(struct span *rest)
         *rest = span_from(*rest, 1);
         return c;
     }
-    const int v = hex_digit(rest->p[1]) << 4 | hex_digit(rest->p[2]);
+    const int high = hex_digit(rest->p[1]), low = hex_digit(rest->p[2]);
+    MUST(high >= 0 && low >= 0);
     *rest = span_from(*rest, 3);
-    return v;
+    return high * 16 + low;
 }
 
 static bool encoding_is_whole(struct span text)

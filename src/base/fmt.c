@@ -132,7 +132,7 @@ static inline void add(struct fmt *f, const char *text, const char *end)
 {
     const uint32_t n = (uint32_t)(end - text);
     if (!fmt_room(f, n)) return;
-    lanes_copy(f->p + f->n, text, n);
+    lanes_copy_short(f->p + f->n, text, n);
     f->n += n;
 }
 

@@ -58,14 +58,12 @@ static inline bool lanes_any(lanes found)
 #endif
 }
 
-// Copies n bytes that do not overlap, without a call for what is short: pieces that overlap in the middle.
-static inline __attribute__((always_inline)) void lanes_copy(void *to, const void *from, size_t n)
+// Copies n bytes, at most 64, that do not overlap: pieces that overlap in the middle.
+static inline __attribute__((always_inline)) void lanes_copy_short(void *to, const void *from, size_t n)
 {
     uint8_t *const t = (uint8_t *)to;
     const uint8_t *const f = (const uint8_t *)from;
-    if (n > 64) {
-        memcpy(to, from, n);
-    } else if (n >= 16) {
+    if (n >= 16) {
         const lanes tail = lanes_load(f + n - 16);
         for (size_t i = 0; i + 16 < n; i += 16) lanes_store(t + i, lanes_load(f + i));
         lanes_store(t + n - 16, tail);
@@ -83,6 +81,13 @@ static inline __attribute__((always_inline)) void lanes_copy(void *to, const voi
         t[n / 2] = middle;
         t[n - 1] = tail;
     }
+}
+
+// The same for any length, without a call for what is short.
+static inline __attribute__((always_inline)) void lanes_copy(void *to, const void *from, size_t n)
+{
+    if (n > 64) memcpy(to, from, n);
+    else lanes_copy_short(to, from, n);
 }
 
 #endif

@@ -131,8 +131,8 @@ static bool rate_of(struct reading *r, struct span object)
     while (json_next(&it, &key, &value)) {
         if (json_key_is(key, SPAN("window"))) {
             if (!admin_read_text(r->c, SPAN("limits.rates[].window"), value, &text)) return false;
-            for (uint8_t i = 0; i < STORE_WINDOW_COUNT; i++)
-                if (span_eq(text, span_str(windows[i]))) rate.window = i;
+            for (uint32_t i = 0; i < STORE_WINDOW_COUNT; i++)
+                if (span_eq(text, span_str(windows[i]))) rate.window = (uint8_t)i;
         } else if (json_key_is(key, SPAN("requests")) || json_key_is(key, SPAN("tokens"))) {
             both = rate.limit != 0;
             rate.unit = json_key_is(key, SPAN("tokens")) ? STORE_TOKENS : STORE_REQUESTS;
