@@ -205,8 +205,9 @@ static void answered(struct sim_client *c)
         return;
     }
     if (!r->begun && g->tight && g->shape.proxied && c->msg.status == 503) {
-        // Nobody was free to read more than the PROXY header.
+        // Nobody was free to read more than the PROXY header, nor knows that a HEAD would follow.
         c->last_here = true;
+        c->overtold = r->head_only;
         message_begin(c);
         return;
     }
