@@ -78,6 +78,8 @@ static enum rw_err make_some(struct store_txn *t, void *ctx)
         RW_TRY(store_account_create(t, &a, NULL, &act, &id));
         a = (struct store_account){.kind = STORE_TEAM, .parent = 1, .name = SPAN("research")};
         RW_TRY(store_account_create(t, &a, NULL, &act, &id));
+        a = (struct store_account){.kind = STORE_PLAN, .name = SPAN("production")};
+        RW_TRY(store_account_create(t, &a, NULL, &act, &id));
     }
     a = (struct store_account){
         .kind = STORE_KEY, .parent = 1, .name = SPAN("key"), .plan = SPAN("production")};
