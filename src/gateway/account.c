@@ -12,6 +12,8 @@ static_assert(sizeof(struct limit_hold) == STORE_HELD_MAX * sizeof(uint32_t),
               "a slot's words are a limit_hold");
 
 #define BYTES_PER_TOKEN 4
+// Of a stream: an event of most dialects carries a token or a few, and its frame.
+#define STREAM_BYTES_PER_TOKEN 128
 
 // The time by which limits count, once a turn.
 static const struct limit_time *limit_now(struct worker *w)
@@ -217,8 +219,8 @@ static bool usage_of(const struct exchange *x, uint64_t bytes_more, struct price
     if (guess && input < 0) input = (x->body.n + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
     if (guess && output < 0)
         output = x->content_events ? x->content_events
-            : x->stream            ? 0
-                                   : (int64_t)((x->answer_bytes + bytes_more) / BYTES_PER_TOKEN);
+                                   : (int64_t)((x->answer_bytes + bytes_more) /
+                                               (x->stream ? STREAM_BYTES_PER_TOKEN : BYTES_PER_TOKEN));
     const int64_t cached = known(u->cached_tokens), write = known(u->cache_write_tokens),
                   write_1h = known(u->cache_write_1h_tokens), reasoning = known(u->reasoning_tokens),
                   audio_in = known(u->audio_input_tokens), audio_out = known(u->audio_output_tokens);

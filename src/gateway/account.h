@@ -8,7 +8,8 @@
 // Record   a slot of the worker's journal from admission on (store/journal.h). If the process dies, a slot that had asked
 //          nobody gives back what it held; one that had is charged at its estimate.
 // Usage    as the provider counted it. If it named none although it was asked, the record says `estimated`: a token for four
-//          bytes of the prompt, and one for each event of content that went by, or for four bytes of an answer.
+//          bytes of the prompt, and one for each event of content that went by, where they are counted; else for four
+//          bytes of a whole answer, for 128 of a stream.
 // Clamped  where a hard budget has not enough left for the worst case, a chat is asked for a shorter answer: max_tokens goes up
 //          as what fits, and x-ringway-clamped says so.
 // Without  a store (worker_cfg.journal NULL) nothing is kept and nothing is limited.

@@ -14,6 +14,7 @@ import time
 import openai
 import pytest
 
+import rawhttp
 import servers
 
 CHAT = "/v1/chat/completions"
@@ -331,6 +332,20 @@ def test_usage__of_the_own_team(own):
         refused = own.ask("GET", f"/v1/usage?{query}", key=a)
         assert refused.status == 400 and refused.json()["error"]["type"] == "gateway_error"
     assert own.ask("GET", "/v1/usage", key=None).status == 401 and own.ask("POST", "/v1/usage", key=a).status == 405
+
+
+def test_ledger__a_translated_stream_that_is_cut_is_not_free(own):
+    """Anthropic's client, OpenAI's provider, which names its usage at the end only: who leaves before it pays for what
+    went by, as an estimate.
+    """
+    key = cli(own, "key", "create", "--name", "k")["key"]
+    body = {"model": "up/mock:chunks=200,pace=10ms", "max_tokens": 500, "stream": True, "messages": USER}
+    with own.connect() as c:
+        fields = [("x-api-key", key), ("content-type", "application/json"), ("anthropic-version", "2023-06-01")]
+        c.send(rawhttp.request("POST", "/v1/messages", fields, json.dumps(body).encode()))
+        time.sleep(1)
+    row = {r["key"]: r for r in records(own, 1)}["k"]
+    assert row["requests"] == 1 and row["output_tokens"] >= 20 and row["cost_usd"] > 0, row
 
 
 def test_restart__budgets_are_what_the_ledger_says(own):

@@ -19,7 +19,7 @@ PREFIXES = {
     "tls": "tls crypto sigv4",
     "store": "store",
     "net": "net h1 h2 call up ws_conn",
-    "policy": "policy limit price access estimate breaker retry budget_policy jwt",
+    "policy": "policy limit price estimate breaker retry budget_policy jwt",
     "providers": "provider chat dialect",
     "feature": "feature cache guard usage cost rag mcp",
     "gateway": "gateway access_log account ask answer echo exchange inform meter principal principals relay request route translate worker",
