@@ -109,7 +109,7 @@ struct config_option {
     enum config_kind element;
 };
 
-#define CONFIG_OPTIONS_PER_SECTION_MAX 32
+#define CONFIG_OPTIONS_PER_SECTION_MAX 64
 
 struct config_section {
     const char *name; // for people: "providers.NAME"; "" is the top
@@ -122,7 +122,27 @@ struct config_section {
     uint32_t size; // of the struct, for lists and maps
 };
 
+// The table is in config_schema.c (the top), config_schema_models.c and config_schema_clients.c.
 extern const struct config_section config_top;
+extern const struct config_section config_timeouts_section;
+extern const struct config_section config_model_limits_section;
+extern const struct config_section config_global_section;
+extern const struct config_section config_end_users_section;
+extern const struct config_section config_key_section;
+extern const struct config_section config_cors_section;
+extern const struct config_section config_provider_section;
+extern const struct config_section config_model_section;
+
+// How an entry of the table says where its value goes.
+#define COUNT(array) (uint32_t)(sizeof(array) / sizeof(array)[0])
+#define AT(type, field) .offset = offsetof(struct type, field)
+#define LIST_AT(type, field, counter) AT(type, field), .count_offset = offsetof(struct type, counter)
+
+#define MS(n) ((n)*INT64_C(1000000))
+#define SEC(n) MS((n)*INT64_C(1000))
+#define MIN(n) SEC((n)*INT64_C(60))
+#define DAY(n) MIN((n)*INT64_C(1440))
+#define GB(n) ((n)*INT64_C(1024) * 1024 * 1024)
 
 // Every option, depth first, with the path of its section. Returns how many there are.
 typedef void config_visit(void *ctx, const char *path, const struct config_option *option);

@@ -1,77 +1,20 @@
 // The table of all keys: what a configuration may say. Parser, defaults, `ringway check --explain` and the
 // reference (config_write_reference) all read it, and a test holds packaging/config/ringway.yaml against
-// it. A new key is one entry here and one field in config.h.
+// it. A new key is one entry here and one field in config.h. Here is the top and what is the server's own;
+// config_schema_models.c has providers and models, config_schema_clients.c keys and what they may use.
 //
 // A text ends up in the documentation as it stands. A default is the text that would set it in the file.
 #include "control/config_priv.h"
 
-#define COUNT(array) (uint32_t)(sizeof(array) / sizeof(array)[0])
-#define AT(type, field) .offset = offsetof(struct type, field)
-#define LIST_AT(type, field, counter) AT(type, field), .count_offset = offsetof(struct type, counter)
-
-#define MS(n) ((n)*INT64_C(1000000))
-#define SEC(n) MS((n)*INT64_C(1000))
-#define MIN(n) SEC((n)*INT64_C(60))
-#define DAY(n) MIN((n)*INT64_C(1440))
-#define GB(n) ((n)*INT64_C(1024) * 1024 * 1024)
-
 static const char *const proxy_protocols[] = {"off", "v1", "v2", "any", NULL};
 static const char *const ios[] = {"auto", "io_uring", "epoll", NULL};
-static const char *const provider_types[] = {"openai",  "vllm",   "llamacpp", "ollama", "anthropic", "gemini",
-                                             "mistral", "cohere", "bedrock",  "echo",   NULL};
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const ledger_fulls[] = {"refuse", "count_only", NULL};
 static const char *const response_models[] = {"upstream", "requested", NULL};
 
-const char *config_provider_type_name(enum config_provider_type type)
-{
-    return provider_types[type];
-}
-
-static_assert(CONFIG_PROXY_ANY == 3 && CONFIG_IO_EPOLL == 2 && CONFIG_PROVIDER_ECHO == 9, "order of choices");
+static_assert(CONFIG_PROXY_ANY == 3 && CONFIG_IO_EPOLL == 2, "order of choices");
 static_assert(CONFIG_LOG_DEBUG == 3 && CONFIG_MODEL_REQUESTED == 1, "order of choices");
 static_assert(sizeof(enum config_io) == sizeof(uint32_t), "a choice is stored as uint32_t");
-
-// --- Time limits upstream: the same keys at the top, where they have defaults, and for a provider or a
-// model, where they have none.
-#define TIMEOUTS(X) \
-    X("connect", connect_ns, "5s", MS(1), MIN(10), "To connect to the provider.") \
-    X("tls", tls_ns, "5s", MS(1), MIN(10), "For the TLS handshake behind it.") \
-    X("first_byte", first_byte_ns, "off", 0, DAY(1), \
-      "Streams only: from the request sent to the first byte of the answer, or off.") \
-    X("first_token", first_token_ns, "off", 0, DAY(1), \
-      "Streams only: from the request sent to the first token, or off.") \
-    X("idle", idle_ns, "5m", MS(1), DAY(1), "Between two receives of an answer that has begun.") \
-    X("total", total_ns, "10m", MS(1), DAY(7), \
-      "For the whole call. A call that does not stream waits this long.")
-
-#define TIMEOUT_TOP(name, field, value, least, most, text) \
-    {.key = name, \
-     .kind = CONFIG_K_DURATION, \
-     AT(config_timeouts, field), \
-     .def = value, \
-     .min = least, \
-     .max = most, \
-     .flags = (least) == 0 ? CONFIG_F_OFF : 0, \
-     .doc = text},
-#define TIMEOUT_OWN(name, field, value, least, most, text) \
-    {.key = name, \
-     .kind = CONFIG_K_DURATION, \
-     AT(config_timeouts, field), \
-     .min = least, \
-     .max = most, \
-     .flags = (least) == 0 ? CONFIG_F_OFF : 0, \
-     .doc = text},
-
-static const struct config_option timeout_options[] = {TIMEOUTS(TIMEOUT_TOP)};
-static const struct config_option own_timeout_options[] = {TIMEOUTS(TIMEOUT_OWN)};
-
-static const struct config_section timeouts_section = {
-    .name = "timeouts", .options = timeout_options, .count = COUNT(timeout_options)};
-static const struct config_section provider_timeouts_section = {
-    .name = "providers.NAME.timeouts", .options = own_timeout_options, .count = COUNT(own_timeout_options)};
-static const struct config_section model_timeouts_section = {
-    .name = "models[].timeouts", .options = own_timeout_options, .count = COUNT(own_timeout_options)};
 
 // --- Where clients come in.
 
@@ -182,305 +125,6 @@ static const struct config_option metrics_options[] = {
 };
 static const struct config_section metrics_section = {
     .name = "metrics", .options = metrics_options, .count = COUNT(metrics_options)};
-
-// --- Limits of accounts and models.
-
-#define LIMIT_COUNT(name, field, text) \
-    { \
-        .key = name, .kind = CONFIG_K_WHOLE, AT(config_rates, field), .min = 0, .max = INT64_C(1000000000), \
-        .doc = text \
-    }
-#define LIMIT_USD(name, field, text) \
-    { \
-        .key = name, .kind = CONFIG_K_USD, AT(config_rates, field), .doc = text \
-    }
-
-static const char *const windows[] = {"second", "minute", "hour", "day", NULL};
-static const char *const limit_modes[] = {"token_bucket", "fixed_window", NULL};
-static_assert(LIMIT_SECOND == 0 && LIMIT_DAY == 3, "order of choices");
-
-static const struct config_option rate_options[] = {
-    {.key = "window",
-     .kind = CONFIG_K_CHOICE,
-     AT(config_rate, window),
-     .flags = CONFIG_F_REQUIRED,
-     .choices = windows,
-     .doc = "The time it is for. A day is a quota that is whole again at midnight UTC."},
-    {.key = "requests",
-     .kind = CONFIG_K_WHOLE,
-     AT(config_rate, requests),
-     .min = 1,
-     .max = INT64_C(1000000000),
-     .doc = "How many requests; either this or tokens."},
-    {.key = "tokens",
-     .kind = CONFIG_K_WHOLE,
-     AT(config_rate, tokens),
-     .min = 1,
-     .max = INT64_C(1000000000000),
-     .doc = "How many tokens, of prompt and answer together."},
-    {.key = "burst",
-     .kind = CONFIG_K_WHOLE,
-     AT(config_rate, burst),
-     .min = 1,
-     .max = INT64_C(1000000000),
-     .doc = "How many at once, if not as many as in the window."},
-};
-static const struct config_section rate_section = {.name = "rates[]",
-                                                   .options = rate_options,
-                                                   .count = COUNT(rate_options),
-                                                   .size = sizeof(struct config_rate)};
-
-static const struct config_option rates_options[] = {
-    LIMIT_COUNT("rpm", rpm, "Requests per minute."),
-    LIMIT_COUNT("tpm", tpm, "Tokens per minute, of prompts and answers together."),
-    LIMIT_COUNT("concurrency", concurrency, "Requests at the same time."),
-    LIMIT_USD("usd_per_request", usd_per_request, "The most that one request may cost."),
-    LIMIT_USD("usd_per_day", usd_per_day, "Money in a day (UTC)."),
-    LIMIT_USD("usd_per_month", usd_per_month, "Money in a month."),
-    {.key = "hard",
-     .kind = CONFIG_K_BOOL,
-     AT(config_rates, hard),
-     .def = "true",
-     .doc = "Money is never exceeded: each request reserves what it could cost at most. With false requests "
-            "are let in "
-            "as long as anything is left."},
-    {.key = "shadow",
-     .kind = CONFIG_K_BOOL,
-     AT(config_rates, shadow),
-     .def = "false",
-     .doc = "Only counted, nothing is refused."},
-    {.key = "mode",
-     .kind = CONFIG_K_CHOICE,
-     AT(config_rates, mode),
-     .choices = limit_modes,
-     .def = "token_bucket",
-     .doc = "How rates count: token_bucket, or fixed_window, which begins anew at the window's start."},
-    {.key = "rates",
-     .kind = CONFIG_K_LIST,
-     LIST_AT(config_rates, rates, rate_count),
-     .section = &rate_section,
-     .max = LIMIT_RATES_MAX,
-     .doc = "More rates, each with a window of its own."},
-};
-
-#define LIMITS_SECTION(symbol, text) \
-    static const struct config_section symbol = {.name = text, \
-                                                 .options = rates_options, \
-                                                 .count = COUNT(rates_options), \
-                                                 .finish = config_limits_finish}
-LIMITS_SECTION(model_limits_section, "models[].limits");
-LIMITS_SECTION(key_limits_section, "keys[].limits");
-LIMITS_SECTION(global_limits_section, "global.limits");
-LIMITS_SECTION(end_users_limits_section, "end_users.limits");
-
-static const struct config_option global_options[] = {
-    {.key = "limits",
-     .kind = CONFIG_K_SECTION,
-     AT(config, global),
-     .section = &global_limits_section,
-     .doc = "Of all requests together."},
-};
-static const struct config_section global_section = {
-    .name = "global", .options = global_options, .count = COUNT(global_options)};
-
-// --- Providers and models.
-
-#define PROVIDER_FILE(field, text) \
-    { \
-        .key = #field, .kind = CONFIG_K_TEXT, AT(config_provider, field), .min = 1, .max = KIB(4), \
-        .doc = text \
-    }
-
-static const struct config_option provider_options[] = {
-    {.key = "type",
-     .kind = CONFIG_K_CHOICE,
-     AT(config_provider, type),
-     .flags = CONFIG_F_REQUIRED,
-     .choices = provider_types,
-     .doc = "What speaks there: the dialect of Anthropic, Gemini, Mistral, Cohere or Bedrock (Converse, by "
-            "API key), or OpenAI's (all the others); echo is built in and needs no network."},
-    {.key = "base_url",
-     .kind = CONFIG_K_URL,
-     AT(config_provider, base_url),
-     .doc =
-         "http:// or https:// origin and path, with /v1 (anthropic, gemini, cohere, bedrock: without); a "
-         "slash at the end does not matter. All but llamacpp and bedrock have their usual one as default."},
-    {.key = "api_key",
-     .kind = CONFIG_K_SECRET,
-     AT(config_provider, api_key),
-     .flags = CONFIG_F_SECRET,
-     .min = 1,
-     .max = KIB(4),
-     .doc = "Sent as bearer token, to anthropic as x-api-key. What the client sent never goes up."},
-    {.key = "headers",
-     .kind = CONFIG_K_HEADERS,
-     LIST_AT(config_provider, headers, header_count),
-     .flags = CONFIG_F_SECRET,
-     .max = PROVIDER_HEADERS_MAX,
-     .doc = "More fields for every request to this provider, as NAME: VALUE."},
-    {.key = "timeouts",
-     .kind = CONFIG_K_SECTION,
-     AT(config_provider, timeouts),
-     .section = &provider_timeouts_section,
-     .doc = "Instead of those of the top level."},
-    {.key = "connect_to",
-     .kind = CONFIG_K_ADDRESS,
-     AT(config_provider, connect_to),
-     .flags = CONFIG_F_UNIX | CONFIG_F_PORT_OPTIONAL,
-     .doc = "Connect there instead of to what the host of base_url resolves to: IP, IP:PORT or unix:/path."},
-    {.key = "bind_address",
-     .kind = CONFIG_K_ADDRESS,
-     AT(config_provider, bind_address),
-     .flags = CONFIG_F_NO_PORT,
-     .doc = "The local IP address that connections to this provider leave from."},
-    PROVIDER_FILE(ca_file,
-                  "For https: a PEM file with the CAs to trust, instead of the system's "
-                  "($SSL_CERT_FILE, or where the distribution keeps it)."),
-    PROVIDER_FILE(client_certificate,
-                  "For https: a PEM file with the certificate to show to a provider that "
-                  "asks for one, and its chain."),
-    PROVIDER_FILE(client_key, "For https: a PEM file with its private key, RSA or EC."),
-    PROVIDER_FILE(client_passphrase_file,
-                  "If client_key is encrypted: a file whose first line is its passphrase."),
-};
-static const struct config_section provider_section = {.name = "providers.NAME",
-                                                       .options = provider_options,
-                                                       .count = COUNT(provider_options),
-                                                       .size = sizeof(struct config_provider),
-                                                       .finish = config_provider_finish};
-static_assert(offsetof(struct config_provider, name) == 0, "a map's name is the first field");
-
-static const struct config_option target_options[] = {
-    {.key = "provider",
-     .kind = CONFIG_K_PROVIDER,
-     AT(config_target, provider),
-     .flags = CONFIG_F_REQUIRED,
-     .doc = "A name of providers."},
-    {.key = "model",
-     .kind = CONFIG_K_MODEL,
-     AT(config_target, model),
-     .flags = CONFIG_F_REQUIRED,
-     .min = 1,
-     .max = 256,
-     .doc = "What the provider calls the model."},
-};
-static const struct config_section target_section = {.name = "models[].targets[]",
-                                                     .options = target_options,
-                                                     .count = COUNT(target_options),
-                                                     .size = sizeof(struct config_target)};
-
-static const struct config_option model_options[] = {
-    {.key = "name",
-     .kind = CONFIG_K_MODEL,
-     AT(config_model, name),
-     .flags = CONFIG_F_REQUIRED,
-     .min = 1,
-     .max = 256,
-     .doc = "What clients ask for."},
-    {.key = "targets",
-     .kind = CONFIG_K_LIST,
-     LIST_AT(config_model, targets, target_count),
-     .flags = CONFIG_F_REQUIRED,
-     .section = &target_section,
-     .min = 1,
-     .max = 1,
-     .too_many = "a second target is not built yet: leave one",
-     .doc = "Who answers: one provider and its name of the model."},
-    {.key = "timeouts",
-     .kind = CONFIG_K_SECTION,
-     AT(config_model, timeouts),
-     .section = &model_timeouts_section,
-     .doc = "Instead of the provider's."},
-    {.key = "limits",
-     .kind = CONFIG_K_SECTION,
-     AT(config_model, limits),
-     .section = &model_limits_section,
-     .doc = "Of all requests for this model together. Needs a data_dir."},
-};
-static const struct config_section model_section = {.name = "models[]",
-                                                    .options = model_options,
-                                                    .count = COUNT(model_options),
-                                                    .unique = {"name"},
-                                                    .size = sizeof(struct config_model),
-                                                    .finish = config_model_finish};
-
-static const struct config_option end_users_options[] = {
-    {.key = "limits",
-     .kind = CONFIG_K_SECTION,
-     AT(config, end_users),
-     .section = &end_users_limits_section,
-     .doc = "Of each end user: whom x-ringway-user or the body's `user` names, within a tenant."},
-};
-static const struct config_section end_users_section = {
-    .name = "end_users", .options = end_users_options, .count = COUNT(end_users_options)};
-
-// --- Clients.
-
-static const struct config_option key_options[] = {
-    {.key = "name",
-     .kind = CONFIG_K_NAME,
-     AT(config_key, name),
-     .flags = CONFIG_F_REQUIRED,
-     .min = 1,
-     .max = 64,
-     .doc = "How logs call this key."},
-    {.key = "key",
-     .kind = CONFIG_K_SECRET,
-     AT(config_key, key),
-     .flags = CONFIG_F_REQUIRED | CONFIG_F_SECRET,
-     .min = 8,
-     .max = 512,
-     .doc = "What the client sends: 8 visible characters or more; below 20 there is a warning."},
-    {.key = "team",
-     .kind = CONFIG_K_NAME,
-     AT(config_key, team),
-     .min = 1,
-     .max = 64,
-     .def = "default",
-     .doc = "Whom it belongs to."},
-    {.key = "models",
-     .kind = CONFIG_K_VALUES,
-     .element = CONFIG_K_MODEL_REF,
-     LIST_AT(config_key, models, model_count),
-     .max = KEY_MODELS_MAX,
-     .def = "[]",
-     .doc = "The only models it may use: names of models, or PROVIDER/MODEL. Empty: all."},
-    {.key = "disabled",
-     .kind = CONFIG_K_BOOL,
-     AT(config_key, disabled),
-     .def = "false",
-     .doc = "Refuses this key without forgetting it."},
-    {.key = "limits",
-     .kind = CONFIG_K_SECTION,
-     AT(config_key, limits),
-     .section = &key_limits_section,
-     .doc = "What it may use. Needs a data_dir."},
-};
-static const struct config_section key_section = {.name = "keys[]",
-                                                  .options = key_options,
-                                                  .count = COUNT(key_options),
-                                                  .unique = {"name", "key"},
-                                                  .size = sizeof(struct config_key),
-                                                  .finish = config_key_finish};
-
-static const struct config_option cors_options[] = {
-    {.key = "origins",
-     .kind = CONFIG_K_VALUES,
-     .element = CONFIG_K_ORIGIN,
-     LIST_AT(config, cors_origins, cors_origin_count),
-     .max = CORS_ENTRIES_MAX,
-     .def = "[\"*\"]",
-     .doc = "Web pages that may call: \"*\" or origins such as https://app.example.com."},
-    {.key = "headers",
-     .kind = CONFIG_K_VALUES,
-     .element = CONFIG_K_TOKEN,
-     LIST_AT(config, cors_headers, cors_header_count),
-     .max = CORS_ENTRIES_MAX,
-     .def = "[]",
-     .doc = "Request fields they may send beside the usual ones."},
-};
-static const struct config_section cors_section = {
-    .name = "cors", .options = cors_options, .count = COUNT(cors_options)};
 
 // --- The server's own limits.
 
@@ -714,14 +358,14 @@ static const struct config_option top_options[] = {
     {.key = "providers",
      .kind = CONFIG_K_MAP,
      LIST_AT(config, providers, provider_count),
-     .section = &provider_section,
+     .section = &config_provider_section,
      .max = PROVIDERS_MAX,
      .after = config_after_providers,
      .doc = "Who answers, by a name of your choice. Without any there is one: echo, of type echo."},
     {.key = "models",
      .kind = CONFIG_K_LIST,
      LIST_AT(config, models, model_count),
-     .section = &model_section,
+     .section = &config_model_section,
      .max = MODELS_MAX,
      .after = config_after_models,
      .doc = "Names for clients to ask for. PROVIDER/MODEL always works, too."},
@@ -738,10 +382,13 @@ static const struct config_option top_options[] = {
     {.key = "keys",
      .kind = CONFIG_K_LIST,
      LIST_AT(config, keys, key_count),
-     .section = &key_section,
+     .section = &config_key_section,
      .max = KEYS_IN_FILE_MAX,
      .doc = "Keys of clients."},
-    {.key = "cors", .kind = CONFIG_K_SECTION, .section = &cors_section, .doc = "Calls from web pages."},
+    {.key = "cors",
+     .kind = CONFIG_K_SECTION,
+     .section = &config_cors_section,
+     .doc = "Calls from web pages."},
     {.key = "usage",
      .kind = CONFIG_K_SECTION,
      AT(config, usage),
@@ -749,11 +396,11 @@ static const struct config_option top_options[] = {
      .doc = "The ledger: a record of each request, and sums by day. With a data_dir."},
     {.key = "global",
      .kind = CONFIG_K_SECTION,
-     .section = &global_section,
+     .section = &config_global_section,
      .doc = "For all requests. Needs a data_dir."},
     {.key = "end_users",
      .kind = CONFIG_K_SECTION,
-     .section = &end_users_section,
+     .section = &config_end_users_section,
      .doc = "For those whom the clients serve. Needs a data_dir."},
     {.key = "budget", .kind = CONFIG_K_SECTION, .section = &budget_section, .doc = "Budgets of money."},
     {.key = "prices_file",
@@ -772,7 +419,7 @@ static const struct config_option top_options[] = {
     {.key = "timeouts",
      .kind = CONFIG_K_SECTION,
      AT(config, timeouts),
-     .section = &timeouts_section,
+     .section = &config_timeouts_section,
      .doc = "Upstream time limits; a provider or model may have its own."},
     {.key = "log", .kind = CONFIG_K_SECTION, .section = &log_section, .doc = "Logs."},
     {.key = "drain", .kind = CONFIG_K_SECTION, .section = &drain_section, .doc = "How to stop."},
