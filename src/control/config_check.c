@@ -141,7 +141,7 @@ void config_model_finish(struct config_loader *l, const struct config_node *at, 
     }
 }
 
-static const struct config_rates no_limits = {
+const struct config_rates config_no_limits = {
     .rpm = -1, .tpm = -1, .concurrency = -1, .usd_per_request = -1, .usd_per_day = -1, .usd_per_month = -1};
 
 void config_after_models(struct config_loader *l)
@@ -159,7 +159,7 @@ void config_after_models(struct config_loader *l)
                                                    .targets = target,
                                                    .target_count = 1,
                                                    .timeouts = target->timeouts,
-                                                   .limits = no_limits};
+                                                   .limits = config_no_limits};
     c->models = models;
     c->model_count++;
     const uint32_t mark = config_path_push_index(l, c->model_count - 1);

@@ -247,5 +247,9 @@ void config_key_finish(struct config_loader *l, const struct config_node *at, vo
 void config_top_finish(struct config_loader *l, const struct config_node *at, void *base);
 void config_after_providers(struct config_loader *l);
 void config_after_models(struct config_loader *l);
+// Keys that OMNI_LLM_API_KEYS names, behind those of the file.
+void config_after_keys(struct config_loader *l);
+
+extern const struct config_rates config_no_limits;
 
 #endif

@@ -384,7 +384,10 @@ static const struct config_option top_options[] = {
      LIST_AT(config, keys, key_count),
      .section = &config_key_section,
      .max = KEYS_IN_FILE_MAX,
-     .doc = "Keys of clients."},
+     .after = config_after_keys,
+     .doc = "Keys of clients. Those that the variable OMNI_LLM_API_KEYS lists (with commas between them) are "
+            "taken in, too, "
+            "for team default."},
     {.key = "cors",
      .kind = CONFIG_K_SECTION,
      .section = &config_cors_section,

@@ -342,6 +342,90 @@ static void test_default_from_env__names_what_is_skipped(void **state)
     config_errors_free(&errors);
 }
 
+// --- Keys of the environment.
+
+static struct config *with_keys(const char *list, const char *text, enum rw_err *ret_err, char **ret_errors)
+{
+    const struct world_entry variables[] = {{"OMNI_LLM_API_KEYS", list}, {NULL, NULL}};
+    const struct config_env env = {
+        .ctx = (void *)(uintptr_t)variables, .get = world_get, .read_file = world_read_file};
+    struct config *c = NULL;
+    struct config_errors errors = {0};
+    size_t n = 0;
+    *ret_err = text ? config_parse("r.yaml", text, (uint32_t)strlen(text), &env, &c, &errors)
+                    : config_default_from_env(&env, &c, &errors);
+    FILE *out = open_memstream(ret_errors, &n);
+    assert_non_null(out);
+    config_errors_write(&errors, "r.yaml", out);
+    fclose(out);
+    config_errors_free(&errors);
+    return c;
+}
+
+static void test_env_keys__stand_behind_those_of_the_file(void **state)
+{
+    (void)state;
+    enum rw_err err;
+    char *errors;
+    struct config *c =
+        with_keys(" sk-old-0123456789abcdef , in-file-0123456789abcdef,,sk-old-x987654321fedcba,"
+                  "sk-old-0123456789abcdef,!short!!\t",
+                  "keys: [{ name: env-sk-old-2, key: in-file-0123456789abcdef }]", &err, &errors);
+    assert_int_equal(err, RW_OK);
+    static const struct {
+        const char *name, *key;
+    } want[] = {{"env-sk-old-2", "in-file-0123456789abcdef"},
+                {"env-sk-old", "sk-old-0123456789abcdef"},
+                {"env-sk-old-3", "sk-old-x987654321fedcba"},
+                {"env-_s", "!short!!"}};
+    assert_int_equal(c->key_count, 4);
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_string_equal(c->keys[i].name, want[i].name);
+        assert_string_equal(c->keys[i].key, want[i].key);
+        assert_string_equal(c->keys[i].team, "default");
+        assert_int_equal(c->keys[i].limits.rpm, -1);
+    }
+    assert_int_equal(c->warning_count, 1);
+    assert_non_null(strstr(c->warnings[0], "number 6 of OMNI_LLM_API_KEYS is shorter than 20"));
+    char *text = explained(c);
+    assert_non_null(strstr(text, "keys[2].key"));
+    assert_non_null(strstr(text, "environment OMNI_LLM_API_KEYS"));
+    assert_null(strstr(text, "0123456789"));
+    free(text);
+    free(errors);
+    config_free(c);
+}
+
+static void test_env_keys__without_a_file(void **state)
+{
+    (void)state;
+    enum rw_err err;
+    char *errors;
+    struct config *c = with_keys("", NULL, &err, &errors);
+    assert_int_equal(c->key_count, 0);
+    free(errors);
+    config_free(c);
+    c = with_keys("one-key-0123456789abcdef", NULL, &err, &errors);
+    assert_int_equal(c->key_count, 1);
+    free(errors);
+    config_free(c);
+}
+
+static void test_env_keys__what_is_no_key_is_named_by_its_place(void **state)
+{
+    (void)state;
+    enum rw_err err;
+    char *errors;
+    assert_null(with_keys("good-0123456789abcdefgh,brief,with a blank", NULL, &err, &errors));
+    assert_int_equal(err, RW_E_CONFIG);
+    assert_string_equal(
+        errors,
+        "r.yaml: number 2 of OMNI_LLM_API_KEYS is shorter than 8 characters\n"
+        "r.yaml: number 3 of OMNI_LLM_API_KEYS holds a space or a character that cannot stand in "
+        "a header field\n");
+    free(errors);
+}
+
 static void test_load__from_the_file_system(void **state)
 {
     (void)state;
@@ -610,6 +694,9 @@ int main(void)
         cmocka_unit_test(test_expand__each_source_and_the_escape),
         cmocka_unit_test(test_expand__keys_are_left_alone),
         cmocka_unit_test(test_default_from_env__names_what_is_skipped),
+        cmocka_unit_test(test_env_keys__stand_behind_those_of_the_file),
+        cmocka_unit_test(test_env_keys__without_a_file),
+        cmocka_unit_test(test_env_keys__what_is_no_key_is_named_by_its_place),
         cmocka_unit_test(test_load__from_the_file_system),
         cmocka_unit_test(test_load__keys_in_a_file_open_to_all),
         cmocka_unit_test(test_explain__values_sources_and_no_secret),

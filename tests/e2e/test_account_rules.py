@@ -1,0 +1,61 @@
+"""Goal: what accounts may, beyond their limits, holds: keys of the environment, tags for chargeback, what happens when the
+store cannot be read, streams of revoked keys, budgets by another calendar, allowed providers and regions.
+
+Method: the real binary with a data_dir, accounts made on the command line or in the configuration, the mock as provider.
+"""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+import servers
+
+CHAT = "/v1/chat/completions"
+USER = [{"role": "user", "content": "hi"}]
+
+
+def cli(server, *words, status=0):
+    done = subprocess.run(
+        [servers.RINGWAY, *words, "--config", str(server.config_path), "--output", "json"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert done.returncode == status, (words, done.returncode, done.stdout, done.stderr)
+    return json.loads(done.stdout) if status == 0 else done.stderr
+
+
+@pytest.fixture
+def own(launch, backend, tmp_path):
+    return launch(backend, data_dir=str(tmp_path / "data"), workers=2)
+
+
+def post(server, key, headers=(), model="up/mock", **more):
+    return server.post(CHAT, {"model": model, "messages": USER, **more}, headers, key=key)
+
+
+def usage(server, requests, by):
+    """What `usage --by` says once so many requests are in the ledger."""
+
+    def there():
+        found = cli(server, "usage", "--by", by)
+        return found["summary"]["total_requests"] == requests and found[f"by_{by}"]
+
+    return servers.wait_for(there, 5, f"{requests} requests in the ledger")
+
+
+def test_keys__of_the_environment(launch, backend, tmp_path):
+    """OMNI_LLM_API_KEYS: accepted beside those of the file, in the ledger under names of their own."""
+    old, other = "sk-old-0123456789abcdef0123", "another-old-key-0123456789"
+    own = launch(
+        backend, data_dir=str(tmp_path / "data"), env={**os.environ, "OMNI_LLM_API_KEYS": f"{old}, {other},{servers.KEY}"}
+    )
+    assert [post(own, k).status for k in (old, other, servers.KEY, old + "x")] == [200, 200, 200, 401]
+    assert own.post(CHAT, {"model": "up/mock", "messages": USER}, [("x-api-key", old)], key=None).status == 200
+    rows = {r["key"]: r["requests"] for r in usage(own, 4, "key")}
+    assert rows == {"env-sk-old": 2, "env-anothe": 1, "ci": 1}
+    listed = {k["name"]: k for k in cli(own, "key", "list")["data"]}
+    assert listed["env-sk-old"]["from_file"] and listed["env-sk-old"]["team"] == "default"
+    assert old not in own.said()
