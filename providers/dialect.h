@@ -83,8 +83,7 @@ struct dialect {
     const char *name; // "openai"
     enum dialect_family family;
     enum dialect_framing framing;
-    bool model_in_path; // the body names neither the model nor whether to stream, but
-    struct span path_whole, path_stream; // these behind the model do
+    bool model_in_path; // the body names neither the model nor whether to stream
     const char *content_type; // of a stream
 
     enum rw_err (*decode_request)(struct chat_ctx *ctx, struct span body, struct chat_request *ret);

@@ -262,8 +262,6 @@ const struct dialect dialect_gemini = {
     .family = DIALECT_GEMINI,
     .framing = DIALECT_SSE,
     .model_in_path = true,
-    .path_whole = SPAN_INIT(":generateContent"),
-    .path_stream = SPAN_INIT(":streamGenerateContent?alt=sse"),
     .content_type = "text/event-stream",
     .decode_request = chat_gemini_request,
     .encode_request = chat_gemini_request_write,

@@ -49,6 +49,11 @@ static inline bool span_starts(struct span s, struct span prefix)
     return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
 }
 
+static inline bool span_ends(struct span s, struct span suffix)
+{
+    return s.n >= suffix.n && (suffix.n == 0 || memcmp(s.p + s.n - suffix.n, suffix.p, suffix.n) == 0);
+}
+
 static inline uint8_t span_lower(uint8_t c)
 {
     return (uint8_t)(c - 'A') < 26 ? (uint8_t)(c | 0x20) : c;

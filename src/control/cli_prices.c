@@ -44,14 +44,14 @@ static void write_target(struct list *l, const struct config *c, const struct co
 {
     static const struct price nothing = {.chat = true};
     const struct config_provider *provider = &c->providers[t->provider];
-    const struct span type = span_str(config_provider_type_name(provider->type));
+    const struct span type = span_str(provider_rows[provider->type].name);
     struct price found = nothing;
     json_w_object(&l->w);
     json_w_key_string(&l->w, SPAN("model"), span_str(m->name));
     json_w_key_string(&l->w, SPAN("provider"), span_str(provider->name));
     json_w_key_string(&l->w, SPAN("upstream_model"), span_str(t->model));
     const bool priced =
-        provider->type == CONFIG_PROVIDER_ECHO || price_find(prices, type, span_str(t->model), &found);
+        provider->type == PROVIDER_ECHO || price_find(prices, type, span_str(t->model), &found);
     json_w_key(&l->w, SPAN("priced"));
     json_w_bool(&l->w, priced);
     if (priced) write_price(l, &found);

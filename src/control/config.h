@@ -25,6 +25,7 @@
 #include "base/err.h"
 #include "io/addr.h"
 #include "policy/limit.h"
+#include "providers/provider.h"
 
 #define CONFIG_ERRORS_MAX 20
 
@@ -78,19 +79,6 @@ struct config_timeouts {
     int64_t total_ns;
 };
 
-enum config_provider_type {
-    CONFIG_PROVIDER_OPENAI,
-    CONFIG_PROVIDER_VLLM,
-    CONFIG_PROVIDER_LLAMACPP,
-    CONFIG_PROVIDER_OLLAMA,
-    CONFIG_PROVIDER_ANTHROPIC,
-    CONFIG_PROVIDER_GEMINI,
-    CONFIG_PROVIDER_MISTRAL,
-    CONFIG_PROVIDER_COHERE,
-    CONFIG_PROVIDER_BEDROCK,
-    CONFIG_PROVIDER_ECHO, // built in, no network
-};
-
 struct config_header {
     const char *name; // lower case
     const char *value; // a secret
@@ -108,9 +96,11 @@ struct config_url {
 
 struct config_provider {
     const char *name;
-    enum config_provider_type type;
+    enum provider_type type;
     struct config_url base_url; // all NULL for echo
     const char *api_key; // a secret; NULL: none is sent
+    const char *region; // of AWS; NULL: not set
+    const char *api_version; // of Azure's older form; NULL: the newer
     const struct config_header *headers;
     uint32_t header_count;
     struct config_timeouts timeouts;
@@ -267,7 +257,7 @@ extern const struct config_env config_env_process;
 
 struct config_error {
     uint32_t line, column; // from 1; 0: the file as a whole
-    char text[244];
+    char text[372];
 };
 
 // All zero is empty.
@@ -309,9 +299,6 @@ void config_write_reference(FILE *out);
 // As policy/limit.h has it.
 struct limit_cfg config_limits(const struct config_rates *rates);
 bool config_has_limits(const struct config *config);
-
-// A type as it is written in the file.
-const char *config_provider_type_name(enum config_provider_type type);
 
 // Index of a provider or model by name; -1: none. Linear: for start and reload, not for requests.
 int32_t config_find_provider(const struct config *config, const char *name);

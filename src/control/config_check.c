@@ -10,26 +10,18 @@ static const char built_in[] = "built in, as no provider is named";
 
 // --- Providers.
 
-static const char *default_url(enum config_provider_type type)
-{
-    if (type == CONFIG_PROVIDER_OPENAI) return "https://api.openai.com/v1";
-    if (type == CONFIG_PROVIDER_ANTHROPIC) return "https://api.anthropic.com";
-    if (type == CONFIG_PROVIDER_GEMINI) return "https://generativelanguage.googleapis.com";
-    if (type == CONFIG_PROVIDER_MISTRAL) return "https://api.mistral.ai/v1";
-    if (type == CONFIG_PROVIDER_COHERE) return "https://api.cohere.com";
-    if (type == CONFIG_PROVIDER_OLLAMA) return "http://127.0.0.1:11434/v1";
-    if (type == CONFIG_PROVIDER_VLLM) return "http://127.0.0.1:8000/v1";
-    return NULL; // llama.cpp's own port, 8080, is ours
-}
-
 static void fill_in_url(struct config_loader *l, const struct config_node *at, struct config_provider *p)
 {
     static const struct config_option url = {.key = "base_url", .kind = CONFIG_K_URL};
-    const char *text = default_url(p->type);
-    if (!text) {
-        config_complain(l, at, "\"base_url\" is missing");
+    const char *usual = provider_rows[p->type].base_url, *missing = "base_url";
+    const struct provider_settings settings = {.region = p->region};
+    char filled[320];
+    if (!usual || provider_fill(usual, &settings, filled, sizeof filled, &missing)) {
+        config_complain(l, at, "\"%s\" is missing", missing);
         return;
     }
+    const char *text = config_copy(l->memory, filled, strlen(filled));
+    if (!text) return;
     const struct config_node node = {
         .kind = CONFIG_SCALAR, .raw = text, .text = text, .text_n = (uint32_t)strlen(text)};
     if (!config_value_set(l, &url, CONFIG_K_URL, &node, &p->base_url)) return;
@@ -37,6 +29,26 @@ static void fill_in_url(struct config_loader *l, const struct config_node *at, s
     struct config_setting *setting = config_setting_find(l->config, l->path);
     if (setting) setting->value = text, setting->from = "default of its type";
     config_path_pop(l, mark);
+}
+
+// What is set but meant for another type.
+static void check_settings(struct config_loader *l, const struct config_node *at,
+                           const struct config_provider *p)
+{
+    if (p->region && p->type != PROVIDER_BEDROCK) config_complain(l, at, "region is for type bedrock");
+    if (p->api_version && p->type != PROVIDER_AZURE) config_complain(l, at, "api_version is for type azure");
+}
+
+// A base_url that repeats what the paths of the API say would be asked for it twice.
+static void check_path(struct config_loader *l, const struct config_node *at, const struct config_provider *p)
+{
+    const struct span path = span_str(p->base_url.path);
+    const bool origin = provider_rows[p->type].flags & PROVIDER_ORIGIN;
+    if (!path.n && !origin)
+        config_warn(l, at, "%s: base_url has no path; OpenAI's dialect usually lives under /v1", l->path);
+    if (p->type == PROVIDER_AZURE &&
+        (span_ends(path, SPAN("/openai/v1")) || span_ends(path, SPAN("/openai"))))
+        config_complain(l, at, "base_url: leave \"/openai\" out; azure's paths begin with it");
 }
 
 // Echo takes nothing of what it has no use for: a key that is set there was meant for another provider.
@@ -84,15 +96,14 @@ static void check_tls(struct config_loader *l, const struct config_node *at, con
 void config_provider_finish(struct config_loader *l, const struct config_node *at, void *base)
 {
     struct config_provider *p = base;
-    if (p->type == CONFIG_PROVIDER_ECHO) {
+    check_settings(l, at, p);
+    if (p->type == PROVIDER_ECHO) {
         check_echo(l, at, p);
         return;
     }
     if (!p->base_url.text) fill_in_url(l, at, p);
     if (!p->base_url.text) return;
-    if (!*p->base_url.path && p->type != CONFIG_PROVIDER_ANTHROPIC && p->type != CONFIG_PROVIDER_GEMINI &&
-        p->type != CONFIG_PROVIDER_COHERE && p->type != CONFIG_PROVIDER_BEDROCK)
-        config_warn(l, at, "%s: base_url has no path; OpenAI's dialect usually lives under /v1", l->path);
+    check_path(l, at, p);
     check_tls(l, at, p);
     for (uint32_t i = 0; i < p->header_count; i++)
         if (p->api_key && !strcmp(p->headers[i].name, "authorization"))
@@ -120,7 +131,7 @@ void config_after_providers(struct config_loader *l)
     struct config_provider *echo = config_take(l->memory, sizeof *echo);
     if (!echo) return;
     echo->name = "echo";
-    echo->type = CONFIG_PROVIDER_ECHO;
+    echo->type = PROVIDER_ECHO;
     echo->timeouts = (struct config_timeouts){-1, -1, -1, -1, -1, -1};
     c->providers = echo;
     c->provider_count = 1;

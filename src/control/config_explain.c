@@ -74,7 +74,7 @@ uint32_t config_each_option(config_visit *visit, void *ctx)
 
 static void write_option(void *ctx, const char *path, const struct config_option *option)
 {
-    char type[160];
+    char type[320];
     FILE *out = ctx;
     config_type_text(option, type, sizeof type);
     fprintf(out, "%s\n    %s", path, type);

@@ -1,15 +1,9 @@
 // The keys of providers and models, see config_schema.c.
 #include "control/config_priv.h"
 
-static const char *const provider_types[] = {"openai",  "vllm",   "llamacpp", "ollama", "anthropic", "gemini",
-                                             "mistral", "cohere", "bedrock",  "echo",   NULL};
-
-const char *config_provider_type_name(enum config_provider_type type)
-{
-    return provider_types[type];
-}
-
-static_assert(CONFIG_PROVIDER_ECHO == 9, "order of choices");
+#define X(symbol, name) name,
+static const char *const provider_types[] = {PROVIDER_TYPES(X) NULL};
+#undef X
 
 // --- Time limits upstream: the same keys at the top, where they have defaults, and for a provider or a
 // model, where they have none.
@@ -66,21 +60,35 @@ static const struct config_option provider_options[] = {
      AT(config_provider, type),
      .flags = CONFIG_F_REQUIRED,
      .choices = provider_types,
-     .doc = "What speaks there: the dialect of Anthropic, Gemini, Mistral, Cohere or Bedrock (Converse, by "
-            "API key), or OpenAI's (all the others); echo is built in and needs no network."},
+     .doc = "What speaks there: a provider by its name, or a server with OpenAI's dialect (vllm, llamacpp, "
+            "ollama, openai_compatible); echo is built in and needs no network."},
     {.key = "base_url",
      .kind = CONFIG_K_URL,
      AT(config_provider, base_url),
      .doc =
-         "http:// or https:// origin and path, with /v1 (anthropic, gemini, cohere, bedrock: without); a "
-         "slash at the end does not matter. All but llamacpp and bedrock have their usual one as default."},
+         "http:// or https:// origin and path, with /v1 (anthropic, azure, bedrock, cohere, gemini: "
+         "without); "
+         "a slash at the end does not matter. All but azure, llamacpp and openai_compatible have their usual "
+         "one as default."},
     {.key = "api_key",
      .kind = CONFIG_K_SECRET,
      AT(config_provider, api_key),
      .flags = CONFIG_F_SECRET,
      .min = 1,
      .max = KIB(4),
-     .doc = "Sent as bearer token, to anthropic as x-api-key. What the client sent never goes up."},
+     .doc = "Sent as bearer token, or as the provider's API wants it. What the client sent never goes up."},
+    {.key = "region",
+     .kind = CONFIG_K_NAME,
+     AT(config_provider, region),
+     .min = 1,
+     .max = 64,
+     .doc = "bedrock: AWS's region, for the usual base_url."},
+    {.key = "api_version",
+     .kind = CONFIG_K_NAME,
+     AT(config_provider, api_version),
+     .min = 1,
+     .max = 64,
+     .doc = "azure: asks /openai/deployments/MODEL with this api-version. Without it /openai/v1 is asked."},
     {.key = "headers",
      .kind = CONFIG_K_HEADERS,
      LIST_AT(config_provider, headers, header_count),

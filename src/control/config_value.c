@@ -177,15 +177,16 @@ static bool set_bool(struct config_loader *l, const struct config_node *node, bo
 static bool set_choice(struct config_loader *l, const struct config_option *option,
                        const struct config_node *node, uint32_t *slot)
 {
-    char all[160] = "";
+    char all[240] = "";
     size_t n = 0;
     const char *best = NULL;
     uint32_t distance = UINT32_MAX;
     for (uint32_t i = 0; option->choices[i]; i++) {
-        if (!strcmp(node->text, option->choices[i])) {
-            *slot = i;
-            return true;
-        }
+        if (strcmp(node->text, option->choices[i])) continue;
+        *slot = i;
+        return true;
+    }
+    for (uint32_t i = 0; option->choices[i]; i++) {
         config_nearer(node->raw, option->choices[i], &best, &distance);
         const int more = snprintf(all + n, sizeof all - n, "%s%s", i ? ", " : "", option->choices[i]);
         n += more > 0 ? (size_t)more : 0;

@@ -247,28 +247,6 @@ static struct plan_timeouts timeouts_of(const struct config_timeouts *t)
                                   .total_ns = t->total_ns};
 }
 
-// What kind of API a type has.
-static const struct api {
-    const struct dialect *dialect;
-    const char *chat_path; // behind base_url; of dialects with the model in the path what stands before it
-    const char *key_field; // what the key is sent behind
-    bool max_tokens_old;
-    bool responses;
-} apis[] = {
-    [CONFIG_PROVIDER_OPENAI] = {&dialect_openai, "/chat/completions", "authorization: Bearer ", false, true},
-    [CONFIG_PROVIDER_VLLM] = {&dialect_openai, "/chat/completions", "authorization: Bearer ", true, false},
-    [CONFIG_PROVIDER_LLAMACPP] = {&dialect_openai, "/chat/completions", "authorization: Bearer ", true,
-                                  false},
-    [CONFIG_PROVIDER_OLLAMA] = {&dialect_openai, "/chat/completions", "authorization: Bearer ", true, false},
-    [CONFIG_PROVIDER_ANTHROPIC] = {&dialect_anthropic, "/v1/messages", "x-api-key: ", false, false},
-    [CONFIG_PROVIDER_GEMINI] = {&dialect_gemini, "/v1beta/models/", "x-goog-api-key: ", false, false},
-    [CONFIG_PROVIDER_MISTRAL] = {&dialect_mistral, "/chat/completions", "authorization: Bearer ", false,
-                                 false},
-    [CONFIG_PROVIDER_COHERE] = {&dialect_cohere, "/v2/chat", "authorization: Bearer ", false, false},
-    [CONFIG_PROVIDER_BEDROCK] = {&dialect_converse, "/model/", "authorization: Bearer ", false, false},
-    [CONFIG_PROVIDER_ECHO] = {&dialect_openai, "/chat/completions", "", false, false},
-};
-
 // The lines that every request to this provider carries; empty: no memory.
 static struct span head_fields(struct plan_memory *m, const struct config_provider *p)
 {
@@ -285,13 +263,40 @@ static struct span head_fields(struct plan_memory *m, const struct config_provid
         authorized = authorized || strcmp(p->headers[i].name, "authorization") == 0;
     }
     if (p->api_key && !authorized) {
-        http_write_raw(&w, span_str(apis[p->type].key_field));
+        http_write_raw(&w, span_str(provider_rows[p->type].key_field));
         http_write_raw(&w, span_str(p->api_key));
         http_write_raw(&w, SPAN("\r\n"));
     }
     http_write_raw(&w, SPAN("accept-encoding: identity\r\n"));
     MUST(!w.overflow && !w.bad); // the configuration refused control characters
     return span_of(bytes, w.n);
+}
+
+// a and b in one.
+static bool join(struct plan_memory *m, struct span a, struct span b, struct span *ret)
+{
+    uint8_t *bytes = take(m, a.n + b.n + 1);
+    if (!bytes) return false;
+    if (a.n) memcpy(bytes, a.p, a.n);
+    if (b.n) memcpy(bytes + a.n, b.p, b.n);
+    *ret = span_of(bytes, a.n + b.n);
+    return true;
+}
+
+// What its type says, and what the configuration makes of it.
+static bool set_api(struct plan_memory *m, struct plan_provider *to, const struct config_provider *p)
+{
+    const struct provider_row *row = &provider_rows[p->api_version ? PROVIDER_AZURE_DEPLOYMENTS : p->type];
+    const struct span url_path = p->base_url.path ? span_str(p->base_url.path) : SPAN("");
+    to->dialect = row->dialect;
+    to->type = span_str(row->name);
+    to->chat_path = span_str(row->chat);
+    to->model_in_path = row->whole != NULL;
+    if (to->model_in_path) to->path_whole = span_str(row->whole), to->path_stream = span_str(row->stream);
+    to->max_tokens_old = row->flags & PROVIDER_MAX_TOKENS_OLD;
+    to->responses = row->flags & PROVIDER_RESPONSES;
+    return join(m, url_path, span_str(row->prefix), &to->path_prefix) &&
+        (!p->api_version || join(m, SPAN("?api-version="), span_str(p->api_version), &to->path_query));
 }
 
 static bool add_providers(struct plan_memory *m, char *ret_why, uint32_t cap)
@@ -304,17 +309,12 @@ static bool add_providers(struct plan_memory *m, char *ret_why, uint32_t cap)
         struct plan_provider *to = &all[i];
         to->name = span_str(p->name);
         to->timeouts = timeouts_of(&p->timeouts);
-        to->dialect = apis[p->type].dialect;
-        to->chat_path = span_str(apis[p->type].chat_path);
-        to->type = span_str(config_provider_type_name(p->type));
-        to->max_tokens_old = apis[p->type].max_tokens_old;
-        to->responses = apis[p->type].responses;
-        to->kind = p->type == CONFIG_PROVIDER_ECHO ? PLAN_ECHO : PLAN_HTTP;
+        if (!set_api(m, to, p)) return false;
+        to->kind = p->type == PROVIDER_ECHO ? PLAN_ECHO : PLAN_HTTP;
         if (to->kind == PLAN_HTTP) {
             const int32_t origin = origin_of(m->world, p, ret_why, cap);
             if (origin < 0) return false;
             to->origin = (uint32_t)origin;
-            to->path_prefix = span_str(p->base_url.path);
             to->head_fields = head_fields(m, p);
             if (!to->head_fields.n) return false;
         }

@@ -40,7 +40,12 @@ struct plan_provider {
     struct span path_prefix; // of base_url, "/v1"
     struct span head_fields; // complete lines: host, authorization, configured headers
     const struct dialect *dialect; // of its API
-    struct span chat_path; // behind path_prefix, where chats of its dialect are asked
+    // Behind path_prefix, where chats of its dialect are asked. Of an API with the model in the path: what stands before it, and
+    // what behind it, without and with streaming.
+    struct span chat_path;
+    bool model_in_path;
+    struct span path_whole, path_stream;
+    struct span path_query; // of every path, with its '?'; mostly empty
     bool responses; // takes OpenAI's responses dialect, too
     bool max_tokens_old; // OpenAI's dialect without max_completion_tokens
     struct span type; // as prices name it

@@ -164,24 +164,26 @@ static enum stage edit_body(struct exchange *x)
 static struct span model_path(struct exchange *x, struct span verb)
 {
     const struct plan_provider *p = x->provider;
+    const struct span before = p->chat_path, query = p->path_query;
     const uint32_t name_cap = 3 * x->upstream_model.n;
-    uint8_t *path = arena_alloc(x->call->arena, p->chat_path.n + name_cap + verb.n);
+    uint8_t *path = arena_alloc(x->call->arena, before.n + name_cap + verb.n + query.n);
     struct span name;
-    if (!path || url_encode(x->upstream_model, false, path + p->chat_path.n, name_cap, &name))
+    if (!path || url_encode(x->upstream_model, false, path + before.n, name_cap, &name))
         return (struct span){NULL, 0};
-    memcpy(path, p->chat_path.p, p->chat_path.n);
-    memcpy(path + p->chat_path.n + name.n, verb.p, verb.n);
-    return span_of(path, p->chat_path.n + name.n + verb.n);
+    memcpy(path, before.p, before.n);
+    memcpy(path + before.n + name.n, verb.p, verb.n);
+    if (query.n) memcpy(path + before.n + name.n + verb.n, query.p, query.n);
+    return span_of(path, before.n + name.n + verb.n + query.n);
 }
 
 // The path behind the provider's prefix; {NULL, 0}: no memory.
 static struct span path_up(struct exchange *x)
 {
-    const struct dialect *d = x->provider->dialect;
-    const bool in_path = x->translated ? d->model_in_path : route_names_model(x->route);
-    if (!in_path) return x->translated ? x->provider->chat_path : x->route->upstream;
-    if (x->stream) return model_path(x, d->path_stream);
-    return model_path(x, x->translated ? d->path_whole : x->route->upstream);
+    const struct plan_provider *p = x->provider;
+    const bool chat = x->translated || (x->route->chat && x->route->dialect == p->dialect);
+    if (!p->model_in_path) return chat ? p->chat_path : x->route->upstream;
+    if (!chat) return model_path(x, x->route->upstream);
+    return model_path(x, x->stream ? p->path_stream : p->path_whole);
 }
 
 static enum stage prepare(struct exchange *x)

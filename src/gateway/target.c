@@ -91,15 +91,17 @@ static enum stage by_provider(struct exchange *x)
     return STAGE_GO;
 }
 
-static bool speaks(const struct plan_provider *p, const struct dialect *dialect)
+static bool speaks(const struct plan_provider *p, const struct route *r)
 {
-    return p->dialect == dialect || (p->responses && dialect == &dialect_responses);
+    // A body that is not read names no model for the path.
+    if (p->model_in_path && r->kind == ROUTE_PASS_BODY) return false;
+    return p->dialect == r->dialect || (p->responses && r->dialect == &dialect_responses);
 }
 
 enum stage exchange_route(struct exchange *x)
 {
     const enum stage s = x->route->kind == ROUTE_PASS_JSON ? by_model(x) : by_provider(x);
-    if (s != STAGE_GO || (speaks(x->provider, x->route->dialect) && !x->json_array)) return s;
+    if (s != STAGE_GO || (speaks(x->provider, x->route) && !x->json_array)) return s;
     if (!x->route->chat)
         return exchange_fail_text(x, END_BAD_FIELD, SPAN("The provider '"), x->provider->name,
                                   SPAN("' speaks another API, which has no counterpart of this route."));

@@ -61,7 +61,7 @@ def check_anthropic(headers, body):
 
 
 def check_openai(headers, body):
-    need(headers.get("authorization", "").startswith("Bearer "), "no key")
+    need(headers.get("authorization", "").startswith("Bearer ") or headers.get("api-key"), "no key")
     need(isinstance(body.get("messages"), list) and body["messages"], "messages: field required")
     calls = set()
     for i, message in enumerate(body["messages"]):
@@ -231,6 +231,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             # The model stands in the path.
             model, _, verb = urllib.parse.unquote(path.removeprefix("/v1beta/models/")).rpartition(":")
             path = "/v1beta/models"
+        if path.startswith("/openai/deployments/"):
+            # Azure: the deployment in the path decides, whatever the body says.
+            model = urllib.parse.unquote(path.split("/")[3])
+            path = "/v1/" + path.split("/", 4)[4]
+        path = path.removeprefix("/openai")
         if path.startswith("/model/"):
             model, _, verb = path.removeprefix("/model/").rpartition("/")
             model, path = urllib.parse.unquote(model), "/model"
@@ -246,7 +251,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(400, json.dumps(error(str(e))).encode())
         if verb == "countTokens":
             return self.answer(200, (DATA / folder / "count_tokens.response.json").read_bytes())
-        streams = value.get("stream") if model is None else verb == "streamGenerateContent" and "alt=sse" in self.path
+        streams = value.get("stream") if verb is None else verb == "streamGenerateContent" and "alt=sse" in self.path
         streams = streams or verb == "converse-stream"
         name, *rest = (model or value["model"]).split(",")
         options = dict(o.split("=") for o in rest)

@@ -36,6 +36,8 @@ static const struct world_entry world_variables[] = {
     {"UTF8", "caf\xc3\xa9"},
     {"CREDENTIALS_DIRECTORY", "/run/credentials/ringway"},
     {"LOCAL_API_KEY", SECRET},
+    {"AZURE_OPENAI_API_KEY", SECRET},
+    {"AWS_BEARER_TOKEN_BEDROCK", SECRET},
     {"RINGWAY_CI_KEY", SECRET "-of-a-client"},
     {NULL, NULL},
 };

@@ -94,7 +94,7 @@ static void test_parse__nothing_set_is_the_defaults_and_echo(void **state)
         assert_string_equal(c->base_path, "");
         assert_int_equal(c->provider_count, 1);
         assert_string_equal(c->providers[0].name, "echo");
-        assert_int_equal(c->providers[0].type, CONFIG_PROVIDER_ECHO);
+        assert_int_equal(c->providers[0].type, PROVIDER_ECHO);
         assert_int_equal(c->providers[0].timeouts.total_ns, 600 * INT64_C(1000000000));
         assert_int_equal(c->model_count, 1);
         assert_string_equal(c->models[0].name, "echo");
@@ -140,11 +140,13 @@ static void test_parse__providers(void **state)
                                  "  b: { type: vllm, connect_to: unix:/run/vllm.sock }\n"
                                  "  c: { type: ollama, connect_to: \"::1\" }\n"
                                  "  d: { type: llamacpp, base_url: \"http://[::1]:8081/v1\" }\n"
-                                 "  e: { type: echo }\n");
-    assert_int_equal(c->provider_count, 5);
+                                 "  e: { type: echo }\n"
+                                 "  f: { type: bedrock, region: eu-west-1 }\n"
+                                 "  g: { type: groq }\n");
+    assert_int_equal(c->provider_count, 7);
     const struct config_provider *a = &c->providers[0];
     assert_string_equal(a->name, "a");
-    assert_int_equal(a->type, CONFIG_PROVIDER_OPENAI);
+    assert_int_equal(a->type, PROVIDER_OPENAI);
     assert_string_equal(a->base_url.host, "llm.example");
     assert_string_equal(a->base_url.authority, "llm.example");
     assert_string_equal(a->base_url.path, "/v1");
@@ -163,6 +165,8 @@ static void test_parse__providers(void **state)
     assert_string_equal(c->providers[3].base_url.authority, "[::1]:8081");
     assert_int_equal(c->providers[3].base_url.port, 8081);
     assert_null(c->providers[4].base_url.text);
+    assert_string_equal(c->providers[5].base_url.text, "https://bedrock-runtime.eu-west-1.amazonaws.com");
+    assert_string_equal(c->providers[6].base_url.text, "https://api.groq.com/openai/v1");
     assert_int_equal(config_find_provider(c, "d"), 3);
     assert_int_equal(config_find_provider(c, "echo"), -1);
     assert_int_equal(c->model_count, 0);

@@ -31,8 +31,8 @@ static void test_keys__unknown_with_a_suggestion(void **state)
          "r.yaml:2:1: unknown key \"teams\"\n"
          "r.yaml:3:1: unknown key \"passthrough\"\n"},
         {"timeouts: { proxy: 5s }\n", "r.yaml:1:13: timeouts: unknown key \"proxy\"\n"},
-        {"providers: { a: { type: vllm, region: x } }\n",
-         "r.yaml:1:31: providers.a: unknown key \"region\"\n"},
+        {"providers: { a: { type: vllm, regions: x } }\n",
+         "r.yaml:1:31: providers.a: unknown key \"regions\"; did you mean \"region\"?\n"},
         {"models: [{ name: m, strategy: x, targets: [{ provider: echo, model: x, weight: 1 }] }]\n",
          "r.yaml:1:21: models[0]: unknown key \"strategy\"\n"
          "r.yaml:1:72: models[0].targets[0]: unknown key \"weight\"\n"},
@@ -231,9 +231,9 @@ static void test_values__words(void **state)
         {"io: epol\n",
          "r.yaml:1:5: io: \"epol\" is not one of auto, io_uring, epoll; did you mean \"epoll\"?\n"},
         {"providers: { a: { type: coher } }\n",
-         "r.yaml:1:25: providers.a.type: \"coher\" is not one of openai, vllm, llamacpp, ollama, anthropic, "
-         "gemini, "
-         "mistral, cohere, bedrock, echo; did you mean \"cohere\"?\n"},
+         "r.yaml:1:25: providers.a.type: \"coher\" is not one of openai, azure, anthropic, bedrock, gemini, "
+         "mistral, cohere, groq, deepseek, xai, together, fireworks, openrouter, huggingface, ollama, vllm, "
+         "llamacpp, openai_compatible, echo; did you mean \"cohere\"?\n"},
         {"health: { ready_needs_target: yes }\n",
          "r.yaml:1:31: health.ready_needs_target: \"yes\" is neither true nor false\n"},
         {"log: { access: file }\n",
@@ -338,6 +338,14 @@ static void test_values__providers(void **state)
          "r.yaml:1:14: providers.a: type echo has no ca_file: it needs no network\n"},
         {"providers: { a: { type: vllm, base_url: \"http://h/v1?key=" SECRET "\" } }\n",
          "r.yaml:1:41: providers.a.base_url: a base URL has no query: leave out '?' and what follows it\n"},
+        {"providers: { a: { type: vllm, region: x } }\n",
+         "r.yaml:1:14: providers.a: region is for type bedrock\n"},
+        {"providers: { a: { type: vllm, api_version: x } }\n",
+         "r.yaml:1:14: providers.a: api_version is for type azure\n"},
+        {"providers: { a: { type: bedrock } }\n", "r.yaml:1:14: providers.a: \"region\" is missing\n"},
+        {"providers: { a: { type: azure } }\n", "r.yaml:1:14: providers.a: \"base_url\" is missing\n"},
+        {"providers: { a: { type: azure, base_url: \"https://x.openai.azure.com/openai/v1/\" } }\n",
+         "r.yaml:1:14: providers.a: base_url: leave \"/openai\" out; azure's paths begin with it\n"},
         {"providers: { a: { type: echo, api_key: " SECRET " } }\n",
          "r.yaml:1:14: providers.a: type echo has no api_key: it needs no network\n"},
         {"providers: { a: { type: echo, base_url: \"http://h/v1\" } }\n",
