@@ -1,11 +1,11 @@
-// Types of providers: what `type` of a provider in the configuration stands for. One row of provider.c says all that is known of a
-// type beforehand: the dialect of its API, where it is, where chats are asked there, how the key is sent, what is odd about it.
+// Types of providers: what `type` of a provider in the configuration stands for. One row of provider.c says all that is known
+// of a type beforehand: the dialect of its API, where it is, where chats are asked there, how the key is sent, what is odd.
 //
-// Paths     stand behind base_url and prefix. `chat` is the whole path, or, of an API with the model in the path (`whole` and `stream` are
-//           set), what stands before the model; the two stand behind it. In base_url and `chat`, {region}, {project} and
-//           {location} stand for the provider's settings of that name: provider_fill().
-// Forms     Some types have a second row: another form of their API, which the configuration or the model chooses. Those have no
-//           name of their own.
+// Paths     stand behind base_url and prefix. `chat` is the whole path, or, of an API with the model in the path (`whole` and
+//           `stream` are set), what stands before the model; the two stand behind it. In base_url and `chat`, {region},
+//           {project} and {location} stand for the provider's settings of that name: provider_fill().
+// Forms     Some types have a second row: another form of their API, which the configuration or the model chooses. Those have
+//           no name of their own.
 // Thread    any; read-only.
 // Sources   the API references of each provider.
 #ifndef RINGWAY_PROVIDERS_PROVIDER_H

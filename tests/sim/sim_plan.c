@@ -65,6 +65,7 @@ static void plan_providers(struct sim_gateway *g, struct plan *p)
         if (to->kind == PLAN_ECHO) continue;
         to->origin = i;
         to->path_prefix = SPAN("/v1");
+        to->chat_path = SPAN("/chat/completions");
         to->head_fields = text_of(
             "host: provider\r\nauthorization: Bearer " SIM_UP_KEY "-%u\r\naccept-encoding: identity\r\n", i);
         origins[i].name = to->name;
