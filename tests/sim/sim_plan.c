@@ -59,13 +59,13 @@ static void plan_providers(struct sim_gateway *g, struct plan *p)
         to->timeouts = timeouts(g);
         to->kind = i == g->providers ? PLAN_ECHO : PLAN_HTTP;
         to->dialect = &dialect_openai;
+        to->chat_path = SPAN("/chat/completions");
         to->name = i == g->providers ? SPAN("echo") : text_of("p%u", i);
         const enum rw_err err = map_put(&p->provider_by_name, to->name, to, NULL);
         MUST(err == RW_OK);
         if (to->kind == PLAN_ECHO) continue;
         to->origin = i;
         to->path_prefix = SPAN("/v1");
-        to->chat_path = SPAN("/chat/completions");
         to->head_fields = text_of(
             "host: provider\r\nauthorization: Bearer " SIM_UP_KEY "-%u\r\naccept-encoding: identity\r\n", i);
         origins[i].name = to->name;
