@@ -1,6 +1,7 @@
 // See account.h.
 #include "gateway/account.h"
 
+#include "gateway/account_tags.h"
 #include "gateway/account_text.h"
 #include "gateway/worker.h"
 #include "policy/estimate.h"
@@ -80,19 +81,6 @@ static struct span cut(struct span s)
     return s.n <= STORE_TEXT_BYTES_MAX ? s : span_of(s.p, utf8_cut(s, STORE_TEXT_BYTES_MAX));
 }
 
-// The tags of x-ringway-tags: k=v,k=v. What is too long or too many is left out.
-static void tags_of(const struct exchange *x, struct store_texts *t)
-{
-    struct span rest = http_value(&x->call->head, HTTP_N_X_RINGWAY_TAGS);
-    while (rest.n && t->tags_count < STORE_TAGS_MAX) {
-        const uint32_t comma = span_find(rest, ',');
-        const struct span tag = span_trim((struct span){rest.p, comma});
-        if (tag.n && tag.n <= STORE_TEXT_BYTES_MAX && span_find(tag, '=') < tag.n)
-            t->tags[t->tags_count++] = tag;
-        rest = comma < rest.n ? span_from(rest, comma + 1) : (struct span){NULL, 0};
-    }
-}
-
 static bool give_texts(struct exchange *x, const struct account *a)
 {
     if (a->slot == STORE_SLOT_NONE) return true;
@@ -101,7 +89,7 @@ static bool give_texts(struct exchange *x, const struct account *a)
                             .user = cut(x->user),
                             .client_id = cut(x->client_request_id)};
     if (!span_eq(x->upstream_model, x->model_asked)) t.upstream_model = cut(x->upstream_model);
-    if (http_has(&x->call->head, HTTP_N_X_RINGWAY_TAGS)) tags_of(x, &t);
+    if (RW_UNLIKELY(account_has_tags(x))) account_tags(x, &t);
     return store_journal_retarget(x->worker->cfg.journal, a->slot, &t) || !x->plan->ledger_full_refuses;
 }
 

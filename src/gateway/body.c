@@ -27,6 +27,7 @@ void request_tables(void)
         [FIELD_MAX_GOOGLE] = "generationConfig.maxOutputTokens",
         [FIELD_MAX_AMAZON] = "inferenceConfig.maxTokens",
         [FIELD_USER] = "user",
+        [FIELD_METADATA] = "metadata",
     };
     json_fields_make(&table, paths, FIELD_COUNT);
 }
@@ -112,7 +113,8 @@ static enum stage read_fields(struct exchange *x)
                                                    "max_output_tokens",
                                                    "generationConfig.maxOutputTokens",
                                                    "inferenceConfig.maxTokens",
-                                                   "user"};
+                                                   "user",
+                                                   "metadata"};
     const struct json_value *v = x->scan->value;
     for (int i = 0; i < FIELD_COUNT; i++)
         if (v[i].duplicate) return bad_field(x, names[i], "' is given twice. Send it once.");

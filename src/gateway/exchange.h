@@ -51,6 +51,7 @@ enum request_field {
     FIELD_MAX_GOOGLE,
     FIELD_MAX_AMAZON,
     FIELD_USER,
+    FIELD_METADATA,
     FIELD_COUNT,
 };
 

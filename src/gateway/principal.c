@@ -130,7 +130,9 @@ static enum rw_err build(struct builder *b, struct principals *all,
         keep_list(b, level[i].models, p ? &p->models[i] : NULL);
         keep_list(b, level[i].providers, p ? &p->providers[i] : NULL);
         keep_cidrs(b, level[i].cidrs, i);
+        keep_list(b, level[i].tags, p ? &p->tags[i] : NULL);
         if (!p) continue;
+        p->tagged = p->tagged || p->tags[i].count > 0;
         p->disabled = p->disabled || (level[i].flags & STORE_DISABLED) != 0;
         if (level[i].expires_ms && (!p->expires_ms || level[i].expires_ms < p->expires_ms))
             p->expires_ms = level[i].expires_ms;

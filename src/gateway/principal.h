@@ -29,6 +29,8 @@ struct principal {
     bool disabled; // itself, or whom it belongs to
     int64_t expires_ms; // the earliest of them; 0: never
     struct principal_list models[PRINCIPAL_LEVELS], providers[PRINCIPAL_LEVELS]; // all of them must allow it
+    struct principal_list tags[PRINCIPAL_LEVELS]; // "k=v"
+    bool tagged; // there are some
     const struct io_cidr *cidrs[PRINCIPAL_LEVELS];
     uint32_t cidr_count[PRINCIPAL_LEVELS];
     const struct limit_bound *limit[PRINCIPAL_LEVELS]; // NULL: none

@@ -59,3 +59,20 @@ def test_keys__of_the_environment(launch, backend, tmp_path):
     listed = {k["name"]: k for k in cli(own, "key", "list")["data"]}
     assert listed["env-sk-old"]["from_file"] and listed["env-sk-old"]["team"] == "default"
     assert old not in own.said()
+
+
+def test_tags__of_account_header_and_body(own):
+    """A key's own first, then x-ringway-tags, then the body's metadata, each name once; the body goes up as it came."""
+    cli(own, "team", "create", "red", "--tag", "project=red")
+    key = cli(own, "key", "create", "--team", "red", "--tag", "cost=7")["key"]
+    body = {"metadata": {"project": "blue", "job": "nightly", "n": 5}}
+    answer = post(own, key, [("x-ringway-tags", "stage=test,job=header")], **body)
+    assert answer.status == 200
+    rows = {r["tag"]: r["requests"] for r in usage(own, 1, "tag")}
+    assert rows == {"cost=7": 1, "project=red": 1, "stage=test": 1, "job=header": 1}
+    asked = [("content-type", "application/json"), ("anthropic-version", "2023-06-01")]
+    for target, more in (("/v1/responses", {"input": "hi"}), ("/v1/messages", {"messages": USER, "max_tokens": 5})):
+        own.post(target, {"model": "up/mock", "metadata": {"user_id": "ann"}, **more}, asked, key=servers.KEY)
+    rows = {r["tag"]: r["requests"] for r in usage(own, 3, "tag")}
+    assert rows["user_id=ann"] == 1, rows
+    assert own.post(CHAT, b'{"model":"up/mock","messages":[],"metadata":{},"metadata":{}}').status == 400
