@@ -53,6 +53,7 @@
       "The gateway failed to serve this request. The log has the request id.") \
     /* The provider failed. */ \
     X(END_UPSTREAM_CONNECT, "upstream_connect", true, 502, "The provider could not be reached: %.") \
+    X(END_UPSTREAM_PROXY, "upstream_proxy", true, 502, "The egress proxy does not lead to the provider: %.") \
     X(END_UPSTREAM_TLS, "upstream_tls", true, 502, "No TLS connection to the provider: %.") \
     X(END_UPSTREAM_BROKEN, "upstream_broken", true, 502, "The provider's answer could not be used: %.") \
     X(END_UPSTREAM_STATUS, "upstream_status", true, 0, "The provider refused the request: %.") \

@@ -18,6 +18,7 @@ const char *rw_err_name(int err)
     case RW_E_CORRUPT: return "CORRUPT";
     case RW_E_VERSION: return "VERSION";
     case RW_E_TLS: return "TLS";
+    case RW_E_PROXY: return "PROXY";
     default: break;
     }
     const char *name = err < 0 && err > -4096 ? strerrorname_np(-err) : NULL;

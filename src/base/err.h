@@ -24,6 +24,7 @@ enum rw_err {
     RW_E_CORRUPT = -4105, // stored bytes that cannot be what was written
     RW_E_VERSION = -4106, // stored in a format that this release does not know
     RW_E_TLS = -4107, // no TLS connection; an enum tls_why is with the caller
+    RW_E_PROXY = -4108, // the egress proxy does not lead to the provider; why is with the caller
     RW_E_LIMIT = INT32_MIN, // makes every int32 value representable
 };
 

@@ -98,6 +98,8 @@
 // One value after expansion: room for a certificate chain, not for a file named by mistake.
 #define CONFIG_VALUE_BYTES_MAX KIB(64)
 #define PROVIDER_HEADERS_MAX 32
+#define PROXY_TEXT_BYTES_MAX 1024
+#define PROXY_USER_BYTES_MAX 512 // USER:PASSWORD
 #define TRUSTED_PROXIES_MAX 256
 #define CORS_ENTRIES_MAX 64
 #define KEY_MODELS_MAX 256

@@ -14,6 +14,7 @@
 #include "control/plan_tls.h"
 #include "io/addr.h"
 #include "io/clock.h"
+#include "net/upstream.h"
 #include "tls/tls_describe.h"
 
 #define WAIT_S 10
@@ -88,6 +89,49 @@ static bool find_provider(const struct config *config, const char *name, struct 
 
 // --- Connecting.
 
+static bool send_all(int fd, struct span text)
+{
+    while (text.n > 0) {
+        const ssize_t n = send(fd, text.p, text.n, MSG_NOSIGNAL);
+        if (n <= 0) return false;
+        text = span_from(text, (uint32_t)n);
+    }
+    return true;
+}
+
+// Has the proxy connect us further. False: it does not, and it was said why.
+static bool tunnel(const struct config_provider *p, int fd)
+{
+    static const struct http_rules rules = {
+        .head_bytes_max = HTTP_HEAD_BYTES, .target_bytes_max = 1, .fields_max = HTTP_FIELDS_MAX};
+    static struct http_head head;
+    static char text[2048 + PROXY_TEXT_BYTES_MAX];
+    static uint8_t in[HTTP_HEAD_BYTES];
+    const char *who = p->proxy.authorization, *why = "it closed the connection without an answer";
+    const char *open = strchr(p->base_url.host, ':') ? "[" : "", *shut = *open ? "]" : "";
+    const int n =
+        snprintf(text, sizeof text, "CONNECT %s%s%s:%u HTTP/1.1\r\nhost: %s%s%s:%u\r\n%s%s%s\r\n", open,
+                 p->base_url.host, shut, p->base_url.port, open, p->base_url.host, shut, p->base_url.port,
+                 who ? "proxy-authorization: " : "", who ? who : "", who ? "\r\n" : "");
+    MUST(n > 0 && (size_t)n < sizeof text);
+    bool good = send_all(fd, span_of(text, (uint32_t)n));
+    int r = HTTP_NEED_MORE;
+    // Byte by byte: what follows the head is the provider's.
+    http_head_init(&head);
+    for (uint32_t have = 0; good && r == HTTP_NEED_MORE && have < sizeof in;) {
+        if (recv(fd, in + have, 1, 0) != 1) break;
+        r = http_response_parse(in, ++have, &rules, HTTP_METHOD_OTHER, &head);
+    }
+    crypto_wipe(text, sizeof text);
+    good = r > 0 && head.status / 100 == 2;
+    if (r > 0) why = up_proxy_why(head.status);
+    else if (r != HTTP_NEED_MORE) why = "it does not answer in HTTP: is this an HTTP proxy?";
+    if (!good)
+        fprintf(stderr, "the proxy %s:%u does not lead to the provider: %s\n", p->proxy.host, p->proxy.port,
+                why);
+    return good;
+}
+
 // A connected socket, or -1 and it was said why. *ret_addr: where it is
 // connected to.
 static int dial(const struct config_provider *p, struct io_addr *ret_addr)
@@ -96,11 +140,12 @@ static int dial(const struct config_provider *p, struct io_addr *ret_addr)
     struct addrinfo *found = NULL, hints = {.ai_socktype = SOCK_STREAM};
     const struct timeval wait = {.tv_sec = WAIT_S};
     int fd = -1, err = 0;
-    snprintf(port, sizeof port, "%u", p->base_url.port);
+    const char *host = p->proxy.host ? p->proxy.host : p->base_url.host;
+    snprintf(port, sizeof port, "%u", p->proxy.host ? p->proxy.port : p->base_url.port);
     if (p->connect_to.addr.n == 0) {
-        const int failed = getaddrinfo(p->base_url.host, port, &hints, &found);
+        const int failed = getaddrinfo(host, port, &hints, &found);
         if (failed) {
-            fprintf(stderr, "the name %s cannot be resolved: %s\n", p->base_url.host, gai_strerror(failed));
+            fprintf(stderr, "the name %s cannot be resolved: %s\n", host, gai_strerror(failed));
             return -1;
         }
     }
@@ -122,7 +167,11 @@ static int dial(const struct config_provider *p, struct io_addr *ret_addr)
         fd = -1;
     }
     if (found) freeaddrinfo(found);
-    if (fd < 0) fprintf(stderr, "%s:%s cannot be connected to: %s\n", p->base_url.host, port, strerror(err));
+    if (fd < 0) fprintf(stderr, "%s:%s cannot be connected to: %s\n", host, port, strerror(err));
+    else if (p->proxy.host && !tunnel(p, fd)) {
+        close(fd);
+        fd = -1;
+    }
     *ret_addr = to;
     return fd;
 }
@@ -131,16 +180,6 @@ static void keep_certificate(void *ctx, struct span der)
 {
     struct attempt *a = ctx;
     if (a->certs < CHAIN_MAX && tls_describe(der, &a->cert[a->certs])) a->certs++;
-}
-
-static bool send_all(int fd, struct span text)
-{
-    while (text.n > 0) {
-        const ssize_t n = send(fd, text.p, text.n, MSG_NOSIGNAL);
-        if (n <= 0) return false;
-        text = span_from(text, (uint32_t)n);
-    }
-    return true;
 }
 
 static enum tls_why shake(struct tls_handshake *h, int fd)
@@ -238,7 +277,9 @@ static int check(const struct config_provider *p, struct tls_client *client)
     if (!attempt(p, client, NULL, &a, &addr)) return 1;
     const int64_t now_s = wall_ns() / CLOCK_SEC;
     (void)io_addr_text(&addr, true, text);
-    printf("%-11s %s port %u\n%-11s %s\n", "host", p->base_url.host, p->base_url.port, "address", text);
+    printf("%-11s %s port %u\n%-11s %s", "host", p->base_url.host, p->base_url.port, "address", text);
+    if (p->proxy.host) printf(", through the proxy %s port %u", p->proxy.host, p->proxy.port);
+    printf("\n");
     if (a.why == TLS_OK)
         printf("%-11s TLS 1.2, %s, %s%s%s, %lld ms\n", "handshake", a.info.suite, a.info.curve,
                a.info.alpn[0] ? ", " : "", a.info.alpn, (long long)(a.took_ns / CLOCK_MS));

@@ -94,6 +94,15 @@ struct config_url {
     bool tls; // https://
 };
 
+// An HTTP proxy on the way out.
+struct config_proxy {
+    const char *text; // a secret, as it may hold a password
+    const char *host; // NULL: none
+    const char *authorization; // "Basic ...", a secret; NULL: none is sent
+    uint16_t port;
+    bool off; // the word: none, whatever the top level and the environment say
+};
+
 struct config_provider {
     const char *name;
     enum provider_type type;
@@ -106,6 +115,7 @@ struct config_provider {
     struct config_timeouts timeouts;
     struct config_address connect_to; // instead of what base_url's host resolves to; port filled in
     struct config_address bind_address; // the local end; its port is 0
+    struct config_proxy proxy; // what the top level and the environment say included
     // Files, for https; NULL: not set.
     const char *ca_file; // instead of the system's trust store
     const char *client_certificate; // both or none
@@ -203,6 +213,7 @@ struct config {
     const char *prices_file; // NULL: the built-in prices alone
     const char *base_path; // begins with '/' or is "", never ends with '/'
 
+    struct config_proxy proxy; // of providers without their own
     const struct config_provider *providers; // at least one: echo if the file names none
     uint32_t provider_count;
     const struct config_model *models; // in the file's order

@@ -60,6 +60,7 @@ static void check_echo(struct config_loader *l, const struct config_node *at, co
     if (p->ca_file) what = "ca_file";
     if (p->bind_address.addr.n) what = "bind_address";
     if (p->connect_to.addr.n) what = "connect_to";
+    if (p->proxy.host) what = "proxy";
     if (p->header_count) what = "headers";
     if (p->api_key) what = "api_key";
     if (p->base_url.text) what = "base_url";
@@ -105,6 +106,8 @@ void config_provider_finish(struct config_loader *l, const struct config_node *a
     if (!p->base_url.text) return;
     check_path(l, at, p);
     check_tls(l, at, p);
+    if (p->connect_to.addr.n && p->proxy.host)
+        config_complain(l, at, "connect_to and proxy contradict each other: leave one");
     for (uint32_t i = 0; i < p->header_count; i++)
         if (p->api_key && !strcmp(p->headers[i].name, "authorization"))
             config_complain(l, at, "api_key and a header \"authorization\" contradict each other: leave one");
@@ -354,6 +357,7 @@ void config_top_finish(struct config_loader *l, const struct config_node *at, vo
     (void)base;
     check_listeners(l);
     inherit_all(l->config);
+    config_proxies(l, at);
     default_paths(l);
     check_limits(l, at);
     if (l->builtin_echo && !l->config->default_model) {

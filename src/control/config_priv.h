@@ -69,6 +69,7 @@ enum config_kind {
     CONFIG_K_ADDRESS,
     CONFIG_K_CIDR,
     CONFIG_K_URL,
+    CONFIG_K_PROXY,
     CONFIG_K_BASE_PATH,
     CONFIG_K_ORIGIN, // of CORS
     CONFIG_K_TOKEN, // name of a header field
@@ -238,6 +239,16 @@ struct config_setting *config_setting_find(const struct config *config, const ch
 uint32_t config_path_push(struct config_loader *l, const char *key);
 uint32_t config_path_push_index(struct config_loader *l, uint32_t index);
 void config_path_pop(struct config_loader *l, uint32_t mark);
+
+// --- config_proxy.c
+
+// As config_value_set().
+bool config_proxy_set(struct config_loader *l, const struct config_option *option,
+                      const struct config_node *node, struct config_proxy *slot);
+// Whether NO_PROXY's list names this host and port.
+bool config_no_proxy(struct span list, struct span host, uint16_t port);
+// Gives every provider without a proxy of its own the one of the top level or of the environment. `at`: where mistakes are shown.
+void config_proxies(struct config_loader *l, const struct config_node *at);
 
 void config_listen_tls_finish(struct config_loader *l, const struct config_node *at, void *base);
 void config_provider_finish(struct config_loader *l, const struct config_node *at, void *base);

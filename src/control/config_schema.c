@@ -362,6 +362,15 @@ static const struct config_option top_options[] = {
      .max = PROVIDERS_MAX,
      .after = config_after_providers,
      .doc = "Who answers, by a name of your choice. Without any there is one: echo, of type echo."},
+    {.key = "proxy",
+     .kind = CONFIG_K_PROXY,
+     AT(config, proxy),
+     .flags = CONFIG_F_SECRET,
+     .max = PROXY_TEXT_BYTES_MAX,
+     .doc =
+         "The HTTP proxy through which providers are reached (CONNECT), http://USER:PASSWORD@HOST:PORT; or "
+         "off. Without it what HTTPS_PROXY and HTTP_PROXY say. Addresses of this machine and what NO_PROXY "
+         "names are reached without it."},
     {.key = "models",
      .kind = CONFIG_K_LIST,
      LIST_AT(config, models, model_count),

@@ -110,6 +110,12 @@ static const struct config_option provider_options[] = {
      AT(config_provider, bind_address),
      .flags = CONFIG_F_NO_PORT,
      .doc = "The local IP address that connections to this provider leave from."},
+    {.key = "proxy",
+     .kind = CONFIG_K_PROXY,
+     AT(config_provider, proxy),
+     .flags = CONFIG_F_SECRET,
+     .max = PROXY_TEXT_BYTES_MAX,
+     .doc = "The HTTP proxy for this provider instead of the top level's, whatever NO_PROXY says; or off."},
     PROVIDER_FILE(ca_file,
                   "For https: a PEM file with the CAs to trust, instead of the system's "
                   "($SSL_CERT_FILE, or where the distribution keeps it)."),

@@ -473,6 +473,7 @@ bool config_value_set(struct config_loader *l, const struct config_option *optio
     case CONFIG_K_ADDRESS: return set_address(l, option, node, slot);
     case CONFIG_K_CIDR: return set_cidr(l, node, slot);
     case CONFIG_K_URL: return set_url(l, node, slot);
+    case CONFIG_K_PROXY: return config_proxy_set(l, option, node, slot);
     case CONFIG_K_BASE_PATH: return set_base_path(l, option, node, slot);
     case CONFIG_K_ORIGIN: return set_origin(l, node, slot);
     case CONFIG_K_ACCESS: return set_access(l, node);
@@ -502,6 +503,7 @@ static const char *kind_text(enum config_kind kind)
     case CONFIG_K_SECRET: return "secret";
     case CONFIG_K_BOOL: return "true or false";
     case CONFIG_K_CIDR: return "network";
+    case CONFIG_K_PROXY: return "http://[USER:PASSWORD@]HOST:PORT, or off";
     case CONFIG_K_URL: return "http:// or https:// URL";
     case CONFIG_K_BASE_PATH: return "path";
     case CONFIG_K_ORIGIN: return "origin";

@@ -134,7 +134,8 @@ static void resolved(void *ctx, const struct io_addr_set *set, int err)
     struct plan_origin *o = &w->origins[at->origin];
     if (w->unresolved > 0 && o->addr_count == 0) w->unresolved--;
     if (!set) {
-        log_msg(LOG_WARNING, "the name %s cannot be resolved (%s). Check base_url, or give connect_to.",
+        log_msg(LOG_WARNING,
+                "the name %s cannot be resolved (%s). Check base_url and proxy, or give connect_to.",
                 at->host, rw_err_name(err));
         return;
     }
@@ -154,22 +155,36 @@ static enum rw_err watch(struct plan_world *w, uint32_t i, const struct config_p
         return RW_OK;
     }
     w->unresolved++;
+    const uint16_t port = p->proxy.host ? p->proxy.port : p->base_url.port;
     const enum rw_err err =
-        io_resolver_watch(w->resolver, span_str(at->host), p->base_url.port, resolved, at, &at->watch);
+        io_resolver_watch(w->resolver, span_str(at->host), port, resolved, at, &at->watch);
     if (err == (enum rw_err) - ENOMEM) w->unresolved--;
     else if (err) resolved(at, NULL, (int)err);
     return err == (enum rw_err) - ENOMEM ? err : RW_OK;
 }
 
-// What makes an origin another one.
-static char *origin_name(const struct config_provider *p)
+// What tells two proxies apart: where they are, and whom they take us for, which is said in a way that gives nothing away.
+static void proxy_name(const struct plan_world *w, const struct config_proxy *proxy, char *out, size_t cap)
 {
-    char *name;
-    const int n =
-        asprintf(&name, "%s%s:%u via %s from %s ca %s as %s, %s", p->base_url.tls ? "https " : "",
-                 p->base_url.host, (unsigned)p->base_url.port, p->connect_to.text ? p->connect_to.text : "-",
-                 p->bind_address.text ? p->bind_address.text : "-", p->ca_file ? p->ca_file : "-",
-                 p->client_certificate ? p->client_certificate : "-", p->client_key ? p->client_key : "-");
+    uint8_t mac[CRYPTO_SHA256_BYTES] = {0};
+    const char *who = proxy->authorization;
+    *out = 0;
+    if (!proxy->host) return;
+    if (who) crypto_hmac(&w->key_hmac, who, strlen(who), mac);
+    snprintf(out, cap, " by proxy %s:%u%s%02x%02x%02x%02x", proxy->host, (unsigned)proxy->port,
+             who ? " as " : " unnamed ", mac[0], mac[1], mac[2], mac[3]);
+}
+
+// What makes an origin another one.
+static char *origin_name(const struct plan_world *w, const struct config_provider *p)
+{
+    char *name, proxy[TLS_HOST_BYTES_MAX + 64];
+    proxy_name(w, &p->proxy, proxy, sizeof proxy);
+    const int n = asprintf(
+        &name, "%s%s:%u via %s from %s ca %s as %s, %s%s", p->base_url.tls ? "https " : "", p->base_url.host,
+        (unsigned)p->base_url.port, p->connect_to.text ? p->connect_to.text : "-",
+        p->bind_address.text ? p->bind_address.text : "-", p->ca_file ? p->ca_file : "-",
+        p->client_certificate ? p->client_certificate : "-", p->client_key ? p->client_key : "-", proxy);
     return n > 0 ? name : NULL;
 }
 
@@ -188,7 +203,7 @@ static void origin_forget_last(struct plan_world *w)
 // Its index, the same for as long as the process lives; -1 with *ret_why.
 static int32_t origin_of(struct plan_world *w, const struct config_provider *p, char *ret_why, uint32_t cap)
 {
-    char *name = origin_name(p);
+    char *name = origin_name(w, p);
     if (!name) {
         snprintf(ret_why, cap, "out of memory");
         return -1;
@@ -205,7 +220,7 @@ static int32_t origin_of(struct plan_world *w, const struct config_provider *p, 
     struct plan_origin *o = &w->origins[i];
     if (i == w->origin_count) {
         struct up_shared *shared = calloc(1, sizeof *shared);
-        char *host = strdup(p->base_url.host);
+        char *host = strdup(p->proxy.host ? p->proxy.host : p->base_url.host);
         if (!shared || !host) {
             free(shared);
             free(name);
@@ -247,10 +262,54 @@ static struct plan_timeouts timeouts_of(const struct config_timeouts *t)
                                   .total_ns = t->total_ns};
 }
 
+// Who we are to a proxy that reads it.
+static void write_proxy_authorization(struct http_writer *w, const struct config_proxy *proxy)
+{
+    if (!proxy->authorization) return;
+    http_write_raw(w, SPAN("proxy-authorization: "));
+    http_write_raw(w, span_str(proxy->authorization));
+    http_write_raw(w, SPAN("\r\n"));
+}
+
+// What goes to the proxy: a request of its own in front of the handshake for https, the whole address of http. False: no memory.
+static bool add_proxy(struct plan_memory *m, const struct config_provider *p, struct plan_provider *to)
+{
+    if (!p->proxy.host) return true;
+    const char *auth = p->proxy.authorization;
+    const size_t n = 128 + 2 * strlen(p->base_url.host) + strlen(p->base_url.authority) + to->path_prefix.n +
+        (auth ? strlen(auth) + 32 : 0);
+    uint8_t *bytes = take(m, n);
+    if (!bytes) return false;
+    struct http_writer w = http_writer(bytes, (uint32_t)n);
+    to->proxied = true;
+    if (!p->base_url.tls) {
+        http_write_raw(&w, SPAN("http://"));
+        http_write_raw(&w, span_str(p->base_url.authority));
+        http_write_raw(&w, to->path_prefix);
+        to->path_prefix = span_of(bytes, w.n);
+        return true;
+    }
+    char host[TLS_HOST_BYTES_MAX + 16];
+    const bool ipv6 = strchr(p->base_url.host, ':') != NULL;
+    snprintf(host, sizeof host, "%s%s%s:%u", ipv6 ? "[" : "", p->base_url.host, ipv6 ? "]" : "",
+             (unsigned)p->base_url.port);
+    http_write_raw(&w, SPAN("CONNECT "));
+    http_write_raw(&w, span_str(host));
+    http_write_raw(&w, SPAN(" HTTP/1.1\r\nhost: "));
+    http_write_raw(&w, span_str(host));
+    http_write_raw(&w, SPAN("\r\n"));
+    write_proxy_authorization(&w, &p->proxy);
+    http_write_raw(&w, SPAN("\r\n"));
+    MUST(!w.overflow);
+    to->tunnel = span_of(bytes, w.n);
+    return true;
+}
+
 // The lines that every request to this provider carries; empty: no memory.
 static struct span head_fields(struct plan_memory *m, const struct config_provider *p)
 {
     size_t n = 64 + strlen(p->base_url.authority) + (p->api_key ? strlen(p->api_key) + 32 : 0);
+    if (p->proxy.authorization) n += strlen(p->proxy.authorization) + 32;
     for (uint32_t i = 0; i < p->header_count; i++)
         n += strlen(p->headers[i].name) + strlen(p->headers[i].value) + 4;
     uint8_t *bytes = take(m, n);
@@ -267,6 +326,7 @@ static struct span head_fields(struct plan_memory *m, const struct config_provid
         http_write_raw(&w, span_str(p->api_key));
         http_write_raw(&w, SPAN("\r\n"));
     }
+    if (!p->base_url.tls) write_proxy_authorization(&w, &p->proxy);
     http_write_raw(&w, SPAN("accept-encoding: identity\r\n"));
     MUST(!w.overflow && !w.bad); // the configuration refused control characters
     return span_of(bytes, w.n);
@@ -316,7 +376,7 @@ static bool add_providers(struct plan_memory *m, char *ret_why, uint32_t cap)
             if (origin < 0) return false;
             to->origin = (uint32_t)origin;
             to->head_fields = head_fields(m, p);
-            if (!to->head_fields.n) return false;
+            if (!to->head_fields.n || !add_proxy(m, p, to)) return false;
         }
         if (map_put(&m->plan.provider_by_name, to->name, to, NULL)) return false;
     }

@@ -41,12 +41,13 @@ static int fail_cancelled(struct ask *a)
 
 static int fail_connect(struct ask *a, int err)
 {
+    const enum rw_end end = a->provider->proxied ? END_UPSTREAM_PROXY : END_UPSTREAM_CONNECT;
     switch (err) {
     case -ECANCELED: return fail_cancelled(a);
-    case -ETIME: return fail(a, err, END_UPSTREAM_CONNECT, "no connection within timeouts.connect");
-    case -ECONNREFUSED: return fail(a, err, END_UPSTREAM_CONNECT, "the connection was refused");
-    case -EHOSTUNREACH:
-        return fail(a, err, END_UPSTREAM_CONNECT, "its address is not known or not reachable");
+    case -ETIME: return fail(a, err, end, "no connection within timeouts.connect");
+    case -ECONNREFUSED: return fail(a, err, end, "the connection was refused");
+    case -EHOSTUNREACH: return fail(a, err, end, "its address is not known or not reachable");
+    case RW_E_PROXY: return fail(a, err, end, a->worker->origins[a->provider->origin].proxy_why);
     case RW_E_TLS: {
         const enum tls_why why = a->worker->origins[a->provider->origin].tls_why;
         if (why == TLS_BUSY || why == TLS_NO_MEMORY) return fail(a, err, END_OVERLOADED, tls_why_text(why));
@@ -55,7 +56,7 @@ static int fail_connect(struct ask *a, int err)
     case -EMFILE: return fail(a, err, END_OVERLOADED, "too many connections to this provider");
     case RW_E_BUDGET:
     case -ENOMEM: return fail(a, err, END_OVERLOADED, "memory");
-    default: return fail(a, err, END_UPSTREAM_CONNECT, "the connection failed");
+    default: return fail(a, err, end, "the connection failed");
     }
 }
 
@@ -154,8 +155,10 @@ static int attempt(struct ask *a, bool fresh, bool *ret_stale)
 {
     *ret_stale = false;
     struct up_origin *o = &a->worker->origins[a->provider->origin];
-    const struct up_patience patience = {
-        .connect_ns = a->timeouts->connect_ns, .tls_ns = a->timeouts->tls_ns, .until_ns = a->total_until_ns};
+    const struct up_patience patience = {.connect_ns = a->timeouts->connect_ns,
+                                         .tls_ns = a->timeouts->tls_ns,
+                                         .until_ns = a->total_until_ns,
+                                         .tunnel = a->provider->tunnel};
     int r = up_take(o, fresh, &patience, &a->up);
     if (r < 0) return fail_connect(a, r);
     a->attempts++;

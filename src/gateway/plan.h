@@ -37,8 +37,10 @@ struct plan_provider {
     struct span name;
     enum plan_provider_kind kind;
     uint32_t origin;
-    struct span path_prefix; // of base_url, "/v1"
+    struct span path_prefix; // of base_url, "/v1"; for a proxy that reads it with scheme and host in front
     struct span head_fields; // complete lines: host, authorization, configured headers
+    struct span tunnel; // what the proxy on the way is told, see up_patience; empty: nothing
+    bool proxied; // the origin's addresses are a proxy's
     const struct dialect *dialect; // of its API
     // Behind path_prefix, where chats of its dialect are asked. Of an API with the model in the path: what stands before it, and
     // what behind it, without and with streaming.

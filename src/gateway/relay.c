@@ -407,6 +407,9 @@ static enum stage relay_raw(struct exchange *x)
 static enum stage relay_error(struct exchange *x)
 {
     struct span body;
+    // A provider knows no proxies: this was said on the way to it.
+    if (x->ask.status == 407 && x->provider->proxied)
+        return exchange_fail(x, END_UPSTREAM_PROXY, up_proxy_why(407));
     // The client's own key was good: it must not be told otherwise.
     if (x->ask.status == 401 || x->ask.status == 403) {
         const struct worker_cfg *cfg = &x->worker->cfg;

@@ -133,6 +133,68 @@ static int connect_any(struct up_origin *o, struct up_conn *c, int64_t deadline_
     return r;
 }
 
+// --- Through a proxy.
+
+const char *up_proxy_why(uint32_t status)
+{
+    switch (status) {
+    case 401:
+    case 407:
+        return "it wants credentials, or other ones (407): give them as proxy: "
+               "http://USER:PASSWORD@HOST:PORT";
+    case 400: return "it did not understand CONNECT (400): is this an HTTP proxy?";
+    case 403: return "its rules forbid this provider (403): have host and port allowed there";
+    case 404:
+    case 405:
+    case 501: return "it does not know CONNECT: this is no proxy, or one for http:// only";
+    case 429: return "it has too many connections (429)";
+    case 502:
+    case 503: return "it cannot reach the provider (502, 503): its log says why";
+    case 504: return "the provider did not answer it in time (504)";
+    default: return "it refused the connection: its log says why";
+    }
+}
+
+static int not_through(struct up_conn *c, const char *why)
+{
+    c->origin->proxy_why = why;
+    return RW_E_PROXY;
+}
+
+// Asks the proxy to connect us further and reads its answer. What follows that is the provider's.
+static int tunnel(struct up_conn *c, struct span request, int64_t deadline_ns)
+{
+    struct io_stream *s = &c->s;
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)request.p, .iov_len = request.n};
+    struct http_head head;
+    uint32_t seen = 0;
+    int r = io_stream_send(s, &iov, 1, false, deadline_ns);
+    if (r == -ECANCELED) return r; // another error: it may have said why before it closed
+    http_head_init(&head);
+    for (;;) {
+        r = io_stream_fill(s, seen, deadline_ns);
+        if (r == -ECANCELED) return r;
+        if (r == -ETIME) return not_through(c, "it did not answer CONNECT within timeouts.connect");
+        if (r <= 0) return not_through(c, "it closed the connection without an answer");
+        seen = s->unread;
+        if (io_stream_front(s).n < seen)
+            RW_TRY(io_stream_join(s, seen < HTTP_HEAD_BYTES ? seen : HTTP_HEAD_BYTES));
+        const struct span in = io_stream_front(s);
+        r = http_response_parse(in.p, in.n, &answer_rules, HTTP_METHOD_OTHER, &head);
+        if (r == HTTP_NEED_MORE) continue;
+        if (r < 0) return not_through(c, "it does not answer in HTTP: is this an HTTP proxy?");
+        if (head.status >= 200) break;
+        io_stream_consume(s, (uint32_t)r);
+        http_head_init(&head);
+        seen = 0;
+    }
+    if (head.status >= 300) return not_through(c, up_proxy_why(head.status));
+    io_stream_consume(s, (uint32_t)r);
+    return 0;
+}
+
+// --- Connecting.
+
 // The connection is closed when this fails.
 static int secure(struct up_conn *c, const struct up_patience *patience)
 {
@@ -172,8 +234,12 @@ static int take_fresh(struct up_origin *o, const struct up_patience *patience, s
     const int64_t until =
         clock_earlier(patience->until_ns, clock_deadline(o->loop->now_ns, patience->connect_ns));
     int r = connect_any(o, c, until);
-    if (r < 0) conn_free(c);
-    else if (o->tls) r = secure(c, patience);
+    if (r < 0) {
+        conn_free(c);
+    } else {
+        if (patience->tunnel.n > 0 && (r = tunnel(c, patience->tunnel, until)) < 0) conn_close(c);
+        if (r == 0 && o->tls) r = secure(c, patience);
+    }
     if (r != -ECANCELED) o->failed = r < 0;
     if (r == 0) *ret = c;
     return r;

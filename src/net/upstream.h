@@ -10,7 +10,7 @@
 // Owner    An origin belongs to a worker and outlives its connections. A connection belongs to whoever took it.
 // Thread   the loop's. Functions with a deadline suspend.
 // Errors   RW_E_BAD: the provider broke the protocol (conn->bad_reason); RW_E_EOF: the answer broke off; -ETIME; -ECANCELED;
-//          a negative errno of connect or receive; RW_E_TLS; RW_E_TOO_LARGE; RW_E_BUDGET.
+//          a negative errno of connect or receive; RW_E_TLS; RW_E_PROXY; RW_E_TOO_LARGE; RW_E_BUDGET.
 #ifndef RINGWAY_NET_UPSTREAM_H
 #define RINGWAY_NET_UPSTREAM_H
 
@@ -47,6 +47,7 @@ struct up_origin {
     struct tls_client *tls; // NULL: plain HTTP
     struct tls_session session; // to be resumed by the next connection
     enum tls_why tls_why; // of RW_E_TLS
+    const char *proxy_why; // of RW_E_PROXY
     uint64_t stale_total;
     bool failed; // the last try to connect
     bool closing;
@@ -92,10 +93,16 @@ static inline bool up_origin_closed(const struct up_origin *o)
 struct up_patience {
     int64_t connect_ns, tls_ns;
     int64_t until_ns; // and all of it
+    // What is said to a proxy before anything else (CONNECT with its fields, complete): the origin's addresses are the proxy's.
+    // Empty: there is none, or it reads the requests themselves.
+    struct span tunnel;
 };
 
-// fresh: never from the pool. -EMFILE: the cap of open connections is reached; -EHOSTUNREACH: no address is known; RW_E_TLS: the
-// origin's tls_why says why, until the next call.
+// Why a proxy that answered with this status does not connect, with the mend.
+const char *up_proxy_why(uint32_t status);
+
+// fresh: never from the pool. -EMFILE: the cap of open connections is reached; -EHOSTUNREACH: no address is known; RW_E_TLS,
+// RW_E_PROXY: the origin's tls_why or proxy_why says why, until the next call.
 int up_take(struct up_origin *o, bool fresh, const struct up_patience *patience,
             struct up_conn **ret) RW_WARN_UNUSED;
 void up_give(struct up_conn *c);
