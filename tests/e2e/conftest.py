@@ -73,6 +73,18 @@ def pytest_sessionstart(session):
             pytest.exit(f"{binary} is not there: run make", returncode=4)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """What a process of pytest-xdist has collected for the tables."""
+    for title, rows in getattr(node, "workeroutput", {}).get("tables", {}).items():
+        tables[title] += [tuple(row) for row in rows]
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["tables"] = tables
+
+
 def pytest_terminal_summary(terminalreporter):
     for title, rows in tables.items():
         if not rows:

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -35,9 +36,21 @@ BROKEN = re.compile(
 
 
 def free_port(family=socket.AF_INET, host="127.0.0.1"):
-    with socket.socket(family, socket.SOCK_STREAM) as s:
-        s.bind((host, 0))
-        return s.getsockname()[1]
+    """Nobody else's until its server binds it: below the ports that the kernel gives to clients, and at random because
+    several test processes draw at the same time."""
+    while True:
+        port = random.randrange(10240, 32768)
+        with socket.socket(family, socket.SOCK_STREAM) as s:
+            try:
+                s.bind((host, port))
+            except OSError:
+                continue
+        if port not in ports_given:
+            ports_given.add(port)
+            return port
+
+
+ports_given = set()
 
 
 def wait_for(test, seconds=5.0, what="condition", pause=0.01):
