@@ -59,6 +59,8 @@
     X(END_UPSTREAM_STATUS, "upstream_status", true, 0, "The provider refused the request: %.") \
     X(END_UPSTREAM_AUTH, "upstream_auth", true, 502, \
       "The provider does not accept this gateway's credentials. Whoever runs the gateway has to mend that.") \
+    X(END_NO_CREDENTIALS, "no_credentials", true, 502, \
+      "This gateway has no credentials for the provider: %. Whoever runs the gateway finds the reason in its log.") \
     X(END_UPSTREAM_TIMEOUT, "upstream_timeout", true, 504, "The provider did not answer in time (%).") \
     X(END_TRUNCATED, "truncated", true, 502, \
       "The provider's answer broke off: %. What was sent is not complete.") \

@@ -109,6 +109,9 @@ struct config_provider {
     struct config_url base_url; // all NULL for echo
     const char *api_key; // a secret; NULL: none is sent
     const char *region; // of AWS; NULL: not set
+    const char *access_key_id; // of AWS, a secret, as are the next two; NULL: requests are not signed
+    const char *secret_access_key;
+    const char *session_token; // of temporary ones
     const char *api_version; // of Azure's older form; NULL: the newer
     const struct config_header *headers;
     uint32_t header_count;

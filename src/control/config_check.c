@@ -35,8 +35,29 @@ static void fill_in_url(struct config_loader *l, const struct config_node *at, s
 static void check_settings(struct config_loader *l, const struct config_node *at,
                            const struct config_provider *p)
 {
-    if (p->region && p->type != PROVIDER_BEDROCK) config_complain(l, at, "region is for type bedrock");
+    const char *aws = p->region ? "region" : NULL;
+    if (p->session_token) aws = "session_token";
+    if (p->secret_access_key) aws = "secret_access_key";
+    if (p->access_key_id) aws = "access_key_id";
+    if (aws && p->type != PROVIDER_BEDROCK) config_complain(l, at, "%s is for type bedrock", aws);
     if (p->api_version && p->type != PROVIDER_AZURE) config_complain(l, at, "api_version is for type azure");
+}
+
+static void check_aws(struct config_loader *l, const struct config_node *at, const struct config_provider *p)
+{
+    if (!p->access_key_id != !p->secret_access_key)
+        config_complain(l, at, "access_key_id and secret_access_key belong together: \"%s\" is missing",
+                        p->secret_access_key ? "access_key_id" : "secret_access_key");
+    if (p->session_token && !p->access_key_id)
+        config_complain(l, at, "session_token is for an access_key_id, which is missing");
+    if (p->access_key_id && p->api_key)
+        config_complain(l, at, "api_key and access_key_id contradict each other: leave one");
+    if (p->access_key_id && p->base_url.text && !p->region)
+        config_complain(l, at, "\"region\" is missing: it is part of what is signed");
+    for (uint32_t i = 0; i < p->header_count; i++)
+        if (p->access_key_id && !strcmp(p->headers[i].name, "authorization"))
+            config_complain(l, at,
+                            "access_key_id and a header \"authorization\" contradict each other: leave one");
 }
 
 // A base_url that repeats what the paths of the API say would be asked for it twice.
@@ -105,6 +126,7 @@ void config_provider_finish(struct config_loader *l, const struct config_node *a
     if (!p->base_url.text) fill_in_url(l, at, p);
     if (!p->base_url.text) return;
     check_path(l, at, p);
+    if (p->type == PROVIDER_BEDROCK) check_aws(l, at, p);
     check_tls(l, at, p);
     if (p->connect_to.addr.n && p->proxy.host)
         config_complain(l, at, "connect_to and proxy contradict each other: leave one");

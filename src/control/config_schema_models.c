@@ -54,6 +54,12 @@ static const struct config_section model_timeouts_section = {
         .doc = text \
     }
 
+#define PROVIDER_SECRET(field, most, text) \
+    { \
+        .key = #field, .kind = CONFIG_K_SECRET, AT(config_provider, field), .flags = CONFIG_F_SECRET, \
+        .min = 1, .max = most, .doc = text \
+    }
+
 static const struct config_option provider_options[] = {
     {.key = "type",
      .kind = CONFIG_K_CHOICE,
@@ -82,7 +88,11 @@ static const struct config_option provider_options[] = {
      AT(config_provider, region),
      .min = 1,
      .max = 64,
-     .doc = "bedrock: AWS's region, for the usual base_url."},
+     .doc = "bedrock: AWS's region, for the usual base_url and for signatures."},
+    PROVIDER_SECRET(access_key_id, 128,
+                    "bedrock: signs requests with this key of AWS (SigV4) instead of api_key."),
+    PROVIDER_SECRET(secret_access_key, 128, "bedrock: the secret of access_key_id."),
+    PROVIDER_SECRET(session_token, KIB(8), "bedrock: of temporary credentials."),
     {.key = "api_version",
      .kind = CONFIG_K_NAME,
      AT(config_provider, api_version),

@@ -14,6 +14,9 @@
 #include "providers/dialect.h"
 #include "wire/proxy_protocol.h"
 
+// Of a provider; a request has five more at most.
+#define SIGNED_FIELDS_MAX (SIGV4_FIELDS_MAX - 5)
+
 #define CORS_HEADERS "Content-Type,X-Amz-Date,Authorization,X-Api-Key,X-Amz-Security-Token"
 
 // What a plan owns: its own pieces, and the configuration that it points into.
@@ -24,6 +27,7 @@ struct plan_memory {
     struct io_mail mail;
     struct price_table *prices;
     struct plan_origin *origins; // filled by plan_seal()
+    const struct credential **credentials; // likewise
     _Atomic int32_t holders; // workers
     struct block {
         struct block *next;
@@ -52,6 +56,7 @@ static void plan_free(struct plan_memory *m)
 {
     for (uint32_t i = 0; i < m->plan.origin_count; i++) tls_client_let_go(m->plan.origins[i].tls);
     for (uint32_t i = 0; i < m->plan.listener_count; i++) tls_server_let_go(m->plan.listeners[i].entry.tls);
+    for (uint32_t i = 0; i < m->plan.credential_count; i++) credential_drop(m->plan.credentials[i]);
     map_done(&m->plan.model_by_name);
     map_done(&m->plan.provider_by_name);
     map_done(&m->plan.principal_by_digest);
@@ -121,6 +126,7 @@ void plan_world_done(struct plan_world *w)
     }
     for (uint32_t i = 0; i < LISTENERS_MAX; i++) tls_server_let_go(w->tls_served[i].server);
     plan_tls_done(&w->tls);
+    credentials_done(&w->credentials);
     crypto_wipe(w, sizeof *w);
 }
 
@@ -359,6 +365,20 @@ static bool set_api(struct plan_memory *m, struct plan_provider *to, const struc
         (!p->api_version || join(m, SPAN("?api-version="), span_str(p->api_version), &to->path_query));
 }
 
+// What of its head a signed request is signed with, beside what the request itself brings.
+static bool signed_fields(struct plan_memory *m, struct plan_provider *to, const struct config_provider *p)
+{
+    struct sigv4_field *all = take(m, (1 + p->header_count) * sizeof *all);
+    if (!all) return false;
+    all[to->signed_fields++] = (struct sigv4_field){SPAN("host"), span_str(p->base_url.authority)};
+    for (uint32_t i = 0; i < p->header_count && to->signed_fields < SIGNED_FIELDS_MAX; i++)
+        if (!strncmp(p->headers[i].name, "x-amz", 5))
+            all[to->signed_fields++] =
+                (struct sigv4_field){span_str(p->headers[i].name), span_str(p->headers[i].value)};
+    to->signed_field = all;
+    return true;
+}
+
 static bool add_providers(struct plan_memory *m, char *ret_why, uint32_t cap)
 {
     const struct config *c = m->config;
@@ -375,6 +395,9 @@ static bool add_providers(struct plan_memory *m, char *ret_why, uint32_t cap)
             const int32_t origin = origin_of(m->world, p, ret_why, cap);
             if (origin < 0) return false;
             to->origin = (uint32_t)origin;
+            if (!credentials_index(&m->world->credentials, p, &to->credential, ret_why, cap) ||
+                (to->credential && !signed_fields(m, to, p)))
+                return false;
             to->head_fields = head_fields(m, p);
             if (!to->head_fields.n || !add_proxy(m, p, to)) return false;
         }
@@ -593,8 +616,9 @@ static bool add_cors(struct plan_memory *m)
 static bool add_seats(struct plan_memory *m)
 {
     m->origins = take(m, m->world->origin_count * sizeof *m->origins + 1);
+    m->credentials = take(m, m->world->credentials.count * sizeof *m->credentials + 1);
     m->plan.seats = take(m, m->world->workers * sizeof *m->plan.seats);
-    return m->origins && m->plan.seats;
+    return m->origins && m->credentials && m->plan.seats;
 }
 
 struct plan *plan_build(struct plan_world *w, struct config *config, const char *extra_key, char *ret_why,
@@ -655,6 +679,10 @@ void plan_seal(struct plan *plan)
     memcpy(m->origins, w->origins, w->origin_count * sizeof *m->origins);
     for (uint32_t i = 0; i < w->origin_count; i++)
         if (m->origins[i].tls) tls_client_hold(m->origins[i].tls);
+    for (uint32_t i = 0; i < w->credentials.count; i++)
+        m->credentials[i] = credential_hold(w->credentials.source[i].now);
+    plan->credentials = m->credentials;
+    plan->credential_count = w->credentials.count;
     plan->origins = m->origins;
     plan->origin_count = w->origin_count;
 }

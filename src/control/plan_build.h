@@ -11,6 +11,7 @@
 
 #include "base/metric.h"
 #include "control/config.h"
+#include "control/credentials.h"
 #include "control/file_keys.h"
 #include "control/plan_tls.h"
 #include "gateway/plan.h"
@@ -40,6 +41,7 @@ struct plan_world {
     char *origin_name[PROVIDERS_MAX];
     struct plan_tls_made tls_made[PROVIDERS_MAX];
     struct plan_watch watches[PROVIDERS_MAX];
+    struct credentials credentials;
     struct plan_tls_served tls_served[LISTENERS_MAX];
     struct plan_tls tls;
     struct io_resolver *resolver;

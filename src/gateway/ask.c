@@ -83,7 +83,8 @@ static int fail_answer(struct ask *a, int err, bool began, const char *time_limi
 static int request_head(struct ask *a, struct iovec *ret)
 {
     const struct plan_provider *p = a->provider;
-    const uint32_t cap = 256 + p->path_prefix.n + a->path.n + p->head_fields.n + a->fields.n;
+    const uint32_t cap =
+        256 + p->path_prefix.n + a->path.n + p->head_fields.n + a->fields.n + a->authorization.n;
     uint8_t *bytes = arena_alloc(a->arena, cap);
     if (!bytes) return RW_E_BUDGET;
     struct http_writer w = http_writer(bytes, cap);
@@ -94,6 +95,7 @@ static int request_head(struct ask *a, struct iovec *ret)
     http_write_raw(&w, SPAN(" HTTP/1.1\r\n"));
     http_write_raw(&w, p->head_fields);
     http_write_raw(&w, a->fields);
+    if (RW_UNLIKELY(a->authorization.n)) http_write_raw(&w, a->authorization);
     if (a->upload && a->upload->framing.kind == HTTP_BODY_CHUNKED)
         http_write_raw(&w, SPAN("transfer-encoding: chunked\r\n"));
     else if (a->method == HTTP_POST)
@@ -206,7 +208,9 @@ int ask_open(struct ask *a)
     a->head = arena_alloc(a->arena, sizeof *a->head);
     if (!a->head) return fail(a, RW_E_BUDGET, END_OVERLOADED, "memory");
     bool stale;
-    int r = attempt(a, false, &stale);
+    int r = RW_UNLIKELY(a->provider->credential) ? credential_authorize(a) : 0;
+    if (r < 0) return r;
+    r = attempt(a, false, &stale);
     if (r < 0 && stale) {
         up_give(a->up);
         a->up = NULL;

@@ -53,6 +53,7 @@ struct ask {
     uint64_t length; // of the answer's body, if known
 
     // Private.
+    struct span authorization; // complete lines, where they are not the provider's own (credential.h)
     struct up_conn *up;
     struct echo *generator;
     struct io_buf *decoding; // gzip's memory, and room for what comes out; NULL: the answer comes as it is

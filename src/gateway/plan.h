@@ -18,6 +18,7 @@
 #include "policy/limit.h"
 #include "policy/price.h"
 #include "tls/crypto.h"
+#include "tls/sigv4.h"
 
 struct plan_timeouts {
     int64_t connect_ns;
@@ -28,6 +29,7 @@ struct plan_timeouts {
     int64_t total_ns;
 };
 
+struct credential;
 struct dialect;
 
 enum plan_provider_kind { PLAN_HTTP, PLAN_ECHO };
@@ -48,6 +50,10 @@ struct plan_provider {
     bool model_in_path;
     struct span path_whole, path_stream;
     struct span path_query; // of every path, with its '?'; mostly empty
+    uint32_t credential; // index + 1 of what is renewed beside the plan; 0: all of it stands in head_fields
+    const struct sigv4_field
+        *signed_field; // of requests that are signed: host, and what x-amz-* the configuration sends
+    uint32_t signed_fields;
     bool responses; // takes OpenAI's responses dialect, too
     bool max_tokens_old; // OpenAI's dialect without max_completion_tokens
     struct span type; // as prices name it
@@ -96,6 +102,9 @@ struct plan {
     uint32_t listener_count;
     const struct plan_origin *origins;
     uint32_t origin_count;
+    // What providers are told about who asks, as it was when the plan was made. A plan holds them; indices outlive it.
+    const struct credential *const *credentials;
+    uint32_t credential_count;
     const struct plan_provider *providers;
     uint32_t provider_count;
     const struct plan_model *models;

@@ -100,6 +100,7 @@ void translate_usage(struct exchange *x, const struct chat_usage *usage)
 static enum chat_error_kind kind_of(enum rw_end end, uint16_t status)
 {
     switch (end) {
+    case END_NO_CREDENTIALS:
     case END_UPSTREAM_AUTH: return CHAT_E_UPSTREAM_AUTH;
     case END_UPSTREAM_TIMEOUT: return CHAT_E_TIMEOUT;
     case END_NO_MODEL:

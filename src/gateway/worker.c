@@ -65,6 +65,13 @@ static void origins_follow(struct worker *w, const struct plan *plan)
     }
 }
 
+static void credentials_follow(struct worker *w, const struct plan *plan)
+{
+    MUST(plan->credential_count <= PROVIDERS_MAX);
+    for (uint32_t i = 0; i < plan->credential_count; i++)
+        if (plan->credentials[i]) credential_seat_take(&w->credentials[i], plan->credentials[i]);
+}
+
 static void plan_take(struct worker *w, const struct plan *plan)
 {
     if (w->plan) {
@@ -83,6 +90,7 @@ static void plan_take(struct worker *w, const struct plan *plan)
     for (uint32_t i = 0; i < w->listener_count && i < plan->listener_count; i++)
         w->listeners[i].entry = plan->listeners[i].entry;
     origins_follow(w, plan);
+    credentials_follow(w, plan);
 }
 
 static void mail_plan(struct io_loop *loop, struct io_mail *mail)
@@ -128,6 +136,33 @@ enum rw_err worker_addrs(struct worker *w, uint32_t origin, const struct io_addr
     *m = (struct addrs_mail){.worker = w, .origin = origin, .n = n};
     memcpy(m->addr, addrs, n * sizeof *addrs);
     m->mail.open = mail_addrs;
+    io_loop_post(&w->loop, &m->mail);
+    return RW_OK;
+}
+
+struct credential_mail {
+    struct io_mail mail;
+    struct worker *worker;
+    uint32_t index;
+    const struct credential *credential;
+};
+
+static void mail_credential(struct io_loop *loop, struct io_mail *mail)
+{
+    struct credential_mail *m = LIST_OWNER(mail, struct credential_mail, mail);
+    (void)loop;
+    if (!m->worker->closed) credential_seat_take(&m->worker->credentials[m->index], m->credential);
+    credential_drop(m->credential);
+    free(m);
+}
+
+enum rw_err worker_credential(struct worker *w, uint32_t index, const struct credential *c)
+{
+    MUST(index < PROVIDERS_MAX && c);
+    struct credential_mail *m = malloc(sizeof *m);
+    if (!m) return (enum rw_err) - ENOMEM;
+    *m = (struct credential_mail){.worker = w, .index = index, .credential = credential_hold(c)};
+    m->mail.open = mail_credential;
     io_loop_post(&w->loop, &m->mail);
     return RW_OK;
 }
@@ -387,9 +422,12 @@ enum rw_err worker_open(struct worker *w, struct io_driver *driver, const struct
     io_timer_init(&w->drain_quiet, drain_quiet);
     w->origins = calloc(PROVIDERS_MAX, sizeof *w->origins);
     w->answers = calloc(PROVIDERS_MAX, sizeof *w->answers);
-    if (!w->origins || !w->answers || h1_server_open(&w->http, &w->loop, &cfg->plan->http, handle, w)) {
+    w->credentials = calloc(PROVIDERS_MAX, sizeof *w->credentials);
+    if (!w->origins || !w->answers || !w->credentials ||
+        h1_server_open(&w->http, &w->loop, &cfg->plan->http, handle, w)) {
         free(w->origins);
         free(w->answers);
+        free(w->credentials);
         w->closed = true;
         return (enum rw_err) - ENOMEM;
     }
@@ -443,6 +481,8 @@ void worker_close(struct worker *w)
     free(w->listeners);
     free(w->origins);
     free(w->answers);
+    for (uint32_t i = 0; i < PROVIDERS_MAX; i++) credential_seat_take(&w->credentials[i], NULL);
+    free(w->credentials);
     w->closed = true;
 }
 

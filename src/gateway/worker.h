@@ -12,6 +12,7 @@
 #include "base/metric.h"
 #include "base/prng.h"
 #include "gateway/access_log.h"
+#include "gateway/credential.h"
 #include "gateway/plan.h"
 #include "io/loop.h"
 #include "net/h1.h"
@@ -87,6 +88,7 @@ struct worker {
     uint32_t listener_count;
     struct up_origin *origins; // by plan_provider.origin
     uint32_t origin_count;
+    struct credential_seat *credentials; // by plan_provider.credential
     struct json_form *answers; // by origin: what the whole answers from there have in common
     const struct plan *plan;
     uint32_t plan_users; // exchanges on the present plan
@@ -141,6 +143,8 @@ void worker_plan(struct worker *w, struct worker_mail *m, const struct plan *pla
 // New addresses of an origin; the letter is made and freed inside. -ENOMEM: the worker goes on with those it has.
 enum rw_err worker_addrs(struct worker *w, uint32_t origin, const struct io_addr *addrs,
                          uint32_t n) RW_WARN_UNUSED;
+// A new credential, which the letter holds until it is taken. -ENOMEM: the worker goes on with the one it has.
+enum rw_err worker_credential(struct worker *w, uint32_t index, const struct credential *c) RW_WARN_UNUSED;
 void worker_drain(struct worker *w, struct worker_mail *m, int64_t idle_ns, int64_t timeout_ns);
 
 // --- For exchanges.

@@ -11,6 +11,7 @@ import pytest
 
 import dialect_mock
 import servers
+import sigv4_check
 from servers import KEY, UPSTREAM_KEY
 
 SAY = [{"role": "user", "content": "Greet me from Zürich."}]
@@ -20,6 +21,7 @@ BEARER = ("authorization", f"Bearer {UPSTREAM_KEY}")
 CHAT = "/v1/chat/completions"
 LIKE_OPENAI = ["openai", "groq", "deepseek", "xai", "together", "fireworks", "openrouter", "huggingface", "ollama", "vllm", "llamacpp",
                "openai_compatible"]  # fmt: skip
+AWS = {"AKIDSIGNED": ("s1", None), "AKIDSESSION": ("s/2+", "t" * 900)}
 TYPES = {name: ("/v1", CHAT, BEARER) for name in LIKE_OPENAI} | {
     "azure": ("", "/openai" + CHAT, ("api-key", UPSTREAM_KEY)),
     "mistral": ("/v1", CHAT, BEARER),
@@ -44,6 +46,9 @@ def gateway(folder, providers, backend):
     config["openai_compatible"]["headers"] = {"x-team": "platform"}
     config["old"] = {"type": "azure", "base_url": url + "/behind/", "api_key": UPSTREAM_KEY, "api_version": "2024-10-21"}
     config["older"] = {"type": "azure", "base_url": url, "api_key": UPSTREAM_KEY, "api_version": "2024-10-21"}
+    config["signed"] = {"type": "bedrock", "base_url": url, "region": "eu-west-1", "access_key_id": "AKIDSIGNED", "secret_access_key": "s1"}
+    config["session"] = {**config["signed"], "access_key_id": "AKIDSESSION", "secret_access_key": "s/2+", "session_token": "t" * 900,
+                         "base_url": url + "/behind", "headers": {"x-amzn-bedrock-trace": "ENABLED", "x-other": "1"}}  # fmt: skip
     models = [{"name": "gpt", "targets": [{"provider": "older", "model": "text"}]}]
     server = servers.Gateway(folder, servers.plain_config(1, backend, providers=config, models=models), f"providers-{backend}")
     yield server
@@ -67,6 +72,45 @@ def test_each_type__path_and_key(gateway, providers, kind):
     assert KEY not in json.dumps(seen["headers"])
     assert (seen["headers"].get("x-team") == "platform") == (kind == "openai_compatible")
     assert not providers.refused
+
+
+@pytest.mark.parametrize("vector", sorted((dialect_mock.DATA / "sigv4").glob("0*.json")), ids=lambda p: p.stem)
+def test_the_checker_of_signatures__against_recorded_ones(vector):
+    v = json.loads(vector.read_text())
+    rq, want = v["request"], v["expected"]
+    headers = {k.lower(): x for k, x in (rq["headers"] | want["headers_to_send"]).items()}
+    headers |= {"host": rq["host"], "authorization": want["authorization"]}
+    query = "&".join(f"{sigv4_check.quote(k)}={sigv4_check.quote(x)}" for k, x in (rq["query"] or {}).items())
+    target = rq["wire_path"] + ("?" + query if query else "")
+    secrets = {v["access_key"]: (v["secret_key"], v["session_token"] or None)}
+    body = (rq["body"] or "").encode()
+    assert sigv4_check.problem(rq["method"], target, headers, body, secrets) is None
+    assert "SignatureDoesNotMatch" in sigv4_check.problem(rq["method"], target, headers, body + b" ", secrets)
+
+
+@pytest.mark.parametrize("provider", ["signed", "session"])
+@pytest.mark.parametrize("client", ["openai", "converse", "stream"])
+def test_bedrock__signed(gateway, providers, provider, client):
+    """Translated and passed on, edited and not, with names of models that are encoded twice in the signature."""
+    providers.aws = AWS
+    if client == "openai":
+        answer = gateway.post(CHAT, {"model": f"{provider}/text,cut=9,v=1:0/é", "messages": SAY})
+        assert answer.json()["choices"][0]["message"]["content"] == TEXT
+    else:
+        verb = "converse" if client == "converse" else "converse-stream"
+        body = {"messages": [{"role": "user", "content": [{"text": "x" * 300_000}]}]}
+        answer = gateway.post(f"/model/{provider}%2Ftext%2Ccut=9%2Cv=1:0/{verb}", body)
+    assert answer.status == 200 and not providers.refused
+    seen = providers.take()[0]["headers"]
+    assert seen["authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKID") and KEY not in json.dumps(seen)
+
+
+def test_bedrock__wrong_secret(gateway, providers):
+    """Nothing the client did: 502, and the log names the provider."""
+    providers.aws = {"AKIDSIGNED": ("another", None)}
+    answer = gateway.post(CHAT, {"model": "signed/text", "messages": SAY})
+    assert answer.status == 502 and answer.json()["error"]["code"] == "upstream_auth"
+    assert b"the provider signed refuses" in gateway.err()
 
 
 def test_azure_deployments__model_and_version_in_the_path(gateway, providers):

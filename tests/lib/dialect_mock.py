@@ -17,6 +17,7 @@ import time
 import urllib.parse
 
 import servers
+import sigv4_check
 
 DATA = pathlib.Path(__file__).resolve().parents[1] / "data/contracts"
 
@@ -139,7 +140,8 @@ def check_responses(headers, body):
 
 def check_converse(headers, body):
     """bedrock.md, Converse: known fields, alternation, results for every call, tools for a history of calls."""
-    need(headers.get("authorization", "").startswith("Bearer "), "no key")
+    # The signature of a request that is signed was checked when it came in.
+    need(headers.get("authorization", "").startswith(("Bearer ", "AWS4-HMAC-SHA256 ")), "no key")
     known = {
         "messages", "system", "inferenceConfig", "toolConfig", "additionalModelRequestFields", "outputConfig", "serviceTier",
         "additionalModelResponseFieldPaths", "guardrailConfig", "performanceConfig", "requestMetadata", "promptVariables",
@@ -227,6 +229,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         path = self.path.partition("?")[0]
         model = verb = None
+        path = path.removeprefix("/behind")
         if path.startswith("/v1beta/models/"):
             # The model stands in the path.
             model, _, verb = urllib.parse.unquote(path.removeprefix("/v1beta/models/")).rpartition(":")
@@ -240,6 +243,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             model, _, verb = path.removeprefix("/model/").rpartition("/")
             model, path = urllib.parse.unquote(model), "/model"
         self.server.seen.append({"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}, "body": body})
+        if self.headers.get("authorization", "").startswith("AWS4"):
+            wrong = sigv4_check.problem("POST", self.path, self.server.seen[-1]["headers"], body, self.server.aws)
+            if wrong:
+                self.server.refused.append(wrong)
+                return self.answer(403, b'{"message":"%s"}' % wrong.encode().split(b"\n")[0], [("x-amzn-errortype", "InvalidSignatureException")])
         if path not in ROUTES:
             return self.answer(404, b'{"error":{"message":"no such path"}}')
         folder, check, error = ROUTES[path]
@@ -275,6 +283,7 @@ class DialectMock(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.port = self.server_address[1]
         self.seen, self.refused = [], []
+        self.aws = {}  # access keys that requests may be signed with: (secret, session token or None)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def take(self):

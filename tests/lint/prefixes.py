@@ -22,8 +22,10 @@ PREFIXES = {
     "policy": "policy limit price estimate breaker retry budget_policy jwt",
     "providers": "provider chat dialect",
     "feature": "feature cache guard usage cost rag mcp",
-    "gateway": "gateway access_log account ask answer echo exchange inform meter principal principals relay request route translate worker",
-    "control": "control admin books cli config crash doctor file_keys first_key log metrics_page plan prices process prometheus serve",
+    "gateway": "gateway access_log account ask answer credential echo exchange inform meter principal principals relay request"
+    " route translate worker",
+    "control": "control admin books cli config crash credentials doctor file_keys first_key log metrics_page plan prices process"
+    " prometheus serve",
 }
 # Made by the compiler's instrumentation or by the linker, not by us.
 FOREIGN = re.compile(r"^(__asan|__tsan|__ubsan|__gcov|_GLOBAL_|__odr_asan|DW\.ref|__x86\.get_pc)")

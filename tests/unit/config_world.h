@@ -37,7 +37,9 @@ static const struct world_entry world_variables[] = {
     {"CREDENTIALS_DIRECTORY", "/run/credentials/ringway"},
     {"LOCAL_API_KEY", SECRET},
     {"AZURE_OPENAI_API_KEY", SECRET},
-    {"AWS_BEARER_TOKEN_BEDROCK", SECRET},
+    {"AWS_ACCESS_KEY_ID", SECRET},
+    {"AWS_SECRET_ACCESS_KEY", SECRET},
+    {"AWS_SESSION_TOKEN", SECRET},
     {"RINGWAY_CI_KEY", SECRET "-of-a-client"},
     {NULL, NULL},
 };

@@ -343,6 +343,20 @@ static void test_values__providers(void **state)
         {"providers: { a: { type: vllm, api_version: x } }\n",
          "r.yaml:1:14: providers.a: api_version is for type azure\n"},
         {"providers: { a: { type: bedrock } }\n", "r.yaml:1:14: providers.a: \"region\" is missing\n"},
+        {"providers: { a: { type: bedrock, region: r, access_key_id: " SECRET " } }\n",
+         "r.yaml:1:14: providers.a: access_key_id and secret_access_key belong together: "
+         "\"secret_access_key\" is "
+         "missing\n"},
+        {"providers: { a: { type: bedrock, region: r, session_token: " SECRET " } }\n",
+         "r.yaml:1:14: providers.a: session_token is for an access_key_id, which is missing\n"},
+        {"providers: { a: { type: bedrock, region: r, api_key: x, access_key_id: " SECRET
+         ", secret_access_key: " SECRET " } }\n",
+         "r.yaml:1:14: providers.a: api_key and access_key_id contradict each other: leave one\n"},
+        {"providers: { a: { type: bedrock, base_url: \"http://h\", access_key_id: " SECRET
+         ", secret_access_key: " SECRET " } }\n",
+         "r.yaml:1:14: providers.a: \"region\" is missing: it is part of what is signed\n"},
+        {"providers: { a: { type: openai, secret_access_key: " SECRET " } }\n",
+         "r.yaml:1:14: providers.a: secret_access_key is for type bedrock\n"},
         {"providers: { a: { type: azure } }\n", "r.yaml:1:14: providers.a: \"base_url\" is missing\n"},
         {"providers: { a: { type: azure, base_url: \"https://x.openai.azure.com/openai/v1/\" } }\n",
          "r.yaml:1:14: providers.a: base_url: leave \"/openai\" out; azure's paths begin with it\n"},
