@@ -20,9 +20,9 @@ static const struct {
     const struct cli_command *at;
     const uint32_t *count;
 } tables[] = {
-    {cli_local_commands, &cli_local_command_count}, {cli_admin_commands, &cli_admin_command_count},
-    {cli_usage_commands, &cli_usage_command_count}, {cli_prices_commands, &cli_prices_command_count},
-    {cli_store_commands, &cli_store_command_count},
+    {cli_local_commands, &cli_local_command_count},   {cli_admin_commands, &cli_admin_command_count},
+    {cli_usage_commands, &cli_usage_command_count},   {cli_prices_commands, &cli_prices_command_count},
+    {cli_models_commands, &cli_models_command_count}, {cli_store_commands, &cli_store_command_count},
 };
 
 // NULL: there is no command i.

@@ -77,9 +77,10 @@ struct rows {
     const char *beginning;
 };
 
-static bool on_row(struct span name, const struct price *price, void *ctx)
+static bool on_row(struct span name, const struct price *price, const struct price_about *about, void *ctx)
 {
     struct rows *r = ctx;
+    (void)about;
     if (!span_starts(name, span_str(r->beginning)) || r->n == COUNT(r->at)) return true;
     r->at[r->n].name = name;
     r->at[r->n++].price = price;

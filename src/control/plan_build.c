@@ -459,6 +459,7 @@ static bool add_price(struct plan_memory *m, struct plan_model *to)
     static const struct price nothing = {.chat = true};
     const struct plan_provider *p = &m->plan.providers[to->provider];
     struct price found;
+    to->about = price_about(m->prices, p->type, to->upstream_model);
     if (p->kind == PLAN_ECHO) to->price = &nothing;
     if (p->kind == PLAN_ECHO || !price_find(m->prices, p->type, to->upstream_model, &found)) return true;
     struct price *kept = take(m, sizeof *kept);

@@ -7,7 +7,8 @@
 
 // One entry of the list is at most this long: two names and the rest.
 // First and last name are repeated behind the list: each entry pays for one more.
-#define MODEL_ENTRY_BYTES(name, owner) (4 * FMT_JSON_BYTES((name).n) + FMT_JSON_BYTES((owner).n) + 128)
+#define MODEL_ENTRY_BYTES(m, owner) \
+    (4 * FMT_JSON_BYTES((m)->name.n) + FMT_JSON_BYTES((owner).n) + (m)->list_members.n + 128)
 
 static enum stage health(struct exchange *x)
 {
@@ -80,8 +81,9 @@ static void entry_google(struct fmt *f, struct span name)
     fmt_str(f, ",\"supportedGenerationMethods\":[\"generateContent\",\"streamGenerateContent\"]}");
 }
 
-static void entry(const struct exchange *x, struct fmt *f, struct span name, struct span owner)
+static void entry(const struct exchange *x, struct fmt *f, const struct plan_model *m)
 {
+    const struct span name = m->name;
     if (asks_google(x)) {
         entry_google(f, name);
         return;
@@ -97,7 +99,8 @@ static void entry(const struct exchange *x, struct fmt *f, struct span name, str
     fmt_str(f, "{\"id\":");
     fmt_json_string(f, name);
     fmt_str(f, ",\"object\":\"model\",\"created\":0,\"owned_by\":");
-    fmt_json_string(f, owner);
+    fmt_json_string(f, x->plan->providers[m->provider].name);
+    fmt_span(f, m->list_members);
     fmt_str(f, "}");
 }
 
@@ -112,7 +115,7 @@ static enum stage models(struct exchange *x)
     const struct plan *plan = x->plan;
     uint64_t cap = 128;
     for (uint32_t i = 0; i < plan->model_count; i++)
-        cap += MODEL_ENTRY_BYTES(plan->models[i].name, plan->providers[plan->models[i].provider].name);
+        cap += MODEL_ENTRY_BYTES(&plan->models[i], plan->providers[plan->models[i].provider].name);
     char *text = cap <= UINT32_MAX ? arena_alloc(x->call->arena, (uint32_t)cap) : NULL;
     if (!text) return exchange_fail(x, END_OVERLOADED, "memory");
     struct fmt f;
@@ -128,7 +131,7 @@ static enum stage models(struct exchange *x)
         if (!principal_may_model(x->principal, m->name)) continue;
         if (!first) fmt_str(&f, ",");
         first = false;
-        entry(x, &f, m->name, plan->providers[m->provider].name);
+        entry(x, &f, m);
         if (!first_name.p) first_name = m->name;
         last_name = m->name;
     }
@@ -154,13 +157,12 @@ static enum stage model(struct exchange *x)
         return exchange_fail_text(
             x, END_NO_MODEL, SPAN("The model '"), x->rest,
             SPAN("' does not exist or this key may not use it. GET /v1/models lists those it may."));
-    const struct span owner = x->plan->providers[m->provider].name;
-    const uint32_t cap = MODEL_ENTRY_BYTES(m->name, owner);
+    const uint32_t cap = MODEL_ENTRY_BYTES(m, x->plan->providers[m->provider].name);
     char *text = arena_alloc(x->call->arena, cap);
     if (!text) return exchange_fail(x, END_OVERLOADED, "memory");
     struct fmt f;
     fmt_init(&f, text, cap);
-    entry(x, &f, m->name, owner);
+    entry(x, &f, m);
     return exchange_reply(x, 200, SPAN("application/json"), fmt_text(&f));
 }
 

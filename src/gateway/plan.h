@@ -69,6 +69,8 @@ struct plan_model {
     struct span answer_lines; // of heads: provider and model (plan_ready.h)
     struct span log_target; // access_record.target
     const struct price *price; // NULL: it has none
+    const struct price_about *about; // NULL: nothing is known of it
+    struct span list_members; // what GET /v1/models says besides its name (plan_ready.h)
     const struct limit_bound *limit; // of the model; NULL: none
     uint64_t hash; // of its name, for the estimator
     struct plan_timeouts timeouts;

@@ -1,7 +1,9 @@
 // See plan_ready.h.
 #include "gateway/plan_ready.h"
 
+#include "base/fmt.h"
 #include "gateway/access_log.h"
+#include "policy/price.h"
 #include "wire/http.h"
 
 static bool keep(const struct plan_room *room, const void *bytes, uint32_t n, struct span *ret)
@@ -48,6 +50,72 @@ static bool model_lines(struct plan_model *m, struct span provider, const struct
     return true;
 }
 
+// --- What GET /v1/models says of a model.
+
+#define LIST_MEMBER_BYTES 768
+
+static void count_or_null(struct fmt *f, int64_t n)
+{
+    if (n > 0) fmt_i64(f, n);
+    else fmt_str(f, "null");
+}
+
+// A pico-dollar per token is a millionth of a dollar per million tokens.
+static void add_pricing(struct fmt *f, const struct price *p)
+{
+    if (!p) {
+        fmt_str(f, ",\"pricing\":null");
+        return;
+    }
+    fmt_str(f, ",\"pricing\":{\"input_per_1k\":");
+    fmt_decimal(f, p->pico[PRICE_INPUT], 9);
+    fmt_str(f, ",\"output_per_1k\":");
+    fmt_decimal(f, p->pico[PRICE_OUTPUT], 9);
+    fmt_str(f, ",\"input_per_million\":");
+    fmt_decimal(f, p->pico[PRICE_INPUT], 6);
+    fmt_str(f, ",\"output_per_million\":");
+    fmt_decimal(f, p->pico[PRICE_OUTPUT], 6);
+    fmt_str(f, "}");
+}
+
+static void add_capabilities(struct fmt *f, const struct price_about *about)
+{
+    bool first = true;
+    fmt_str(f, ",\"capabilities\":[");
+    for (int i = 0; i < PRICE_CAPABILITIES; i++) {
+        if (!(about->capabilities & 1u << i)) continue;
+        if (!first) fmt_str(f, ",");
+        first = false;
+        fmt_json_string(f, span_str(price_capability_names[i]));
+    }
+    fmt_str(f, "]");
+}
+
+static bool list_members(struct plan_model *m, struct span provider, const struct plan_room *room)
+{
+    static const struct price_about nothing;
+    const struct price_about *about = m->about ? m->about : &nothing;
+    const uint32_t cap =
+        LIST_MEMBER_BYTES + FMT_JSON_BYTES(provider.n) + FMT_JSON_BYTES(about->description.n);
+    char *text = room->take(room->ctx, cap);
+    struct fmt f;
+    if (!text) return false;
+    fmt_init(&f, text, cap);
+    fmt_str(&f, ",\"provider\":");
+    fmt_json_string(&f, provider);
+    fmt_str(&f, ",\"description\":");
+    fmt_json_string(&f, about->description);
+    add_pricing(&f, m->price);
+    fmt_str(&f, ",\"context_window\":");
+    count_or_null(&f, m->price ? m->price->context : 0);
+    fmt_str(&f, ",\"max_output_tokens\":");
+    count_or_null(&f, m->price ? m->price->max_output : 0);
+    add_capabilities(&f, about);
+    MUST(!f.overflow);
+    m->list_members = fmt_text(&f);
+    return true;
+}
+
 enum rw_err gateway_plan_ready(struct plan *p, struct plan_model *models, struct principal *keys,
                                const struct plan_room *room)
 {
@@ -60,7 +128,7 @@ enum rw_err gateway_plan_ready(struct plan *p, struct plan_model *models, struct
                                         .model = m->name,
                                         .provider = provider,
                                         .upstream_model = m->upstream_model};
-        if (!model_lines(m, provider, room) ||
+        if (!model_lines(m, provider, room) || !list_members(m, provider, room) ||
             !keep(room, piece, access_log_prepare_target(&r, piece), &m->log_target))
             return (enum rw_err) - ENOMEM;
     }

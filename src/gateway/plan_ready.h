@@ -1,5 +1,5 @@
 // What of a plan is written once, so that no request has to: the lines of an answer's head that are always the same, and the
-// parts of a log line that name model and key.
+// parts of a log line that name model and key, and what the list of models says of each.
 //
 // Use      the last step of making a plan, when its models, keys, providers and CORS values stand.
 // Memory   from `take` (NULL: there is none); it lives as long as the plan.

@@ -6,8 +6,9 @@
 //          provider and model; price_find() per target; price_nanos() per record.
 // File     {"models": [{"provider", "model", "alias", "mode", "input", "output", "cached_input", "cache_write",
 //          "cache_write_1h", "reasoning", "audio_in", "audio_out", "image", "per_search", "context", "max_output",
-//          "above": {"input_tokens", and prices}}]}: USD per million tokens, per_search USD each. Other members are ignored.
-//          `above` is the price of the whole request when its prompt is longer than that.
+//          "above": {"input_tokens", and prices}, "capabilities", "speed_class", "quality_class", "description"}]}: USD per
+//          million tokens, per_search USD each. Other members are ignored. `above` is the price of the whole request when its
+//          prompt is longer than that. The last four make the list a catalogue: they are there to choose by, never a gate.
 // Absent   or null: cached_input, cache_write, image cost what input does, reasoning what output does, cache_write_1h 1.6 times
 //          cache_write, a class of `above` rises as input does. Audio is unknown: it costs the dearer of input and output, and
 //          its use is reported (*ret_unknown). A model without a row has no price: price_find() says so, and it is the
@@ -55,6 +56,35 @@ struct price {
     bool chat; // it can answer with tokens: not an embedding or a rerank model
 };
 
+// X(symbol, name in the file)
+#define PRICE_CAPABILITY_LIST(X) \
+    X(PRICE_CAN_STREAM, "streaming") \
+    X(PRICE_CAN_TOOLS, "tools") \
+    X(PRICE_CAN_VISION, "vision") \
+    X(PRICE_CAN_AUDIO, "audio_in") \
+    X(PRICE_CAN_PDF, "pdf") \
+    X(PRICE_CAN_SCHEMA, "json_schema") \
+    X(PRICE_CAN_REASON, "reasoning") \
+    X(PRICE_CAN_CACHE, "prompt_cache")
+
+#define X(symbol, name) symbol,
+enum price_capability { PRICE_CAPABILITY_LIST(X) PRICE_CAPABILITIES };
+#undef X
+
+enum price_speed { PRICE_SPEED_UNKNOWN, PRICE_FAST, PRICE_STANDARD, PRICE_SLOW };
+
+// What a row says besides prices.
+struct price_about {
+    struct span mode; // "chat", "embedding", "rerank"; empty: not said
+    struct span description;
+    uint16_t capabilities; // 1 << enum price_capability
+    enum price_speed speed;
+    uint8_t quality; // 1 to 5; 0: not said
+};
+
+extern const char *const price_capability_names[PRICE_CAPABILITIES];
+extern const char *const price_speed_names[PRICE_SLOW + 1]; // that of PRICE_SPEED_UNKNOWN is empty
+
 // Tokens by class, each counted in one class only: input without what was cached, output without reasoning.
 struct price_usage {
     int64_t tokens[PRICE_CLASSES];
@@ -87,10 +117,13 @@ uint32_t price_table_count(const struct price_table *t);
 
 // Each row that can be found, the newest of those of one name, in no order, until fn returns false. name: "openai/gpt-4o", with a
 // '*' at its end if it is a beginning.
-typedef bool price_row_fn(struct span name, const struct price *price, void *ctx);
+typedef bool price_row_fn(struct span name, const struct price *price, const struct price_about *about,
+                          void *ctx);
 void price_table_each(const struct price_table *t, price_row_fn *fn, void *ctx);
 
 // provider: its type ("openai", "bedrock"). False: this model has no price.
 bool price_find(const struct price_table *t, struct span provider, struct span model, struct price *ret);
+// What its row says besides; NULL: no row. It lives as long as the table.
+const struct price_about *price_about(const struct price_table *t, struct span provider, struct span model);
 
 #endif

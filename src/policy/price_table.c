@@ -8,6 +8,8 @@
 #include "wire/json.h"
 
 #define KEY_BYTES_MAX 256
+#define MODE_BYTES_MAX 16
+#define DESCRIPTION_BYTES_MAX 160
 #define USD_PER_MILLION_DECIMALS 6 // of pico-dollars per token
 #define USD_DECIMALS 12 // of pico-dollars
 
@@ -15,8 +17,10 @@ struct row {
     struct row *next;
     struct price price;
     bool wildcard;
+    struct price_about about;
     struct span name, alias; // "provider/model"; an empty alias is none
     uint8_t bytes[2 * KEY_BYTES_MAX];
+    uint8_t mode[MODE_BYTES_MAX], description[DESCRIPTION_BYTES_MAX];
 };
 
 struct price_table {
@@ -70,7 +74,7 @@ void price_table_each(const struct price_table *t, price_row_fn *fn, void *ctx)
     for (const struct row *row = t->rows; row; row = row->next) {
         // The star still stands behind the key.
         const struct span name = {row->name.p, row->name.n + row->wildcard};
-        if (is_newest(t, row) && !fn(name, &row->price, ctx)) return;
+        if (is_newest(t, row) && !fn(name, &row->price, &row->about, ctx)) return;
     }
 }
 
@@ -131,14 +135,85 @@ static struct span join(uint8_t *at, struct span provider, struct span name)
 
 struct names {
     uint8_t bytes[3][KEY_BYTES_MAX];
-    struct span provider, model, alias, mode;
+    struct span provider, model, alias;
 };
+
+static bool read_text(struct span value, uint8_t *buf, uint32_t cap, struct span *ret)
+{
+    if (json_type(value) == JSON_NULL) return true;
+    return json_string(value, JSON_LONE_REFUSE, buf, cap, ret) == RW_OK;
+}
 
 static bool read_name(struct span value, uint8_t *buf, struct span *ret)
 {
-    if (json_type(value) == JSON_NULL) return true;
-    return json_string(value, JSON_LONE_REFUSE, buf, KEY_BYTES_MAX, ret) == RW_OK;
+    return read_text(value, buf, KEY_BYTES_MAX, ret);
 }
+
+// --- What is said besides prices.
+
+const char *const price_capability_names[PRICE_CAPABILITIES] = {
+#define X(symbol, name) [symbol] = name,
+    PRICE_CAPABILITY_LIST(X)
+#undef X
+};
+const char *const price_speed_names[PRICE_SLOW + 1] = {"", "fast", "standard", "slow"};
+
+static bool text_is(struct span value, const char *want)
+{
+    if (json_type(value) != JSON_STRING) return false;
+    return json_key_is((struct span){value.p + 1, value.n - 2}, span_str(want));
+}
+
+// A capability that a newer list knows is none of ours to refuse.
+static bool read_capabilities(struct span value, struct price_about *about)
+{
+    struct json_iter it = json_iter(value);
+    struct span key, item;
+    if (json_type(value) == JSON_NULL) return true;
+    if (json_type(value) != JSON_ARRAY) return false;
+    while (json_next(&it, &key, &item))
+        for (int i = 0; i < PRICE_CAPABILITIES; i++)
+            if (text_is(item, price_capability_names[i])) about->capabilities |= (uint16_t)(1u << i);
+    return true;
+}
+
+static bool read_speed(struct span value, struct price_about *about)
+{
+    if (json_type(value) == JSON_NULL) return true;
+    for (int i = PRICE_FAST; i <= PRICE_SLOW; i++)
+        if (text_is(value, price_speed_names[i])) about->speed = (enum price_speed)i;
+    return about->speed != PRICE_SPEED_UNKNOWN;
+}
+
+static bool read_quality(struct span value, struct price_about *about)
+{
+    uint64_t n;
+    if (json_type(value) == JSON_NULL) return true;
+    if (!json_u64(value, &n) || n < 1 || n > 5) return false;
+    about->quality = (uint8_t)n;
+    return true;
+}
+
+// One member that is no price. NULL, or what is wrong with it.
+static const char *read_about(struct row *row, struct span key, struct span value)
+{
+    struct price_about *about = &row->about;
+    if (json_key_is(key, SPAN("mode")))
+        return read_text(value, row->mode, sizeof row->mode, &about->mode) ? NULL : "mode is a short text";
+    if (json_key_is(key, SPAN("description")))
+        return read_text(value, row->description, sizeof row->description, &about->description)
+            ? NULL
+            : "description is a text of up to 160 bytes";
+    if (json_key_is(key, SPAN("capabilities")))
+        return read_capabilities(value, about) ? NULL : "capabilities is a list";
+    if (json_key_is(key, SPAN("speed_class")))
+        return read_speed(value, about) ? NULL : "speed_class is fast, standard or slow";
+    if (json_key_is(key, SPAN("quality_class")))
+        return read_quality(value, about) ? NULL : "quality_class is a number from 1 to 5";
+    return NULL;
+}
+
+// --- Rows.
 
 // One member of a row. NULL, or what is wrong with it.
 static const char *read_member(struct row *row, struct names *names, struct span key, struct span value)
@@ -163,8 +238,7 @@ static const char *read_member(struct row *row, struct names *names, struct span
         return read_name(value, names->bytes[1], &names->model) ? NULL : "model is a text";
     if (json_key_is(key, SPAN("alias")))
         return read_name(value, names->bytes[2], &names->alias) ? NULL : "alias is a text";
-    if (json_key_is(key, SPAN("mode"))) names->mode = value;
-    return NULL;
+    return read_about(row, key, value);
 }
 
 // Not inlined: the buffers of a row and those of the scan are not needed at once.
@@ -181,7 +255,7 @@ __attribute__((noinline)) static const char *read_row(struct row *row, struct sp
         if (why) return why;
     }
     if (names.provider.n == 0 || names.model.n == 0) return "provider and model are missing";
-    p->chat = names.mode.n == 0 || span_eq(names.mode, SPAN("\"chat\""));
+    p->chat = row->about.mode.n == 0 || span_eq(row->about.mode, SPAN("chat"));
     if (!price_complete(p))
         return "input and output are missing, or a price is above 1,000 USD per million tokens";
     row->name = join(row->bytes, names.provider, names.model);
@@ -330,31 +404,43 @@ static void raise_tenth(struct price *p)
     }
 }
 
-static bool find_bedrock(const struct price_table *t, struct span model, struct price *ret)
+// *ret_dearer: the row is of the global profile, which costs less.
+static const struct row *find_bedrock(const struct price_table *t, struct span model, bool *ret_dearer)
 {
     const struct span bedrock = SPAN("bedrock"), bare = without_region(model);
     const struct row *row = find_dated(t, bedrock, bare);
-    bool dearer = false;
     uint8_t bytes[KEY_BYTES_MAX];
     if (!row && bare.n + sizeof "global." <= sizeof bytes) {
         memcpy(bytes, "global.", 7);
         memcpy(bytes + 7, bare.p, bare.n);
         row = find_row(t, bedrock, span_of(bytes, bare.n + 7));
-        dearer = row && span_starts(bare, SPAN("anthropic.claude"));
+        *ret_dearer = row && span_starts(bare, SPAN("anthropic.claude"));
     }
+    return row;
+}
+
+static const struct row *find(const struct price_table *t, struct span provider, struct span model,
+                              bool *ret_dearer)
+{
+    *ret_dearer = false;
+    provider = rows_of(provider);
+    const struct row *row = find_dated(t, provider, model);
+    return row || !span_eq(provider, SPAN("bedrock")) ? row : find_bedrock(t, model, ret_dearer);
+}
+
+bool price_find(const struct price_table *t, struct span provider, struct span model, struct price *ret)
+{
+    bool dearer;
+    const struct row *row = find(t, provider, model, &dearer);
     if (!row) return false;
     *ret = row->price;
     if (dearer) raise_tenth(ret);
     return true;
 }
 
-bool price_find(const struct price_table *t, struct span provider, struct span model, struct price *ret)
+const struct price_about *price_about(const struct price_table *t, struct span provider, struct span model)
 {
-    provider = rows_of(provider);
-    const struct row *row = find_dated(t, provider, model);
-    if (row) {
-        *ret = row->price;
-        return true;
-    }
-    return span_eq(provider, SPAN("bedrock")) && find_bedrock(t, model, ret);
+    bool dearer;
+    const struct row *row = find(t, provider, model, &dearer);
+    return row ? &row->about : NULL;
 }

@@ -274,6 +274,41 @@ def test_prices__of_the_configuration_and_of_the_list(priced, tmp_path):
     assert "prices_file" in cli(priced, "prices", "--file", str(tmp_path / "nothing"), status=2)
 
 
+def test_models__the_catalogue_with_filters(priced):
+    known = {m["model"]: m for m in cli(priced, "models")["data"]}
+    assert len(known) >= 90 and known["anthropic/claude-sonnet-4-5"]["quality"] == 4
+    fast = cli(priced, "models", "openai/", "--speed", "fast", "--can", "vision,tools", "--input", "0.15")["data"]
+    assert "openai/gpt-4o-mini" in {m["model"] for m in fast}
+    for m in fast:
+        assert m["model"].startswith("openai/") and m["speed"] == "fast" and m["input"] <= 0.15, m
+        assert {"vision", "tools"} <= set(m["capabilities"]), m
+    assert {m["mode"] for m in cli(priced, "models", "--mode", "rerank")["data"]} == {"rerank"}
+    assert "not one of" in cli(priced, "models", "--can", "telepathy", status=2)
+
+
+def test_models__the_list_says_what_they_cost_and_can(own):
+    """What the configuration names; a key sees what it may use."""
+    config = dict(own.config, models=[
+        {"name": "small", "targets": [{"provider": "up", "model": "gpt-4o-mini-2024-07-18"}]},
+        {"name": "own", "targets": [{"provider": "up", "model": "made-here"}]},
+    ])
+    own.config = config
+    own.write_config()
+    own.stop()
+    own.restart()
+    found = {m["id"]: m for m in own.ask("GET", "/v1/models").json()["data"]}
+    small = found["small"]
+    assert small["provider"] == "up" and small["context_window"] == 128000 and small["max_output_tokens"] == 16384
+    assert small["pricing"] == {
+        "input_per_1k": 0.00015, "output_per_1k": 0.0006, "input_per_million": 0.15, "output_per_million": 0.6,
+    }
+    assert {"tools", "vision"} <= set(small["capabilities"]) and small["description"]
+    assert (found["own"]["pricing"], found["own"]["context_window"], found["own"]["capabilities"]) == (None, None, [])
+    key = cli(own, "key", "create", "--models", "own")["key"]
+    assert [m["id"] for m in own.ask("GET", "/v1/models", key=key).json()["data"]] == ["own"]
+    assert own.ask("GET", "/v1/models/small").json() == small
+
+
 def test_explain__tells_what_happened(priced):
     key = cli(priced, "key", "create", "--name", "ci2", "--usd-per-month", "5")
     answer = priced.post(CHAT, {"model": "up/mock", "messages": USER}, [("x-ringway-user", "anna")], key=key["key"])

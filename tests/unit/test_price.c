@@ -10,6 +10,7 @@
 #include "policy/estimate.h"
 #include "policy/price.h"
 #include "providers/prices.h"
+#include "wire/json.h"
 
 static struct price_table *table_of(const char *json)
 {
@@ -70,9 +71,10 @@ struct seen {
     int64_t mini; // input of openai/gpt-4o-mini
 };
 
-static bool on_row(struct span name, const struct price *p, void *ctx)
+static bool on_row(struct span name, const struct price *p, const struct price_about *about, void *ctx)
 {
     struct seen *s = ctx;
+    assert_non_null(about);
     s->rows++;
     s->wildcards += name.p[name.n - 1] == '*';
     if (span_eq(name, SPAN("openai/gpt-4o-mini"))) s->mini = p->pico[PRICE_INPUT];
@@ -240,6 +242,12 @@ static void test_read__a_bad_list_changes_nothing_and_says_why(void **state)
         "{\"models\":[{\"provider\":\"a\",\"model\":\"b\",\"input\":1,\"output\":1,\"above\":{}}]}",
         "{\"models\":[{\"provider\":\"a\",\"model\":\"b\",\"input\":1,\"output\":1},{\"provider\":\"a\"}]}",
         "{\"models\":[{\"provider\":\"a\",\"model\":\"b\",\"input\":1,\"output\":1,\"context\":1.5}]}",
+        "{\"models\":[{\"provider\":\"a\",\"model\":\"b\",\"input\":1,\"output\":1,\"quality_class\":6}]}",
+        "{\"models\":[{\"provider\":\"a\",\"model\":\"b\",\"input\":1,\"output\":1,\"speed_class\":\"swift\"}"
+        "]}",
+        "{\"models\":[{\"provider\":\"a\",\"model\":\"b\",\"input\":1,\"output\":1,\"capabilities\":"
+        "\"tools\"}]}",
+        "{\"models\":[{\"provider\":\"a\",\"model\":\"b\",\"input\":1,\"output\":1,\"description\":5}]}",
     };
     struct price_table *t = price_table_new();
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -249,6 +257,60 @@ static void test_read__a_bad_list_changes_nothing_and_says_why(void **state)
         assert_int_equal(price_table_count(t), 0);
     }
     price_table_free(t);
+}
+
+// --- The catalogue.
+
+static void test_about__is_found_like_the_price(void **state)
+{
+    (void)state;
+    struct price_table *t = table_of(
+        "{\"models\":[{\"provider\":\"x\",\"model\":\"m\",\"input\":1,\"output\":1,\"mode\":\"chat\","
+        "\"capabilities\":[\"vision\",\"telepathy\"],\"speed_class\":\"slow\",\"quality_class\":4,"
+        "\"description\":\"A \\u0022small\\u0022 one\"},"
+        "{\"provider\":\"x\",\"model\":\"bare\",\"input\":1,\"output\":1,\"speed_class\":null}]}");
+    const struct price_about *m = price_about(t, SPAN("x"), SPAN("m-2025-01-02"));
+    assert_non_null(m);
+    assert_int_equal(m->capabilities, 1u << PRICE_CAN_VISION);
+    assert_int_equal(m->speed, PRICE_SLOW);
+    assert_int_equal(m->quality, 4);
+    assert_true(span_eq(m->description, SPAN("A \"small\" one")));
+    const struct price_about *bare = price_about(t, SPAN("x"), SPAN("bare"));
+    assert_true(bare && bare->speed == PRICE_SPEED_UNKNOWN && bare->quality == 0 && bare->mode.n == 0);
+    assert_null(price_about(t, SPAN("x"), SPAN("n")));
+    assert_non_null(price_about(t, SPAN("bedrock"), SPAN("eu.anthropic.claude-haiku-4-5-20251001-v1:0")));
+    price_table_free(t);
+}
+
+static void want(struct span row, struct span name, enum json_type type)
+{
+    struct span value;
+    if (!json_path(row, (const char *)name.p, &value) || json_type(value) != type)
+        fail_msg("%.*s is missing in %.*s", SPAN_ARG(name), SPAN_ARG(row));
+}
+
+// Nothing without a source, or that nobody could choose by.
+static void test_catalogue__each_row_is_whole(void **state)
+{
+    (void)state;
+    struct span models, key, row, value;
+    uint32_t n = 0;
+    assert_true(json_path(provider_prices(), "models", &models));
+    for (struct json_iter it = json_iter(models); json_next(&it, &key, &row); n++) {
+        want(row, SPAN("input"), JSON_NUMBER);
+        want(row, SPAN("output"), JSON_NUMBER);
+        want(row, SPAN("context"), JSON_NUMBER);
+        want(row, SPAN("source"), JSON_STRING);
+        want(row, SPAN("mode"), JSON_STRING);
+        want(row, SPAN("description"), JSON_STRING);
+        want(row, SPAN("speed_class"), JSON_STRING);
+        want(row, SPAN("quality_class"), JSON_NUMBER);
+        if (json_path(row, "mode", &value) && span_eq(value, SPAN("\"chat\"")))
+            want(row, SPAN("max_output"), JSON_NUMBER);
+        if (json_path(row, "mode", &value) && span_eq(value, SPAN("\"rerank\"")))
+            want(row, SPAN("per_search"), JSON_NUMBER);
+    }
+    assert_in_range(n, 90, PRICE_ROWS_MAX);
 }
 
 // --- Estimates.
@@ -352,6 +414,8 @@ int main(void)
         cmocka_unit_test(test_find__names_lead_to_rows),
         cmocka_unit_test(test_read__a_bad_list_changes_nothing_and_says_why),
         cmocka_unit_test(test_worst__nothing_can_cost_more),
+        cmocka_unit_test(test_about__is_found_like_the_price),
+        cmocka_unit_test(test_catalogue__each_row_is_whole),
         cmocka_unit_test(test_clamp__the_most_that_fits),
         cmocka_unit_test(test_learn__finds_the_95th_percentile),
         cmocka_unit_test(test_learn__the_table_keeps_what_is_used),
