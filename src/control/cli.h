@@ -3,7 +3,8 @@
 // Exit status: 0 done, 1 failed, 2 wrong use or bad configuration.
 //
 // Tables   A command is a line of a table, with its options: cli_local.c has what needs no server, cli_admin.c accounts and the
-//          audit, cli_usage.c what was used, cli_prices.c prices, cli_models.c the catalogue, cli_store.c backup. Parsing, --help and the errors are made
+//          audit, cli_usage.c what was used, cli_prices.c prices, cli_models.c the catalogue, cli_store.c backup. Parsing,
+//          --help and the errors are made
 //          from them.
 #ifndef RINGWAY_CONTROL_CLI_H
 #define RINGWAY_CONTROL_CLI_H
