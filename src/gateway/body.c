@@ -79,22 +79,45 @@ static void read_for_the_books(struct exchange *x)
         x->user = (struct span){NULL, 0};
 }
 
-// Model and streaming where they stand in the path.
-static enum stage read_path(struct exchange *x)
+// The model where it stands in the path.
+static enum stage read_path_model(struct exchange *x)
 {
     uint8_t *name = arena_alloc(x->call->arena, x->rest.n);
-    struct span alt;
     if (!name) return exchange_fail(x, END_OVERLOADED, "memory");
     if (x->rest.n > ACCESS_PATH_BYTES_MAX ||
         url_decode(x->rest, false, name, x->rest.n, &x->model_named) != RW_OK)
         return exchange_fail_text(x, END_NO_MODEL, SPAN("The path names no model that there is: '"), x->rest,
                                   SPAN("'."));
+    return STAGE_GO;
+}
+
+// Streaming where it is said there.
+static enum stage read_path_stream(struct exchange *x)
+{
+    struct span alt;
     x->stream = route_streams(x->route);
     x->choices = 1;
     const bool sse = x->call->head.has_query &&
         url_query_find(http_query(&x->call->head), SPAN("alt"), &alt) && span_eq(alt, SPAN("sse"));
     x->json_array = x->stream && x->route->dialect == &dialect_gemini && !sse;
     read_for_the_books(x);
+    return STAGE_GO;
+}
+
+static enum stage read_model(struct exchange *x)
+{
+    const struct json_value *model = &x->scan->value[FIELD_MODEL];
+    if (route_names_model(x->route)) return read_path_model(x);
+    if (model->type == JSON_STRING) {
+        uint8_t *buf = arena_alloc(x->call->arena, model->len);
+        if (!buf) return exchange_fail(x, END_OVERLOADED, "memory");
+        if (json_string(json_text(x->body.p, model), JSON_LONE_REFUSE, buf, model->len, &x->model_named))
+            return bad_field(x, "model", "' holds half of a surrogate pair.");
+        if (x->model_named.n > ACCESS_PATH_BYTES_MAX)
+            return bad_field(x, "model", "' is longer than any model's name.");
+    } else if (model->type > JSON_NULL) {
+        return bad_field(x, "model", "' must be a string.");
+    }
     return STAGE_GO;
 }
 
@@ -118,19 +141,9 @@ static enum stage read_fields(struct exchange *x)
     const struct json_value *v = x->scan->value;
     for (int i = 0; i < FIELD_COUNT; i++)
         if (v[i].duplicate) return bad_field(x, names[i], "' is given twice. Send it once.");
-    if (route_names_model(x->route)) return read_path(x);
-
-    const struct json_value *model = &v[FIELD_MODEL];
-    if (model->type == JSON_STRING) {
-        uint8_t *buf = arena_alloc(x->call->arena, model->len);
-        if (!buf) return exchange_fail(x, END_OVERLOADED, "memory");
-        if (json_string(json_text(x->body.p, model), JSON_LONE_REFUSE, buf, model->len, &x->model_named))
-            return bad_field(x, "model", "' holds half of a surrogate pair.");
-        if (x->model_named.n > ACCESS_PATH_BYTES_MAX)
-            return bad_field(x, "model", "' is longer than any model's name.");
-    } else if (model->type > JSON_NULL) {
-        return bad_field(x, "model", "' must be a string.");
-    }
+    const enum stage named = read_model(x);
+    if (named != STAGE_GO) return named;
+    if (route_says_stream(x->route)) return read_path_stream(x);
 
     const uint8_t stream = v[FIELD_STREAM].type;
     if (stream > JSON_TRUE) return bad_field(x, "stream", "' must be true or false.");

@@ -139,7 +139,8 @@ static enum stage edit_body(struct exchange *x)
     if (!e || !iov || !name) return exchange_fail(x, END_OVERLOADED, "memory");
     const struct json_value *v = x->scan->value;
     json_edits_init(e, x->body, x->scan);
-    if (!span_eq(x->upstream_model, x->model_named) && !route_names_model(x->route)) {
+    if (!x->route->dialect->model_in_path &&
+        (!span_eq(x->upstream_model, x->model_named) || route_names_model(x->route))) {
         struct fmt f;
         fmt_init(&f, name, name_cap);
         fmt_json_string(&f, x->upstream_model);

@@ -48,7 +48,8 @@ static const struct route routes[] = {
      false},
     {SPAN_INIT("/readyz"), ROUTE_READY, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), NULL, false, false, false},
 };
-// Google's and Amazon's: the model, and behind it what is asked. Some of Google's SDKs say v1, where the models of others are.
+// Google's, Amazon's and Azure's: the model, and behind it what is asked. Some of Google's SDKs say v1, where the models of others
+// are.
 static const struct route named_routes[] = {
     {SPAN_INIT("/v1beta/models/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT(":generateContent"),
      &dialect_gemini, true, true, false},
@@ -60,6 +61,12 @@ static const struct route named_routes[] = {
      &dialect_converse, true, true, false},
     {SPAN_INIT("/model/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT("/converse-stream"),
      &dialect_converse, true, true, false},
+    {SPAN_INIT("/openai/deployments/"), ROUTE_PASS_JSON, SHAPE_OPENAI, ROUTE_POST,
+     SPAN_INIT("/chat/completions"), &dialect_openai, true, true, true},
+    {SPAN_INIT("/openai/deployments/"), ROUTE_PASS_JSON, SHAPE_OPENAI, ROUTE_POST, SPAN_INIT("/completions"),
+     &dialect_openai, false, true, true},
+    {SPAN_INIT("/openai/deployments/"), ROUTE_PASS_JSON, SHAPE_OPENAI, ROUTE_POST, SPAN_INIT("/embeddings"),
+     &dialect_openai, false, false, false},
 };
 
 const struct route route_unknown = {SPAN_INIT(""), ROUTE_NONE, SHAPE_NATIVE, 0,    SPAN_INIT(""),
@@ -67,7 +74,12 @@ const struct route route_unknown = {SPAN_INIT(""), ROUTE_NONE, SHAPE_NATIVE, 0, 
 
 bool route_names_model(const struct route *r)
 {
-    return r->kind == ROUTE_PASS_JSON && r->dialect->model_in_path;
+    return r->kind == ROUTE_PASS_JSON && r->path.p[r->path.n - 1] == '/';
+}
+
+bool route_says_stream(const struct route *r)
+{
+    return route_names_model(r) && r->dialect != &dialect_openai;
 }
 
 bool route_streams(const struct route *r)
@@ -84,11 +96,22 @@ static const struct route *named_find(struct span path, struct span *ret_model)
         const bool google = r->dialect == &dialect_gemini && span_starts(path, v1);
         if (!google && !span_starts(path, r->path)) continue;
         const struct span rest = span_from(path, google ? v1.n : r->path.n);
-        if (rest.n <= verb.n || !span_eq(span_from(rest, rest.n - verb.n), verb)) continue;
+        if (rest.n <= verb.n || rest.p[0] == '/' || !span_eq(span_from(rest, rest.n - verb.n), verb))
+            continue;
         *ret_model = (struct span){rest.p, rest.n - verb.n};
         return r;
     }
     return NULL;
+}
+
+// Azure has OpenAI's routes under a path of its own.
+static const struct route *azure_find(struct span path)
+{
+    const struct span azure = SPAN("/openai");
+    struct span rest;
+    if (!span_starts(path, SPAN("/openai/v1/"))) return &route_unknown;
+    const struct route *r = route_find(span_from(path, azure.n), &rest);
+    return r->shape == SHAPE_OPENAI && !rest.n ? r : &route_unknown;
 }
 
 const struct route *route_find(struct span path, struct span *ret_rest)
@@ -106,5 +129,5 @@ const struct route *route_find(struct span path, struct span *ret_rest)
         }
     }
     const struct route *named = named_find(path, ret_rest);
-    return named ? named : &route_unknown;
+    return named ? named : azure_find(path);
 }

@@ -50,8 +50,11 @@ extern const struct route route_unknown;
 // is what lies behind the path of a route that ends with '/'; of one with a model in the path that model, as it was sent.
 const struct route *route_find(struct span path, struct span *ret_rest);
 
-// Its clients name the model in the path, and in the path say whether to stream.
+// Its clients name the model in the path,
 bool route_names_model(const struct route *r);
+// and there say whether to stream,
+bool route_says_stream(const struct route *r);
+// which of those routes these are.
 bool route_streams(const struct route *r);
 
 #endif

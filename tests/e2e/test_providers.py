@@ -17,6 +17,7 @@ from servers import KEY, UPSTREAM_KEY
 SAY = [{"role": "user", "content": "Greet me from Zürich."}]
 TEXT = "Grüße aus Zürich ☀️ — 你好, 😀!"
 BEARER = ("authorization", f"Bearer {UPSTREAM_KEY}")
+AZURE = "2024-10-21"
 # type -> (path of base_url, path asked for the model "text", the key's field)
 CHAT = "/v1/chat/completions"
 LIKE_OPENAI = ["openai", "groq", "deepseek", "xai", "together", "fireworks", "openrouter", "huggingface", "ollama", "vllm", "llamacpp",
@@ -44,8 +45,8 @@ def gateway(folder, providers, backend):
     url = f"http://127.0.0.1:{providers.port}"
     config = {name: {"type": name, "base_url": url + row[0], "api_key": UPSTREAM_KEY} for name, row in TYPES.items()}
     config["openai_compatible"]["headers"] = {"x-team": "platform"}
-    config["old"] = {"type": "azure", "base_url": url + "/behind/", "api_key": UPSTREAM_KEY, "api_version": "2024-10-21"}
-    config["older"] = {"type": "azure", "base_url": url, "api_key": UPSTREAM_KEY, "api_version": "2024-10-21"}
+    config["old"] = {"type": "azure", "base_url": url + "/behind/", "api_key": UPSTREAM_KEY, "api_version": AZURE}
+    config["older"] = {"type": "azure", "base_url": url, "api_key": UPSTREAM_KEY, "api_version": AZURE}
     config["signed"] = {"type": "bedrock", "base_url": url, "region": "eu-west-1", "access_key_id": "AKIDSIGNED", "secret_access_key": "s1"}
     config["session"] = {**config["signed"], "access_key_id": "AKIDSESSION", "secret_access_key": "s/2+", "session_token": "t" * 900,
                          "base_url": url + "/behind", "headers": {"x-amzn-bedrock-trace": "ENABLED", "x-other": "1"}}  # fmt: skip
@@ -130,3 +131,36 @@ def test_azure_deployments__model_and_version_in_the_path(gateway, providers):
 def test_azure_deployments__no_model_to_go_by(gateway):
     answer = gateway.ask("POST", "/v1/files", [("x-ringway-provider", "older"), ("content-type", "text/plain")], b"x")
     assert answer.status == 400 and "no counterpart" in answer.json()["error"]["message"]
+
+
+# --- Azure's clients.
+
+
+@pytest.mark.parametrize("provider", ["older", "azure", "anthropic", "signed"])
+def test_azure_client__the_deployment_is_the_model(gateway, providers, provider):
+    providers.aws = AWS
+    root = gateway.url.removesuffix("/v1")
+    with openai.AzureOpenAI(azure_endpoint=root, api_key=KEY, api_version=AZURE, max_retries=0, timeout=20) as sdk:
+        whole = sdk.chat.completions.create(model=f"{provider}/text", messages=SAY)
+        chunks = list(sdk.chat.completions.create(model=f"{provider}/text", messages=SAY, stream=True))
+        with pytest.raises(openai.NotFoundError):
+            sdk.chat.completions.create(model="nobody", messages=SAY)
+    assert whole.choices[0].message.content == TEXT
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == TEXT
+    bodies = [json.loads(r["body"]) for r in providers.take()]
+    assert [b.get("model") for b in bodies] == [None if provider == "signed" else "text"] * 2 and not providers.refused
+
+
+def test_azure_client__v1(gateway, providers):
+    with openai.OpenAI(base_url=gateway.url.replace("/v1", "/openai/v1/"), api_key=KEY, max_retries=0, timeout=20) as sdk:
+        assert sdk.chat.completions.create(model="gpt", messages=SAY).choices[0].message.content == TEXT
+        assert "gpt" in [m.id for m in sdk.models.list()]
+    with pytest.raises(openai.NotFoundError), openai.OpenAI(base_url=gateway.url.replace("/v1", "/openai/v2/"), api_key=KEY) as sdk:
+        sdk.chat.completions.create(model="gpt", messages=SAY)
+
+
+def test_azure_client__the_path_wins_over_the_body(gateway, providers):
+    for body in ({"messages": SAY}, {"model": "other", "messages": SAY}):
+        assert gateway.post(f"/openai/deployments/gpt/chat/completions?api-version={AZURE}", body).status == 200
+        seen = providers.take()[0]
+        assert seen["path"].startswith("/openai/deployments/text/") and json.loads(seen["body"])["model"] == "text"
