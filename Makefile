@@ -257,11 +257,13 @@ $(VENV)/.ready: tests/e2e/requirements.txt
 
 # Most of these tests wait for a clock or for a server that starts: more files at once than there are cores.
 E2E_AT_ONCE ?= 3
+E2E_TOOLS := $(BUILD)/crash/records $(BUILD)/crash/hurt
 E2E := $(and $(RINGWAY),$(MOCK),$(wildcard tests/e2e/test_*.py))
-e2e: $(if $(E2E),$(VENV)/.ready all $(BUILD)/crash/records) ## the real binary, real clients and a mock, io_uring and epoll (T="limits": that file)
+e2e: $(if $(E2E),$(VENV)/.ready all $(E2E_TOOLS)) ## the real binary, real clients and a mock, io_uring and epoll (T="limits": that file)
 	$(if $(E2E),,@echo "e2e: ringway, ringway-mock or the tests are not there yet: NOT TESTED")
 	$(if $(E2E),$(Q)RINGWAY_BIN=$(abspath $(RINGWAY)) RINGWAY_MOCK_BIN=$(abspath $(MOCK)) \
 	    RINGWAY_RECORDS_BIN=$(abspath $(BUILD)/crash/records) \
+	    RINGWAY_HURT_BIN=$(abspath $(BUILD)/crash/hurt) \
 	    $(VENV)/bin/python -m pytest $(if $(T),$(T:%=tests/e2e/test_%.py),-n $(E2E_AT_ONCE) --dist loadfile tests/e2e) $(PYTEST_ARGS))
 
 sim: $(SIM) ## the gateway on a simulated kernel, network and clock (SEED=7: that one again; SEEDS=100; SIM_ARGS=)

@@ -73,6 +73,12 @@
     X(METRIC_LEDGER_FULL, "ringway_ledger_full_total", METRIC_COUNTER, \
       "Requests that found no room in the journal, since the ledger cannot be written.", \
       METRIC_LABEL_UNUSED, METRIC_LABEL_UNUSED) \
+    X(METRIC_STORE_AUTH, "ringway_store_auth_errors_total", METRIC_COUNTER, \
+      "Times that the account of a key could not be read (on_store_error.auth).", METRIC_LABEL_UNUSED, \
+      METRIC_LABEL_UNUSED) \
+    X(METRIC_STORE_LIMITS, "ringway_store_limits_errors_total", METRIC_COUNTER, \
+      "Times that a limit could not be read or had no room to be counted (on_store_error.limits).", \
+      METRIC_LABEL_UNUSED, METRIC_LABEL_UNUSED) \
     X(METRIC_TURNS, "ringway_turns_total", METRIC_COUNTER, "Turns of the workers' loops.", \
       METRIC_LABEL_UNUSED, METRIC_LABEL_UNUSED) \
     X(METRIC_COMPLETIONS, "ringway_completions_total", METRIC_COUNTER, "Completions taken from the kernel.", \

@@ -183,6 +183,8 @@ struct config_limits {
 
 enum config_ledger_full { CONFIG_LEDGER_REFUSE, CONFIG_LEDGER_COUNT_ONLY };
 
+enum config_store_error { CONFIG_STORE_OPEN, CONFIG_STORE_CLOSED };
+
 // What is kept of requests.
 struct config_usage {
     int64_t retention_ns;
@@ -210,6 +212,7 @@ struct config {
     const char *pepper_file;
     const char *admin_socket;
     struct config_usage usage;
+    enum config_store_error store_error_limits, store_error_auth;
     uint32_t budget_status;
     struct config_rates global;
     struct config_rates end_users; // of each

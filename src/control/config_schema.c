@@ -10,10 +10,12 @@ static const char *const proxy_protocols[] = {"off", "v1", "v2", "any", NULL};
 static const char *const ios[] = {"auto", "io_uring", "epoll", NULL};
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const ledger_fulls[] = {"refuse", "count_only", NULL};
+static const char *const store_errors[] = {"open", "closed", NULL};
 static const char *const response_models[] = {"upstream", "requested", NULL};
 
 static_assert(CONFIG_PROXY_ANY == 3 && CONFIG_IO_EPOLL == 2, "order of choices");
 static_assert(CONFIG_LOG_DEBUG == 3 && CONFIG_MODEL_REQUESTED == 1, "order of choices");
+static_assert(CONFIG_STORE_CLOSED == 1, "order of choices");
 static_assert(sizeof(enum config_io) == sizeof(uint32_t), "a choice is stored as uint32_t");
 
 // --- Where clients come in.
@@ -237,6 +239,25 @@ static const struct config_option usage_options[] = {
 static const struct config_section usage_section = {
     .name = "usage", .options = usage_options, .count = COUNT(usage_options)};
 
+static const struct config_option store_error_options[] = {
+    {.key = "limits",
+     .kind = CONFIG_K_CHOICE,
+     AT(config, store_error_limits),
+     .choices = store_errors,
+     .def = "open",
+     .doc = "A limit that cannot be read, or has no room to be counted: open serves without it, closed "
+            "refuses with 503."},
+    {.key = "auth",
+     .kind = CONFIG_K_CHOICE,
+     AT(config, store_error_auth),
+     .choices = store_errors,
+     .def = "closed",
+     .doc = "The account of a key cannot be read: closed refuses with 503; open serves as it was when it was "
+            "last read, and keys of this file by what stands there. Others are refused in any case."},
+};
+static const struct config_section store_error_section = {
+    .name = "on_store_error", .options = store_error_options, .count = COUNT(store_error_options)};
+
 static const struct config_option budget_options[] = {
     {.key = "status",
      .kind = CONFIG_K_COUNT,
@@ -406,6 +427,10 @@ static const struct config_option top_options[] = {
      AT(config, usage),
      .section = &usage_section,
      .doc = "The ledger: a record of each request, and sums by day. With a data_dir."},
+    {.key = "on_store_error",
+     .kind = CONFIG_K_SECTION,
+     .section = &store_error_section,
+     .doc = "When data_dir cannot be read."},
     {.key = "global",
      .kind = CONFIG_K_SECTION,
      .section = &config_global_section,

@@ -38,6 +38,13 @@ static enum stage ledger_full(struct exchange *x)
     return exchange_fail(x, END_OVERLOADED, "the ledger cannot be written: its disk is full or broken");
 }
 
+// The journal has no room. True: requests go on.
+static bool without_room(const struct exchange *x)
+{
+    if (x->worker->cfg.metrics) metric_add(x->worker->cfg.metrics, METRIC_LEDGER_FULL, 0, 1);
+    return !x->plan->ledger_full_refuses;
+}
+
 // A slot of the journal. False: there is none, and requests are not let in without.
 static bool begin(struct exchange *x, struct account *a)
 {
@@ -49,8 +56,7 @@ static bool begin(struct exchange *x, struct account *a)
         a->limit.hold = (struct limit_hold *)(void *)store_journal_held(x->worker->cfg.journal, a->slot);
         return true;
     }
-    if (x->worker->cfg.metrics) metric_add(x->worker->cfg.metrics, METRIC_LEDGER_FULL, 0, 1);
-    return !x->plan->ledger_full_refuses;
+    return without_room(x);
 }
 
 enum stage exchange_admit(struct exchange *x)
@@ -90,7 +96,7 @@ static bool give_texts(struct exchange *x, const struct account *a)
                             .client_id = cut(x->client_request_id)};
     if (!span_eq(x->upstream_model, x->model_asked)) t.upstream_model = cut(x->upstream_model);
     if (RW_UNLIKELY(account_has_tags(x))) account_tags(x, &t);
-    return store_journal_retarget(x->worker->cfg.journal, a->slot, &t) || !x->plan->ledger_full_refuses;
+    return store_journal_retarget(x->worker->cfg.journal, a->slot, &t) || without_room(x);
 }
 
 static void find_price(struct exchange *x, struct account *a)
@@ -152,7 +158,11 @@ static bool admit_end_user(struct exchange *x, struct account *a, const struct l
     if (!set || !x->user.n) return true;
     const struct limit_id id = {.lo = map_hash(x->user, x->principal->tenant_id) | 1,
                                 .hi = map_hash(x->user, ~(uint64_t)x->principal->tenant_id)};
-    if (COUNT_IF(limit_lend(x->worker->cfg.cells, id, set, t, &a->end_user) != RW_OK)) return true;
+    if (limit_lend(x->worker->cfg.cells, id, set, t, &a->end_user) != RW_OK) {
+        if (x->worker->cfg.metrics) metric_add(x->worker->cfg.metrics, METRIC_STORE_LIMITS, 0, 1);
+        a->uncounted = x->plan->limits_closed;
+        return !a->uncounted;
+    }
     a->limit.level[LIMIT_END_USER] = &a->end_user;
     return limit_admit(&a->limit, LIMIT_BIT(LIMIT_END_USER), t, why);
 }
@@ -168,7 +178,10 @@ enum stage exchange_reserve(struct exchange *x)
         a->limit.level[LIMIT_MODEL] = x->model->limit;
         if (!limit_admit(&a->limit, LIMIT_BIT(LIMIT_MODEL), t, &why)) return account_refuse(x, &why);
     }
-    if (!admit_end_user(x, a, t, &why)) return account_refuse(x, &why);
+    if (!admit_end_user(x, a, t, &why))
+        return a->uncounted
+            ? exchange_fail(x, END_OVERLOADED, "there is no room to count the limits of end users")
+            : account_refuse(x, &why);
     find_price(x, a);
     struct estimate_ask ask = {.body_bytes = x->body.n, .max_tokens = x->max_tokens, .n = x->choices};
     const uint32_t wants = limit_wants(&a->limit);

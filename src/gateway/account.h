@@ -29,6 +29,7 @@ struct account {
     const struct price *price; // of the target; NULL: the model has none
     uint32_t slot; // STORE_SLOT_NONE: no record
     bool closed;
+    bool uncounted; // a limit has no room to be counted, which refuses
     int64_t cost_nanos; // as charged
     uint64_t model; // for the estimator
     struct limit_bound end_user; // lent

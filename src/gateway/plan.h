@@ -139,6 +139,8 @@ struct plan {
     const struct limit_set *end_user; // of each end user; NULL: none
     uint16_t budget_status; // of a refusal because of money
     bool ledger_full_refuses; // else requests go on without a record
+    bool limits_closed; // a limit that cannot be read or counted refuses
+    bool auth_open; // an account that cannot be read is as it was
     void *memory; // control's
 };
 

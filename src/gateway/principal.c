@@ -3,26 +3,30 @@
 
 #include <stdlib.h>
 
+#include "base/metric.h"
 #include "gateway/access_log.h"
 #include "policy/limit_account.h"
 #include "tls/crypto.h"
 
 // One slot for each hash: two busy keys that share one cost a read of the store each time they alternate, 175 ns.
 #define SLOTS 4096u
-// A key under its previous text is looked at again this soon: the store knows until when it is good.
-#define ROTATED_MS 1000
+// A key under its previous text is looked at again this soon: the store knows until when it is good. So is one whose limits
+// could not be read.
+#define AGAIN_MS 1000
 
 struct principals {
     struct store *store;
     struct store_reader *reader;
     struct principal *slot[SLOTS];
     struct store_cells *cells;
+    struct principal_rules rules;
     // Of the key that is being read.
     uint8_t record[PRINCIPAL_LEVELS][STORE_ACCOUNT_BYTES_MAX];
     uint8_t plan_record[STORE_ACCOUNT_BYTES_MAX];
     struct store_account plan;
     struct limit_set set[PRINCIPAL_LEVELS];
     bool limited[PRINCIPAL_LEVELS];
+    bool limits_left_out;
 };
 
 struct principals *principals_open(struct store *store, struct store_cells *cells, enum rw_err *ret_err)
@@ -36,6 +40,11 @@ struct principals *principals_open(struct store *store, struct store_cells *cell
     }
     free(p);
     return NULL;
+}
+
+void principals_rules(struct principals *p, const struct principal_rules *rules)
+{
+    p->rules = *rules;
 }
 
 void principals_close(struct principals *p)
@@ -108,6 +117,15 @@ static void keep_cidrs(struct builder *b, struct store_list list, uint32_t level
 
 static const enum limit_level limit_levels[PRINCIPAL_LEVELS] = {LIMIT_KEY, LIMIT_TEAM, LIMIT_TENANT};
 
+// A limit that cannot be had. RW_OK: the rules let requests go on without it.
+static enum rw_err leave_out(struct principals *all, enum rw_err err)
+{
+    if (all->rules.metrics) metric_add(all->rules.metrics, METRIC_STORE_LIMITS, 0, 1);
+    if (all->rules.limits_closed) return err;
+    all->limits_left_out = true;
+    return RW_OK;
+}
+
 static enum rw_err keep_limit(struct builder *b, struct principals *all, uint32_t level, uint32_t id)
 {
     if (!all->limited[level]) return RW_OK;
@@ -115,8 +133,11 @@ static enum rw_err keep_limit(struct builder *b, struct principals *all, uint32_
     struct limit_bound *bound = take(b, sizeof *bound);
     if (!b->principal) return RW_OK;
     *set = all->set[level];
+    const enum rw_err err =
+        limit_bind(all->cells, limit_levels[level], (struct limit_id){.lo = id}, set, bound);
+    if (err) return leave_out(all, err);
     b->principal->limit[level] = bound;
-    return limit_bind(all->cells, limit_levels[level], (struct limit_id){.lo = id}, set, bound);
+    return RW_OK;
 }
 
 static enum rw_err build(struct builder *b, struct principals *all,
@@ -166,20 +187,29 @@ static struct principal *make(struct principals *all, const struct store_account
     return NULL;
 }
 
-// The limits of each level, compiled. What cannot be enforced lets nobody in.
-static enum rw_err read_limits(struct principals *p, const struct store_account level[PRINCIPAL_LEVELS])
+// A key whose team or plan is not there is no unknown key.
+static enum rw_err missing(enum rw_err err)
 {
-    for (uint32_t i = 0; i < PRINCIPAL_LEVELS; i++) {
-        const char *why;
-        struct store_buf buf = {.p = p->plan_record, .cap = sizeof p->plan_record};
-        const bool has_plan = level[i].plan.n > 0;
-        p->limited[i] = false;
-        if (has_plan) RW_TRY(store_account_named(p->reader, STORE_PLAN, level[i].plan, &buf, &p->plan));
-        const struct limit_cfg cfg = limit_of_account(&level[i], has_plan ? &p->plan : NULL);
-        if (!p->cells || limit_cfg_is_empty(&cfg)) continue;
-        RW_TRY(limit_compile(&cfg, limit_levels[i], &p->set[i], &why));
-        p->limited[i] = true;
+    return err == RW_E_NOT_FOUND ? RW_E_CORRUPT : err;
+}
+
+// The limits of one level, compiled. Of a plan that cannot be read only the account's own.
+static enum rw_err read_limit(struct principals *p, uint32_t i, const struct store_account *account)
+{
+    const char *why;
+    struct store_buf buf = {.p = p->plan_record, .cap = sizeof p->plan_record};
+    bool has_plan = account->plan.n > 0;
+    if (has_plan) {
+        const enum rw_err err =
+            missing(store_account_named(p->reader, STORE_PLAN, account->plan, &buf, &p->plan));
+        if (err) RW_TRY(leave_out(p, err));
+        has_plan = !err;
     }
+    const struct limit_cfg cfg = limit_of_account(account, has_plan ? &p->plan : NULL);
+    if (!p->cells || limit_cfg_is_empty(&cfg)) return RW_OK;
+    const enum rw_err err = limit_compile(&cfg, limit_levels[i], &p->set[i], &why);
+    if (err) return leave_out(p, err);
+    p->limited[i] = true;
     return RW_OK;
 }
 
@@ -191,9 +221,13 @@ static enum rw_err read_levels(struct principals *p, const uint8_t *digest, int6
     for (uint32_t i = 0; i < PRINCIPAL_LEVELS; i++)
         buf[i] = (struct store_buf){.p = p->record[i], .cap = sizeof p->record[i]};
     RW_TRY(store_key_find(p->reader, digest, wall_ms, &buf[0], &level[0]));
-    RW_TRY(store_account_get(p->reader, STORE_TEAM, level[0].parent, &buf[1], &level[1]));
-    RW_TRY(store_account_get(p->reader, STORE_TENANT, level[1].parent, &buf[2], &level[2]));
-    return read_limits(p, level);
+    RW_TRY(missing(store_account_get(p->reader, STORE_TEAM, level[0].parent, &buf[1], &level[1])));
+    RW_TRY(missing(store_account_get(p->reader, STORE_TENANT, level[1].parent, &buf[2], &level[2])));
+    for (uint32_t i = 0; i < PRINCIPAL_LEVELS; i++) {
+        p->limited[i] = false;
+        RW_TRY(read_limit(p, i, &level[i]));
+    }
+    return RW_OK;
 }
 
 // What a key of the configuration may is what stands there; it lives as long as the plan.
@@ -214,6 +248,7 @@ static struct principal *read_anew(struct principals *p, const uint8_t *digest, 
     struct principal *made;
     // Before the records: what is changed meanwhile makes the entry old, never the other way round.
     const uint64_t version = store_accounts_version(p->store);
+    p->limits_left_out = false;
     *ret_err = read_levels(p, digest, wall_ms, level);
     const bool unknown = *ret_err == RW_E_NOT_FOUND;
     if (unknown) made = calloc(1, sizeof *made);
@@ -223,7 +258,8 @@ static struct principal *read_anew(struct principals *p, const uint8_t *digest, 
         if (!*ret_err || *ret_err == RW_E_NOT_FOUND) *ret_err = (enum rw_err) - ENOMEM;
         return NULL;
     }
-    if (made->known && level[0].previous_until_ms > wall_ms) made->good_until_ms = wall_ms + ROTATED_MS;
+    if (p->limits_left_out || (made->known && level[0].previous_until_ms > wall_ms))
+        made->good_until_ms = wall_ms + AGAIN_MS;
     if (planned && !unknown) lay_over(made, planned, generation);
     memcpy(made->digest, digest, sizeof made->digest);
     made->version = version;
@@ -236,6 +272,15 @@ static void drop(struct principal *old)
     if (!old) return;
     old->cached = false;
     if (old->users == 0) free(old);
+}
+
+// The account cannot be read now: what was read before, if the rules take it.
+static struct principal *as_it_was(const struct principals *p, struct principal *old, const uint8_t *digest,
+                                   uint64_t generation)
+{
+    if (p->rules.metrics) metric_add(p->rules.metrics, METRIC_STORE_AUTH, 0, 1);
+    const bool same = old && old->plan == generation && crypto_equal(old->digest, digest, STORE_HASH_BYTES);
+    return p->rules.auth_open && same && old->known ? old : NULL;
 }
 
 enum rw_err principal_find(struct principals *p, const uint8_t digest[STORE_HASH_BYTES], int64_t wall_ms,
@@ -252,8 +297,9 @@ enum rw_err principal_find(struct principals *p, const uint8_t digest[STORE_HASH
     if (RW_UNLIKELY(!fresh)) {
         enum rw_err err;
         one = read_anew(p, digest, wall_ms, planned, generation, &err);
-        if (err) return err;
-        drop(*slot);
+        if (err && !(one = as_it_was(p, *slot, digest, generation)))
+            return p->rules.auth_open && planned ? RW_E_NOT_FOUND : err;
+        if (one != *slot) drop(*slot);
         *slot = one;
         one->cached = true;
     }

@@ -4,6 +4,9 @@
 //
 // Fresh    An entry holds for the accounts version it was read under (store/env.h), so a revocation, a raised limit, a new key
 //          hold from the next request on, on every worker of every process. Unknown keys are remembered, too.
+// Errors   of the store are struct principal_rules' to decide: a limit that cannot be read or has no room to be counted is left
+//          out or lets nobody in; an account that cannot be read lets nobody in, or is as it was when it was last read. What
+//          could not be read is tried again within a second.
 // Owner    the cache; principal_leave() gives back what principal_find() gave. A plan's live as long as the plan.
 // Thread   the worker's. Never suspends; a miss reads the store's mapped file.
 #ifndef RINGWAY_GATEWAY_PRINCIPAL_H
@@ -45,12 +48,24 @@ struct principal {
 
 struct principals; // a worker's cache
 
+struct metrics;
+
+struct principal_rules {
+    bool limits_closed;
+    bool auth_open;
+    struct metrics *metrics; // NULL: nothing is counted
+};
+
 // cells: where limits count. NULL: no memory, or the store has no room for another reader (*ret_err).
 struct principals *principals_open(struct store *store, struct store_cells *cells, enum rw_err *ret_err);
 void principals_close(struct principals *p); // NULL is fine. No principal is in use.
 
+// At first limits are open and authentication is closed.
+void principals_rules(struct principals *p, const struct principal_rules *rules);
+
 // planned: the key of the configuration with this hash, of the plan with this generation; NULL: there is none. RW_E_NOT_FOUND:
-// no such key, or none in the store for `planned`. Other errors are the store's: nobody can be let in.
+// no such key, or none in the store for `planned`, or its account cannot be read and the rules let `planned` in as it stands.
+// Other errors are the store's: nobody can be let in.
 RW_WARN_UNUSED enum rw_err principal_find(struct principals *p, const uint8_t digest[STORE_HASH_BYTES],
                                           int64_t wall_ms, const struct principal *planned,
                                           uint64_t generation, const struct principal **ret);

@@ -72,6 +72,13 @@ static void credentials_follow(struct worker *w, const struct plan *plan)
         if (plan->credentials[i]) credential_seat_take(&w->credentials[i], plan->credentials[i]);
 }
 
+static void follow_rules(struct worker *w)
+{
+    const struct principal_rules rules = {
+        .limits_closed = w->plan->limits_closed, .auth_open = w->plan->auth_open, .metrics = w->cfg.metrics};
+    if (w->principals) principals_rules(w->principals, &rules);
+}
+
 static void plan_take(struct worker *w, const struct plan *plan)
 {
     if (w->plan) {
@@ -86,6 +93,7 @@ static void plan_take(struct worker *w, const struct plan *plan)
     w->plan = plan;
     w->plan_users = 0;
     crypto_wipe(w->keys_seen, sizeof w->keys_seen);
+    follow_rules(w);
     w->http.cfg = plan->http;
     for (uint32_t i = 0; i < w->listener_count && i < plan->listener_count; i++)
         w->listeners[i].entry = plan->listeners[i].entry;
@@ -436,6 +444,7 @@ enum rw_err worker_open(struct worker *w, struct io_driver *driver, const struct
     plan_take(w, cfg->plan);
     enum rw_err err = RW_OK;
     if (cfg->store) w->principals = principals_open(cfg->store, cfg->cells, &err);
+    follow_rules(w);
     if (!err && cfg->journal) {
         w->estimator = estimate_new();
         w->limit_clock = limit_clock_cell(cfg->cells);

@@ -1,5 +1,5 @@
-# The reader of the ledger that tests compare with what clients got, and `make test-crash`.
-$(BUILD)/crash/records: $(call objects,tests/crash/records.c) $(LIBS)
+# The reader of the ledger that tests compare with what clients got, what damages a store, and `make test-crash`.
+$(BUILD)/crash/records $(BUILD)/crash/hurt: $(BUILD)/crash/%: $(BUILD)/obj/tests/crash/%.c.o $(LIBS)
 	$(call link)
 
 .PHONY: test-crash

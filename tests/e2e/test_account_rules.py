@@ -76,3 +76,57 @@ def test_tags__of_account_header_and_body(own):
     rows = {r["tag"]: r["requests"] for r in usage(own, 3, "tag")}
     assert rows["user_id=ann"] == 1, rows
     assert own.post(CHAT, b'{"model":"up/mock","messages":[],"metadata":{},"metadata":{}}').status == 400
+
+
+def hurt(server, kind, name):
+    """The record of a team or a plan cannot be read from now on; done again, it can."""
+    subprocess.run([os.environ["RINGWAY_HURT_BIN"], server.config["data_dir"], kind, name], check=True, timeout=20)
+
+
+@pytest.fixture
+def damaged(launch, backend, tmp_path):
+    """A gateway by these rules, and two keys of a team with a plan of 2 requests an hour, of which one was used."""
+
+    def make(**rules):
+        own = launch(backend, data_dir=str(tmp_path / "data"), workers=1, on_store_error=rules)
+        cli(own, "plan", "create", "two", "--requests", "2/hour")
+        cli(own, "team", "create", "red")
+        keys = [cli(own, "key", "create", "--team", "red", "--plan", "two")["key"] for _ in range(2)]
+        assert post(own, keys[0]).status == 200
+        return own, keys
+
+    return make
+
+
+def statuses(server, key, n):
+    return [post(server, key).status for _ in range(n)]
+
+
+def test_store_error__limits_open_authentication_closed(damaged):
+    """As it is by default: without a plan that can be read there is no limit; without the team nobody is let in."""
+    own, (known, other) = damaged()
+    hurt(own, "plan", "two")
+    assert statuses(own, known, 4) == [200] * 4
+    assert own.metrics().value("ringway_store_limits_errors_total") > 0
+    hurt(own, "plan", "two")
+    assert statuses(own, known, 2) == [200, 429]
+    hurt(own, "team", "red")
+    refused = post(own, known)
+    assert refused.status == 503 and "accounts cannot be read" in refused.json()["error"]["message"], refused
+    assert statuses(own, other, 2) == [503] * 2 and own.metrics().value("ringway_store_auth_errors_total") == 3
+    hurt(own, "team", "red")
+    assert statuses(own, other, 3) == [200, 200, 429]
+
+
+def test_store_error__limits_closed_authentication_open(damaged):
+    own, (known, other) = damaged(limits="closed", auth="open")
+    hurt(own, "plan", "two")
+    assert statuses(own, other, 2) == [503] * 2
+    assert statuses(own, known, 2) == [200, 429]  # as it was when it was read
+    hurt(own, "plan", "two")
+    hurt(own, "team", "red")
+    assert statuses(own, known, 1) == [429] and statuses(own, other, 1) == [503]
+    cli(own, "key", "create", "--name", "elsewhere")
+    assert statuses(own, servers.KEY, 2) == [200] * 2
+    hurt(own, "team", "default")
+    assert statuses(own, servers.KEY, 2) == [200] * 2  # by what the file says

@@ -13,6 +13,7 @@ import subprocess
 
 import pytest
 
+import rawhttp
 import servers
 
 CHAT = "/v1/chat/completions"
@@ -32,7 +33,8 @@ def namespace(folder):
 
 
 @pytest.fixture
-def own(launch, backend, tmp_path):
+def on_disk(launch, backend, tmp_path):
+    """Starts a gateway on a small disk of its own."""
     disk = tmp_path / "disk"
     disk.mkdir()
     prefix = namespace(disk)
@@ -40,9 +42,19 @@ def own(launch, backend, tmp_path):
         pytest.skip("no tmpfs can be mounted here: NOT TESTED")
     prices = tmp_path / "prices.json"
     prices.write_text(json.dumps(PRICES))
-    gateway = launch(backend, prefix=prefix, workers=2, data_dir=str(disk / "data"), prices_file=str(prices))
-    gateway.disk = disk
-    return gateway
+
+    def start(**more):
+        config = {"workers": 2, "data_dir": str(disk / "data"), "prices_file": str(prices), **more}
+        gateway = launch(backend, prefix=prefix, **config)
+        gateway.disk = disk
+        return gateway
+
+    return start
+
+
+@pytest.fixture
+def own(on_disk):
+    return on_disk()
 
 
 def inside(server):
@@ -114,6 +126,53 @@ def test_full__requests_go_on_and_the_ledger_is_exact_afterwards(own):
     servers.wait_for(lambda: b"the ledger is written again" in own.err(), 5, "the log says so")
     cost += load(own, key["key"], 20)
     servers.wait_for(lambda: ledger(own) == (40 + REQUESTS, cost), 5, "and goes on")
+
+
+# With tags of this length a request takes six slots of the journal.
+TAGS = ",".join(f"{i}={'x' * 120}" for i in range(8))
+JOURNAL_REQUESTS = 65536 // 6
+
+
+def until_refused(server, most):
+    """How many of so many requests, sent in one go each hundred, were served; and the answer that was not."""
+    body = json.dumps({"model": "quick", "messages": []}).encode()
+    fields = [("content-type", "application/json"), ("authorization", f"Bearer {servers.KEY}"), ("x-ringway-tags", TAGS)]
+    one = rawhttp.request("POST", CHAT, fields, body)
+    served = 0
+    with server.connect() as c:
+        while served < most:
+            c.send(one * 100)
+            for _ in range(100):
+                answer = c.answer()
+                if answer.status != 200:
+                    return served, answer
+                served += 1
+    return served, None
+
+
+@pytest.mark.parametrize("mode", ["refuse", "count_only"])
+def test_full__longer_than_the_journal_lasts(on_disk, mode):
+    """refuse: 503 and a text that says why, until there is room. count_only: requests go on, those without a record counted."""
+    echo = {"name": "quick", "targets": [{"provider": "test", "model": "echo"}]}
+    providers = {"test": {"type": "echo"}}
+    own = on_disk(workers=1, usage={"on_ledger_full": mode}, providers=providers, models=[echo])
+    load_one = lambda: own.post(CHAT, {"model": "quick", "messages": []})  # noqa: E731
+    assert load_one().status == 200
+    servers.wait_for(lambda: ledger(own)[0] == 1, 5, "the ledger has it")
+    fill(own)
+    served, refused = until_refused(own, JOURNAL_REQUESTS + 500)
+    full = own.metrics().value("ringway_ledger_full_total")
+    if mode == "refuse":
+        assert JOURNAL_REQUESTS - 100 < served < JOURNAL_REQUESTS + 400, served
+        assert refused.status == 503 and "ledger cannot be written" in refused.json()["error"]["message"], refused
+        assert until_refused(own, 10)[0] == 0 and full > 0
+    else:
+        assert refused is None and 100 < full < 1000, (served, full)
+    empty(own)
+    servers.wait_for(lambda: trouble(own) == 0, 10, "the trouble is over")
+    servers.wait_for(lambda: load_one().status == 200, 5, "served again")
+    kept = served if mode == "refuse" else served - full
+    servers.wait_for(lambda: ledger(own)[0] > kept, 10, "the ledger has all that had a place")
 
 
 def test_full__a_key_is_not_made_half(own):
