@@ -294,20 +294,17 @@ static enum rw_err answer(struct explain *e, struct store_reader *usage, const u
     return RW_OK;
 }
 
-void admin_explain(struct admin_call *c, struct span id)
+void admin_explain(struct admin_call *c)
 {
+    const struct span id = c->id;
     uint8_t bytes[STORE_ID_BYTES];
     struct store_reader *usage;
     struct explain *e = arena_alloc(c->arena, sizeof *e);
-    if (c->method != HTTP_GET && c->method != HTTP_HEAD) {
-        admin_wrong_method(c, "GET, HEAD");
-        return;
-    }
     if (store_id_parse(id, bytes) != RW_OK) {
-        admin_refuse(
-            c, 400,
-            "'%' is no request id: it is the 26 characters of x-request-id, or request_id in the access log.",
-            id);
+        admin_refuse(c, 404,
+                     "'%' is no request id:|it is the 26 characters of x-request-id, or request_id in the "
+                     "access log.",
+                     id);
         return;
     }
     if (!e) {
@@ -320,7 +317,7 @@ void admin_explain(struct admin_call *c, struct span id)
         const enum rw_err err = answer(e, usage, bytes);
         if (err == RW_E_NOT_FOUND)
             admin_refuse(c, 404,
-                         "There is no record of request %: it had no valid key, is not committed yet (a "
+                         "There is no record of request %.|It had no valid key, is not committed yet (a "
                          "moment), or is older "
                          "than usage.retention.",
                          id);

@@ -211,6 +211,8 @@ struct config {
     bool data_dir_given; // in the file
     const char *pepper_file;
     const char *admin_socket;
+    struct config_address admin_address; // addr.n 0: off
+    const char *admin_token; // NULL: none
     struct config_usage usage;
     enum config_store_error store_error_limits, store_error_auth;
     uint32_t budget_status;

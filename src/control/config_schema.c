@@ -288,6 +288,19 @@ static const struct config_section drain_section = {
     .name = "drain", .options = drain_options, .count = COUNT(drain_options)};
 
 static const struct config_option admin_options[] = {
+    {.key = "address",
+     .kind = CONFIG_K_ADDRESS,
+     AT(config, admin_address),
+     .flags = CONFIG_F_UNIX | CONFIG_F_OFF,
+     .def = "127.0.0.1:8081",
+     .doc = "Where the admin API answers over TCP, to who has the token; or off."},
+    {.key = "token",
+     .kind = CONFIG_K_SECRET,
+     AT(config, admin_token),
+     .flags = CONFIG_F_SECRET,
+     .min = 16,
+     .max = 512,
+     .doc = "Who sends it may administrate over TCP. Without one that is closed."},
     {.key = "socket",
      .kind = CONFIG_K_TEXT,
      AT(config, admin_socket),
