@@ -10,7 +10,7 @@
 #include "control/prices.h"
 #include "gateway/plan_ready.h"
 #include "policy/limit_account.h"
-#include "io/loop.h"
+#include "io/dial.h"
 #include "providers/dialect.h"
 #include "wire/proxy_protocol.h"
 
@@ -145,8 +145,7 @@ static void resolved(void *ctx, const struct io_addr_set *set, int err)
                 at->host, rw_err_name(err));
         return;
     }
-    o->addr_count = set->n < UP_ADDRS_MAX ? set->n : UP_ADDRS_MAX;
-    for (uint32_t i = 0; i < o->addr_count; i++) o->addr[i] = set->addr[i];
+    o->addr_count = io_dial_order(set->addr, set->n, o->addr, UP_ADDRS_MAX);
     if (w->addrs_changed) w->addrs_changed(w->ctx, o, at->origin);
 }
 
