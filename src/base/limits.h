@@ -37,6 +37,7 @@
 // Handshakes with clients at once on one worker, each with 64 KiB, and how long one may take.
 #define TLS_HANDSHAKES_MAX 256
 #define TLS_ACCEPT_MS 10000
+#define TLS_PEERS_MAX 256 // clients known by their certificates, of one listener
 
 // --- JSON.
 #define JSON_DEPTH_MAX 256

@@ -51,11 +51,22 @@ struct config_certificate {
     const char *passphrase_file; // of the key; NULL: it is not encrypted
 };
 
+// A client that is known by its certificate, and whose key that stands for.
+struct config_identity {
+    const char *san; // one of the two
+    const char *subject;
+    const char *key; // of keys; NULL: the one that is made for the team
+    const char *team; // NULL: that of the key
+    uint32_t key_index;
+};
+
 struct config_listener_tls {
     struct config_certificate first; // NULL: the listener speaks plain HTTP
     const struct config_certificate *more; // for other names
     uint32_t more_count;
     const char *client_ca; // NULL: no client certificate is asked for
+    const struct config_identity *identities;
+    uint32_t identity_count;
     bool strict_sni; // a name that no certificate has is refused
     int64_t hsts_ns; // 0: off
 };
@@ -163,6 +174,7 @@ struct config_key {
     const char *const *models; // names of models or "provider/model"; none: all
     uint32_t model_count;
     bool disabled;
+    bool certificate; // made for an identity: no client can send it
     struct config_rates limits;
 };
 

@@ -44,6 +44,39 @@ static const struct config_section certificate_section = {.name = "listen[].tls.
                                                           .count = COUNT(certificate_options),
                                                           .size = sizeof(struct config_certificate)};
 
+static const struct config_option identity_options[] = {
+    {.key = "san",
+     .kind = CONFIG_K_TEXT,
+     AT(config_identity, san),
+     .min = 1,
+     .max = 512,
+     .doc = "One of the certificate's alternative names, as it stands there: DNS name, URI "
+            "(spiffe://...), e-mail or IP address."},
+    {.key = "subject",
+     .kind = CONFIG_K_TEXT,
+     AT(config_identity, subject),
+     .min = 1,
+     .max = 512,
+     .doc = "Instead of san: attributes of the subject that must all be there, such as CN=app,O=Corp."},
+    {.key = "team",
+     .kind = CONFIG_K_NAME,
+     AT(config_identity, team),
+     .min = 1,
+     .max = 64,
+     .doc = "The team it belongs to. Its key is called after the certificate."},
+    {.key = "key",
+     .kind = CONFIG_K_NAME,
+     AT(config_identity, key),
+     .min = 1,
+     .max = 64,
+     .doc = "Instead of team: the name of one of keys, whose rights, limits and team it has."},
+};
+static const struct config_section identity_section = {.name = "listen[].tls.identities[]",
+                                                       .options = identity_options,
+                                                       .count = COUNT(identity_options),
+                                                       .size = sizeof(struct config_identity),
+                                                       .finish = config_identity_finish};
+
 static_assert(offsetof(struct config_listener_tls, first) == 0,
               "the first certificate's options are the section's");
 static const struct config_option listen_tls_options[] = {
@@ -63,7 +96,13 @@ static const struct config_option listen_tls_options[] = {
      .min = 1,
      .max = KIB(4),
      .doc = "A PEM file with CAs: only clients with a certificate that one of them signed are served. "
-            "They still need a key."},
+            "They still need a key, unless identities say whose it is."},
+    {.key = "identities",
+     .kind = CONFIG_K_LIST,
+     LIST_AT(config_listener_tls, identities, identity_count),
+     .section = &identity_section,
+     .max = TLS_PEERS_MAX,
+     .doc = "Whose certificates stand for a key: such a client needs to send none. The first that fits."},
     {.key = "strict_sni",
      .kind = CONFIG_K_BOOL,
      AT(config_listener_tls, strict_sni),

@@ -76,6 +76,12 @@ struct plan_model {
     struct plan_timeouts timeouts;
 };
 
+// A client that is known by its certificate.
+struct plan_peer {
+    uint64_t id; // tls_peer.id
+    const struct principal *principal;
+};
+
 struct plan_origin {
     struct span name; // "host:port", for people
     struct io_addr addr[UP_ADDRS_MAX];
@@ -116,6 +122,7 @@ struct plan {
     struct map model_by_name;
     struct map provider_by_name;
     struct map principal_by_digest;
+    struct map principal_by_peer; // struct plan_peer, by the bytes of its id
     struct crypto_hmac_key key_hmac; // of all keys, those of the store, too
     int32_t default_model; // index, -1: none
     int32_t default_provider; // index, -1: none
