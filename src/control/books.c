@@ -67,6 +67,22 @@ static void give_back(uint32_t *held, void *ctx)
     limit_adopt(b->cells, (struct limit_hold *)(void *)held);
 }
 
+static void committed(uint8_t worker, enum rw_err err, void *ctx)
+{
+    struct books *b = ctx;
+    pthread_mutex_lock(&b->tell_lock);
+    if (b->tell.committed) b->tell.committed(b->tell.ctx, worker, err);
+    pthread_mutex_unlock(&b->tell_lock);
+}
+
+void books_hush(struct books *b)
+{
+    if (!b->store) return;
+    pthread_mutex_lock(&b->tell_lock);
+    b->tell.committed = NULL;
+    pthread_mutex_unlock(&b->tell_lock);
+}
+
 // All journals of the dead, so that the ledger knows what they did.
 static enum rw_err adopt_all(struct books *b)
 {
@@ -96,6 +112,7 @@ static enum rw_err open_parts(struct books *b, const struct books_cfg *cfg, cons
                                             .usage_bytes_max = cfg->usage_bytes_max,
                                             .wall_ms = wall_ms,
                                             .give_back = give_back,
+                                            .committed = cfg->tell.committed ? committed : NULL,
                                             .ctx = b};
     *what = "the ledger's writer";
     RW_TRY(store_writer_open(&writer, &b->writer));
@@ -120,7 +137,7 @@ static enum rw_err open_parts(struct books *b, const struct books_cfg *cfg, cons
 enum rw_err books_open(const struct books_cfg *cfg, struct books *ret, char *ret_why, size_t cap)
 {
     const char *what = "";
-    *ret = (struct books){.store = cfg->store};
+    *ret = (struct books){.store = cfg->store, .tell = cfg->tell, .tell_lock = PTHREAD_MUTEX_INITIALIZER};
     const enum rw_err err = open_parts(ret, cfg, &what);
     if (!err) return RW_OK;
     snprintf(ret_why, cap, "%s cannot be opened in %s: %s", what, store_dir(cfg->store),

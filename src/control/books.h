@@ -7,6 +7,8 @@
 #ifndef RINGWAY_CONTROL_BOOKS_H
 #define RINGWAY_CONTROL_BOOKS_H
 
+#include <pthread.h>
+
 #include "base/limits.h"
 #include "store/cells.h"
 #include "store/writer.h"
@@ -19,6 +21,11 @@ struct books {
     uint32_t workers;
     uint16_t epoch; // of this process, in request ids
     enum rw_err told; // the trouble that was last put into the log
+    struct books_tell {
+        void (*committed)(void *ctx, uint32_t worker, enum rw_err err);
+        void *ctx;
+    } tell;
+    pthread_mutex_t tell_lock;
     bool alone; // nobody else used the data_dir when this process began
 };
 
@@ -28,12 +35,16 @@ struct books_cfg {
     uint32_t sync_interval_ms;
     int64_t retention_ms;
     uint64_t usage_bytes_max;
+    // Records of that worker were committed, or could not be: on the writer's thread. NULL: nobody wants to know.
+    struct books_tell tell;
 };
 
 // ret_why: for people.
 RW_WARN_UNUSED enum rw_err books_open(const struct books_cfg *cfg, struct books *ret, char *ret_why,
                                       size_t cap);
 RW_WARN_UNUSED enum rw_err books_start(struct books *b);
+// Nobody is told of commits any more once this returns: who was told is about to go.
+void books_hush(struct books *b);
 // Every so often: says in the log when commits begin to fail, and when they succeed again.
 void books_look(struct books *b);
 // Commits what is left. Harmless when closed.

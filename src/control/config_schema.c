@@ -261,11 +261,11 @@ static const struct config_option usage_options[] = {
     {.key = "sync_interval",
      .kind = CONFIG_K_DURATION,
      AT(config_usage, sync_interval_ns),
-     .min = MS(1),
+     .min = 0,
      .max = SEC(10),
      .def = "100ms",
      .doc = "Records are written to disk together, this often. Until then they are in the journal, "
-            "which outlives the process, not the machine."},
+            "which outlives the process, not the machine. 0: each answer waits until its record is on disk."},
     {.key = "on_ledger_full",
      .kind = CONFIG_K_CHOICE,
      AT(config_usage, on_ledger_full),

@@ -126,6 +126,19 @@ static bool no_memory(void)
     return false;
 }
 
+// Where answers wait for their record.
+static void commit_wanted(void *ctx)
+{
+    const struct serve *s = ctx;
+    store_writer_wake(s->books.writer);
+}
+
+static void committed(void *ctx, uint32_t worker, enum rw_err err)
+{
+    struct serve *s = ctx;
+    worker_committed(&s->threads[worker].worker, err);
+}
+
 static bool thread_prepare(struct serve *s, uint32_t i, int64_t memory_bytes, uint16_t epoch)
 {
     struct thread *t = &s->threads[i];
@@ -152,6 +165,7 @@ static bool thread_prepare(struct serve *s, uint32_t i, int64_t memory_bytes, ui
                                  .store = s->admin.store,
                                  .cells = s->books.cells,
                                  .journal = s->books.journal[i],
+                                 .commit_wanted = s->books.tell.committed ? commit_wanted : NULL,
                                  .open_by_worker = s->open_by_worker,
                                  .peers = s->workers,
                                  .plan_released = plan_released,
@@ -242,6 +256,9 @@ static void warn_fixed(const struct config *old, const struct config *new)
     if (old->workers != new->workers) log_msg(LOG_WARNING, text, "workers");
     if (old->io != new->io) log_msg(LOG_WARNING, text, "io");
     if (old->memory_bytes != new->memory_bytes) log_msg(LOG_WARNING, text, "memory");
+    if (old->usage.sync_interval_ns != new->usage.sync_interval_ns ||
+        old->usage.retention_ns != new->usage.retention_ns || old->usage.max_bytes != new->usage.max_bytes)
+        log_msg(LOG_WARNING, text, "usage.sync_interval, retention or max_size");
     if (!io_addr_eq(&old->metrics_address.addr, &new->metrics_address.addr))
         log_msg(LOG_WARNING, text, "metrics");
     if (!io_addr_eq(&old->admin_address.addr, &new->admin_address.addr) ||
@@ -476,9 +493,10 @@ static bool store_begin(struct serve *s)
     if (admin_store_open(c, &s->admin, why, sizeof why) == RW_OK) {
         const struct books_cfg books = {.store = s->admin.store,
                                         .workers = s->worker_count,
-                                        .sync_interval_ms = (uint32_t)(c->usage.sync_interval_ns / CLOCK_MS),
+                                        .sync_interval_ms = (uint32_t)((c->usage.sync_interval_ns + CLOCK_MS - 1) / CLOCK_MS),
                                         .retention_ms = c->usage.retention_ns / CLOCK_MS,
-                                        .usage_bytes_max = c->usage.max_bytes};
+                                        .usage_bytes_max = c->usage.max_bytes,
+                                        .tell = {c->usage.sync_interval_ns ? NULL : committed, s}};
         if (books_open(&books, &s->books, why, sizeof why) == RW_OK) {
             s->admin.cells = s->books.cells;
             return true;
@@ -620,6 +638,7 @@ static void done(struct serve *s)
 {
     for (uint32_t i = 0; i < s->worker_count && s->threads; i++)
         if (s->threads[i].started) pthread_join(s->threads[i].id, NULL);
+    books_hush(&s->books);
     // Its threads may still be waking loops.
     if (s->offload) io_offload_close(s->offload);
     // Only now: until its thread had ended, each could post to the others, and control to all.

@@ -16,6 +16,9 @@ static_assert(sizeof(struct limit_hold) == STORE_HELD_MAX * sizeof(uint32_t),
 // Of a stream: an event of most dialects carries a token or a few, and its frame.
 #define STREAM_BYTES_PER_TOKEN 128
 
+// A writer that says nothing for so long is not waited for.
+#define COMMIT_NS_MAX (10 * CLOCK_SEC)
+
 // The time by which limits count, once a turn.
 static const struct limit_time *limit_now(struct worker *w)
 {
@@ -298,7 +301,27 @@ void exchange_charge(struct exchange *x, uint16_t status, uint64_t bytes_more)
     if (a->slot != STORE_SLOT_NONE) write_record(x, a, &u, guess, cancel, status, bytes_more);
     if (cancel) limit_cancel(&a->limit, t);
     else limit_release(&a->limit, t);
-    if (a->slot != STORE_SLOT_NONE) (void)store_journal_done(w->cfg.journal, a->slot);
+    if (a->slot != STORE_SLOT_NONE) {
+        const uint64_t number = store_journal_done(w->cfg.journal, a->slot);
+        if (w->cfg.commit_wanted) a->commit_number = number;
+    }
     if (tokens > 0 && !guess) estimate_learn(w->estimator, a->model, x->principal->key_id, tokens);
     account_count(x, &u);
+}
+
+void account_commit(struct exchange *x)
+{
+    struct account *a = x->account;
+    struct worker *w = x->worker;
+    if (RW_LIKELY(!a || !a->commit_number)) return;
+    const uint64_t number = a->commit_number;
+    const int64_t until = x->call->loop->now_ns + COMMIT_NS_MAX;
+    a->commit_number = 0;
+    w->cfg.commit_wanted(w->cfg.ctx);
+    while (store_journal_committed(w->cfg.journal) < number && !w->commit_failing) {
+        fiber_event_clear(&w->commit);
+        const int r = fiber_wait(&w->commit, until);
+        (void)COUNT_IF(r == -ETIME);
+        if (r < 0) return;
+    }
 }

@@ -58,6 +58,7 @@ enum stage relay_forward(struct exchange *x, const struct iovec *iov, uint32_t n
         uint64_t bytes = 0;
         for (uint32_t i = 0; i < n; i++) bytes += iov[i].iov_len;
         exchange_charge(x, x->call->status, bytes);
+        account_commit(x);
     }
     const int r = x->call->ops->reply_write(x->call, iov, n, last, exchange_write_until(x));
     x->client_wait_ns += x->call->loop->now_ns - from;

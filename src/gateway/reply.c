@@ -118,6 +118,7 @@ enum stage exchange_reply(struct exchange *x, uint16_t status, struct span conte
     struct call_field fields[CALL_FIELDS_MAX];
     struct call_reply reply;
     exchange_charge(x, status, body.n);
+    account_commit(x);
     exchange_reply_init(x, &reply, fields);
     reply.status = status;
     reply.length = body.n;

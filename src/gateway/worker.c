@@ -175,6 +175,23 @@ enum rw_err worker_credential(struct worker *w, uint32_t index, const struct cre
     return RW_OK;
 }
 
+static void mail_committed(struct io_loop *loop, struct io_mail *mail)
+{
+    struct worker *w = LIST_OWNER(mail, struct worker, commit_mail);
+    (void)loop;
+    atomic_store(&w->commit_posted, false);
+    w->commit_failing = atomic_load(&w->commit_err) != RW_OK;
+    fiber_event_set(&w->commit);
+}
+
+void worker_committed(struct worker *w, enum rw_err err)
+{
+    atomic_store(&w->commit_err, (int)err);
+    if (atomic_exchange(&w->commit_posted, true)) return;
+    w->commit_mail.open = mail_committed;
+    io_loop_post(&w->loop, &w->commit_mail);
+}
+
 // --- Accepting.
 
 // How many connections this worker has, for the others. Released: who reads it may post to this worker's loop.
@@ -425,6 +442,7 @@ enum rw_err worker_open(struct worker *w, struct io_driver *driver, const struct
     w->loop.owner = w;
     w->access.ring = cfg->access;
     prng_seed(&w->prng, cfg->seed);
+    fiber_event_init(&w->commit);
     io_timer_init(&w->trim, trim);
     io_timer_init(&w->drain_end, drain_end);
     io_timer_init(&w->drain_quiet, drain_quiet);
