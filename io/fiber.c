@@ -278,6 +278,7 @@ enum rw_err fiber_pool_open(struct fiber_pool *p, struct io_loop *loop, uint32_t
     }
     // A huge page would turn every touched stack into 2 MiB.
     (void)madvise(p->region, bytes, MADV_NOHUGEPAGE);
+    (void)madvise(p->region, bytes, MADV_DONTDUMP);
     return RW_OK;
 }
 
