@@ -498,6 +498,23 @@ void fiber_unshield(void)
     running->shields--;
 }
 
+void fiber_shield_of(struct fiber *f)
+{
+    f->shields++;
+}
+
+void fiber_unshield_of(struct fiber *f)
+{
+    MUST(f->shields > 0);
+    f->shields--;
+    if (is_cancelled(f) && f->waiting) make_ready(f);
+}
+
+enum rw_end fiber_reason(const struct fiber *f)
+{
+    return f->scope->reason;
+}
+
 // --- Scopes.
 
 void scope_init(struct scope *s, struct io_loop *loop)

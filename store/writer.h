@@ -17,6 +17,7 @@
 #ifndef RINGWAY_STORE_WRITER_H
 #define RINGWAY_STORE_WRITER_H
 
+#include "store/cache.h"
 #include "store/journal.h"
 
 struct store_writer;
@@ -33,6 +34,7 @@ struct store_writer_cfg {
     void (*give_back)(uint32_t *held, void *ctx);
     // Slots of that worker were committed, or could not be; may be NULL.
     void (*committed)(uint8_t worker, enum rw_err err, void *ctx);
+    struct store_answers *cache; // its answers are written here, too; NULL: none
     void *ctx;
 };
 

@@ -84,6 +84,10 @@
 // copied twice.
 #define TRANSLATION_BYTES_MAX MIB(96)
 
+// --- The cache. An answer that is kept, and the request that it is found by: long ones are asked for only once.
+#define CACHE_ANSWER_BYTES_MAX MIB(8)
+#define CACHE_KEY_BYTES_MAX MIB(1)
+
 // --- The process.
 #define WORKERS_MAX 64
 #define CONNECTIONS 20000

@@ -35,6 +35,7 @@ struct admin_live {
 
 struct admin {
     struct store *store; // NULL: nothing is kept
+    struct store_answers *answers; // the running server's cache; NULL: it has none
     struct store_cells *cells; // that a running server's limits count in; NULL: none runs
     const struct admin_live *live; // NULL: none runs
     struct store_pepper pepper;

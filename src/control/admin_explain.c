@@ -197,6 +197,7 @@ static void write_part(struct json_out *o, const struct store_record *r)
     write_tokens(o, r);
     if ((r->flags & STORE_UNPRICED) && !r->cost_nanos) json_out_key_null(o, SPAN("cost_usd"));
     else admin_write_usd(o, SPAN("cost_usd"), r->cost_nanos);
+    if (r->cache == STORE_CACHE_HIT) admin_write_usd(o, SPAN("saved_usd"), r->saved_nanos);
     json_out_key_array(o, SPAN("flags"));
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (r->flags & flags[i].flag) json_out_string(o, span_str(flags[i].name));

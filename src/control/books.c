@@ -61,6 +61,14 @@ static enum rw_err cells_open(struct books *b, enum store_cells_how *ret_how)
     return err;
 }
 
+static enum rw_err cache_open(struct books *b, uint64_t bytes_max)
+{
+    char path[STORE_PATH_BYTES_MAX + 16];
+    (void)snprintf(path, sizeof path, "%s/cache", store_dir(b->store));
+    const struct store_cache_cfg cfg = {.dir = path, .bytes_max = bytes_max};
+    return store_cache_open(&cfg, &b->answers);
+}
+
 static void give_back(uint32_t *held, void *ctx)
 {
     struct books *b = ctx;
@@ -106,6 +114,8 @@ static enum rw_err open_parts(struct books *b, const struct books_cfg *cfg, cons
     *what = "the cells of limits";
     RW_TRY(cells_open(b, &how));
     b->alone = how != STORE_CELLS_SHARED;
+    *what = "the cache";
+    if (cfg->cache_bytes_max) RW_TRY(cache_open(b, cfg->cache_bytes_max));
     const struct store_writer_cfg writer = {.store = b->store,
                                             .sync_interval_ms = cfg->sync_interval_ms,
                                             .retention_ms = cfg->retention_ms,
@@ -113,6 +123,7 @@ static enum rw_err open_parts(struct books *b, const struct books_cfg *cfg, cons
                                             .wall_ms = wall_ms,
                                             .give_back = give_back,
                                             .committed = cfg->tell.committed ? committed : NULL,
+                                            .cache = b->answers,
                                             .ctx = b};
     *what = "the ledger's writer";
     RW_TRY(store_writer_open(&writer, &b->writer));
@@ -174,6 +185,7 @@ void books_close(struct books *b)
             log_msg(LOG_ERROR, "records are left in the journal, the ledger cannot be written: %s",
                     rw_err_name((int)err));
     }
+    store_cache_close(b->answers);
     while (b->workers > 0) store_journal_close(b->journal[--b->workers]);
     store_cells_close(b->cells);
     *b = (struct books){0};

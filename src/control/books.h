@@ -1,4 +1,5 @@
-// The books of a server: the cells that limits count in, a journal for each worker, and the writer that commits.
+// The books of a server: the cells that limits count in, a journal for each worker, the cache of answers, and the writer that
+// commits.
 //
 // Use      books_open() before the workers, books_start() once their journals may fill, books_close() when they are gone.
 // Alone    who finds no living process on the data_dir makes the cells right first: journals of the dead are adopted, then
@@ -17,6 +18,7 @@ struct books {
     struct store *store; // NULL: closed
     struct store_cells *cells;
     struct store_writer *writer;
+    struct store_answers *answers; // the cache; NULL: none
     struct store_journal *journal[WORKERS_MAX];
     uint32_t workers;
     uint16_t epoch; // of this process, in request ids
@@ -37,6 +39,7 @@ struct books_cfg {
     uint64_t usage_bytes_max;
     // Records of that worker were committed, or could not be: on the writer's thread. NULL: nobody wants to know.
     struct books_tell tell;
+    uint64_t cache_bytes_max; // 0: no cache
 };
 
 // ret_why: for people.

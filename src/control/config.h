@@ -205,6 +205,20 @@ struct config_usage {
     enum config_ledger_full on_ledger_full;
 };
 
+enum config_cache_scope { CONFIG_CACHE_TENANT, CONFIG_CACHE_GLOBAL };
+
+struct config_cache {
+    bool enabled;
+    int64_t ttl_ns;
+    uint64_t max_bytes;
+    enum config_cache_scope scope;
+    bool sampled;
+    const char *const *exclude_models;
+    uint32_t exclude_model_count;
+    const char *const *exclude_tools;
+    uint32_t exclude_tool_count;
+};
+
 struct config_setting;
 struct config_memory;
 
@@ -227,6 +241,7 @@ struct config {
     const char *admin_token; // NULL: none
     struct config_usage usage;
     enum config_store_error store_error_limits, store_error_auth;
+    struct config_cache cache;
     uint32_t budget_status;
     struct config_rates global;
     struct config_rates end_users; // of each

@@ -374,6 +374,8 @@ static void check_limits(struct config_loader *l, const struct config_node *at)
 {
     if (!*l->config->data_dir && config_has_limits(l->config))
         config_complain(l, at, "limits are counted in data_dir, which is off");
+    if (!*l->config->data_dir && l->config->cache.enabled)
+        config_complain(l, at, "the cache (cache.enabled) is kept in data_dir, which is off: set data_dir");
 }
 
 void config_top_finish(struct config_loader *l, const struct config_node *at, void *base)

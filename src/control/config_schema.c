@@ -11,11 +11,12 @@ static const char *const ios[] = {"auto", "io_uring", "epoll", NULL};
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const ledger_fulls[] = {"refuse", "count_only", NULL};
 static const char *const store_errors[] = {"open", "closed", NULL};
+static const char *const cache_scopes[] = {"tenant", "global", NULL};
 static const char *const response_models[] = {"upstream", "requested", NULL};
 
 static_assert(CONFIG_PROXY_ANY == 3 && CONFIG_IO_EPOLL == 2, "order of choices");
 static_assert(CONFIG_LOG_DEBUG == 3 && CONFIG_MODEL_REQUESTED == 1, "order of choices");
-static_assert(CONFIG_STORE_CLOSED == 1, "order of choices");
+static_assert(CONFIG_STORE_CLOSED == 1 && CONFIG_CACHE_GLOBAL == 1, "order of choices");
 static_assert(sizeof(enum config_io) == sizeof(uint32_t), "a choice is stored as uint32_t");
 
 // --- Where clients come in.
@@ -297,6 +298,66 @@ static const struct config_option store_error_options[] = {
 static const struct config_section store_error_section = {
     .name = "on_store_error", .options = store_error_options, .count = COUNT(store_error_options)};
 
+static const struct config_option cache_exclude_options[] = {
+    {.key = "models",
+     .kind = CONFIG_K_VALUES,
+     .element = CONFIG_K_MODEL_REF,
+     LIST_AT(config_cache, exclude_models, exclude_model_count),
+     .max = KEY_MODELS_MAX,
+     .def = "[]",
+     .doc = "Models, by the names that clients ask for."},
+    {.key = "tools",
+     .kind = CONFIG_K_VALUES,
+     .element = CONFIG_K_TEXT,
+     LIST_AT(config_cache, exclude_tools, exclude_tool_count),
+     .max = KEY_MODELS_MAX,
+     .def = "[]",
+     .doc = "Tools, by their names; \"*\": every request that brings tools."},
+};
+static const struct config_section cache_exclude_section = {
+    .name = "exclude", .options = cache_exclude_options, .count = COUNT(cache_exclude_options)};
+
+static const struct config_option cache_options[] = {
+    {.key = "enabled",
+     .kind = CONFIG_K_BOOL,
+     AT(config_cache, enabled),
+     .def = "false",
+     .doc = "Answers are kept, and given again to who asks for exactly the same. Needs a data_dir."},
+    {.key = "ttl",
+     .kind = CONFIG_K_DURATION,
+     AT(config_cache, ttl_ns),
+     .min = SEC(1),
+     .max = DAY(365),
+     .def = "1h",
+     .doc = "For how long an answer is given again."},
+    {.key = "max_size",
+     .kind = CONFIG_K_SIZE,
+     AT(config_cache, max_bytes),
+     .min = MIB(4),
+     .max = GB(256),
+     .def = "2GB",
+     .doc = "What the cache takes on disk; the oldest answers go first. A thirty-second part of it is the "
+            "longest answer."},
+    {.key = "scope",
+     .kind = CONFIG_K_CHOICE,
+     AT(config_cache, scope),
+     .choices = cache_scopes,
+     .def = "tenant",
+     .doc = "Who is given an answer: tenant, whoever belongs to the asker's, or global, everybody."},
+    {.key = "sampled",
+     .kind = CONFIG_K_BOOL,
+     AT(config_cache, sampled),
+     .def = "true",
+     .doc =
+         "Also for requests whose answers differ from time to time; false: only those with temperature 0."},
+    {.key = "exclude",
+     .kind = CONFIG_K_SECTION,
+     .section = &cache_exclude_section,
+     .doc = "Requests that are always asked anew."},
+};
+static const struct config_section cache_section = {
+    .name = "cache", .options = cache_options, .count = COUNT(cache_options)};
+
 static const struct config_option budget_options[] = {
     {.key = "status",
      .kind = CONFIG_K_COUNT,
@@ -483,6 +544,11 @@ static const struct config_option top_options[] = {
      .kind = CONFIG_K_SECTION,
      .section = &store_error_section,
      .doc = "When data_dir cannot be read."},
+    {.key = "cache",
+     .kind = CONFIG_K_SECTION,
+     AT(config, cache),
+     .section = &cache_section,
+     .doc = "Answers from the cache."},
     {.key = "global",
      .kind = CONFIG_K_SECTION,
      .section = &config_global_section,

@@ -635,6 +635,30 @@ static bool add_cors(struct plan_memory *m)
 }
 
 // What plan_seal() fills, and what the workers keep with the plan.
+static bool add_list(struct plan_memory *m, const char *const *from, uint32_t n, struct principal_list *ret)
+{
+    struct span *items = take(m, n * sizeof *items + 1);
+    if (!items) return false;
+    for (uint32_t i = 0; i < n; i++) items[i] = span_str(from[i]);
+    *ret = (struct principal_list){.item = items, .count = n};
+    return true;
+}
+
+static bool add_cache(struct plan_memory *m)
+{
+    const struct config_cache *from = &m->config->cache;
+    if (!from->enabled || !m->world->answers) return true;
+    struct plan_cache *to = take(m, sizeof *to);
+    if (!to || !add_list(m, from->exclude_models, from->exclude_model_count, &to->models) ||
+        !add_list(m, from->exclude_tools, from->exclude_tool_count, &to->tools))
+        return false;
+    to->ttl_ms = from->ttl_ns / CLOCK_MS;
+    to->global = from->scope == CONFIG_CACHE_GLOBAL;
+    to->sampled = from->sampled;
+    m->plan.cache = to;
+    return true;
+}
+
 static bool add_seats(struct plan_memory *m)
 {
     m->origins = take(m, m->world->origin_count * sizeof *m->origins + 1);
@@ -690,7 +714,7 @@ struct plan *plan_build(struct plan_world *w, struct config *config, const char 
         bind_limits(m, &config->global, LIMIT_GLOBAL, (struct limit_id){.lo = 1},
                     &(struct store_usage_query){0}, &p->limit) &&
         end_user_limits(m) && add_prices(m, ret_why, cap) && add_listeners(m, ret_why, cap) && add_cors(m) &&
-        add_providers(m, ret_why, cap) && (models = add_models(m)) && add_seats(m) &&
+        add_cache(m) && add_providers(m, ret_why, cap) && (models = add_models(m)) && add_seats(m) &&
         !gateway_plan_ready(p, models, keys, &(struct plan_room){.take = take_more, .ctx = m}))
         return p;
     plan_drop(p);

@@ -166,6 +166,7 @@ static bool thread_prepare(struct serve *s, uint32_t i, int64_t memory_bytes, ui
                                  .cells = s->books.cells,
                                  .journal = s->books.journal[i],
                                  .commit_wanted = s->books.tell.committed ? commit_wanted : NULL,
+                                 .answers = s->books.answers,
                                  .open_by_worker = s->open_by_worker,
                                  .peers = s->workers,
                                  .plan_released = plan_released,
@@ -259,6 +260,7 @@ static void warn_fixed(const struct config *old, const struct config *new)
     if (old->usage.sync_interval_ns != new->usage.sync_interval_ns ||
         old->usage.retention_ns != new->usage.retention_ns || old->usage.max_bytes != new->usage.max_bytes)
         log_msg(LOG_WARNING, text, "usage.sync_interval, retention or max_size");
+    if (old->cache.max_bytes != new->cache.max_bytes) log_msg(LOG_WARNING, text, "cache.max_size");
     if (!io_addr_eq(&old->metrics_address.addr, &new->metrics_address.addr))
         log_msg(LOG_WARNING, text, "metrics");
     if (!io_addr_eq(&old->admin_address.addr, &new->admin_address.addr) ||
@@ -302,6 +304,8 @@ static void put_in_force(struct serve *s, struct config *config, struct plan *pl
     warn_fixed(s->config, config);
     (void)!log_set(s->log, &cfg);
     log_msg_level((enum log_level)config->log_level);
+    if (config->cache.enabled && !s->books.answers)
+        log_msg(LOG_WARNING, "cache.enabled was set in the file; that takes effect with the next start");
     s->config = config;
     s->plan = plan;
     admin_server_token(&s->admin_server, config->admin_token);
@@ -496,9 +500,11 @@ static bool store_begin(struct serve *s)
                                         .sync_interval_ms = (uint32_t)((c->usage.sync_interval_ns + CLOCK_MS - 1) / CLOCK_MS),
                                         .retention_ms = c->usage.retention_ns / CLOCK_MS,
                                         .usage_bytes_max = c->usage.max_bytes,
+                                        .cache_bytes_max = c->cache.enabled ? c->cache.max_bytes : 0,
                                         .tell = {c->usage.sync_interval_ns ? NULL : committed, s}};
         if (books_open(&books, &s->books, why, sizeof why) == RW_OK) {
             s->admin.cells = s->books.cells;
+            s->admin.answers = s->books.answers;
             return true;
         }
         store_close(s->admin.store);
@@ -561,6 +567,7 @@ static bool parts_open(struct serve *s, uint32_t fit)
                     &s->admin.pepper);
     s->world.connections_fit = fit;
     s->world.cells = s->books.cells;
+    s->world.answers = s->books.answers;
     char why[512];
     if (s->config->key_count == 0 && !has_keys(s) && !(s->first_key = first_key_make())) return no_memory();
     s->plan = plan_build(&s->world, s->config, s->first_key, why, sizeof why);
@@ -607,6 +614,7 @@ static int run(struct serve *s, int signal_fd)
                                           .labels = s->labels,
                                           .log = s->log,
                                           .writer = s->books.writer,
+                                          .answers = s->books.answers,
                                           .tls = &s->world.tls,
                                           .io_backend = s->use_uring ? "io_uring" : "epoll"};
     if (s->config->metrics_address.addr.n && metrics_page_open(&s->page, &page))

@@ -198,6 +198,15 @@ enum stage exchange_reserve(struct exchange *x)
     return give_texts(x, a) ? STAGE_GO : ledger_full(x);
 }
 
+void account_hit(struct exchange *x)
+{
+    struct account *a = x->account;
+    if (!a) return;
+    find_price(x, a);
+    // Without room in the journal the record is a short one.
+    (void)give_texts(x, a);
+}
+
 // --- Settlement.
 
 static int64_t known(int64_t n)
@@ -214,17 +223,9 @@ static bool may_have_cost(const struct exchange *x)
     return k->status < 400;
 }
 
-// What was used, each token in one class. True: it had to be guessed.
-static bool usage_of(const struct exchange *x, uint64_t bytes_more, struct price_usage *ret)
+// Each token in one class.
+static void classes_of(const struct usage *u, int64_t input, int64_t output, struct price_usage *ret)
 {
-    const struct usage *u = &x->usage;
-    int64_t input = u->input_tokens, output = u->output_tokens;
-    const bool guess = (input < 0 || output < 0) && x->route->chat && may_have_cost(x);
-    if (guess && input < 0) input = (x->body.n + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
-    if (guess && output < 0)
-        output = x->content_events ? x->content_events
-                                   : (int64_t)((x->answer_bytes + bytes_more) /
-                                               (x->stream ? STREAM_BYTES_PER_TOKEN : BYTES_PER_TOKEN));
     const int64_t cached = known(u->cached_tokens), write = known(u->cache_write_tokens),
                   write_1h = known(u->cache_write_1h_tokens), reasoning = known(u->reasoning_tokens),
                   audio_in = known(u->audio_input_tokens), audio_out = known(u->audio_output_tokens);
@@ -237,6 +238,28 @@ static bool usage_of(const struct exchange *x, uint64_t bytes_more, struct price
     ret->tokens[PRICE_REASONING] = reasoning;
     ret->tokens[PRICE_AUDIO_IN] = audio_in;
     ret->tokens[PRICE_AUDIO_OUT] = audio_out;
+}
+
+void account_saved(struct exchange *x, const struct usage *usage)
+{
+    struct account *a = x->account;
+    if (!a || !a->price) return;
+    struct price_usage u;
+    classes_of(usage, usage->input_tokens, usage->output_tokens, &u);
+    a->saved_nanos = price_nanos(a->price, &u, NULL);
+}
+
+// What was used, each token in one class. True: it had to be guessed.
+static bool usage_of(const struct exchange *x, uint64_t bytes_more, struct price_usage *ret)
+{
+    int64_t input = x->usage.input_tokens, output = x->usage.output_tokens;
+    const bool guess = (input < 0 || output < 0) && x->route->chat && may_have_cost(x);
+    if (guess && input < 0) input = (x->body.n + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
+    if (guess && output < 0)
+        output = x->content_events ? x->content_events
+                                   : (int64_t)((x->answer_bytes + bytes_more) /
+                                               (x->stream ? STREAM_BYTES_PER_TOKEN : BYTES_PER_TOKEN));
+    classes_of(&x->usage, input, output, ret);
     return guess;
 }
 
@@ -259,7 +282,9 @@ static void write_record(struct exchange *x, struct account *a, const struct pri
     const bool used = u->tokens[PRICE_INPUT] || u->tokens[PRICE_OUTPUT];
     struct store_record r = {.status = status,
                              .attempts = (uint8_t)(x->asked ? x->ask.attempts : 0),
+                             .cache = (uint8_t)x->cache,
                              .cost_nanos = a->cost_nanos,
+                             .saved_nanos = a->saved_nanos,
                              .bytes_in = call->body_in,
                              .bytes_out = x->answer_bytes + bytes_more,
                              .duration_us = (uint64_t)((now_ns - call->started_ns) / CLOCK_US),

@@ -32,6 +32,7 @@ struct account {
     uint64_t commit_number; // of the journal: the answer waits for it; 0: it does not
     bool uncounted; // a limit has no room to be counted, which refuses
     int64_t cost_nanos; // as charged
+    int64_t saved_nanos; // what an answer from the cache would have cost
     uint64_t model; // for the estimator
     struct limit_bound end_user; // lent
     struct price found; // of a target that the plan does not name
@@ -44,6 +45,11 @@ void exchange_charge(struct exchange *x, uint16_t status, uint64_t bytes_more);
 // Before the last bytes of an answer leave: suspends until the record is committed, where that is asked for
 // (usage.sync_interval 0). A ledger that cannot be written is not waited for.
 void account_commit(struct exchange *x);
+
+// The answer comes from the cache: the record says for whom and of what, and nothing is reserved.
+void account_hit(struct exchange *x);
+// What the provider counted when the answer was made.
+void account_saved(struct exchange *x, const struct usage *usage);
 
 // The lines that belong into the head of an answer; empty: none.
 struct span account_lines(struct exchange *x);

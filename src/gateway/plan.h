@@ -103,6 +103,14 @@ struct plan_seat {
     uint32_t users;
 };
 
+// Answers from the cache (cache.h).
+struct plan_cache {
+    int64_t ttl_ms;
+    bool global; // tenants are given each other's answers
+    bool sampled; // also those to requests with a temperature
+    struct principal_list models, tools; // of requests that are left out
+};
+
 struct plan {
     uint64_t generation;
     struct plan_seat *seats; // one for each worker, by its index: that worker's to write
@@ -144,6 +152,7 @@ struct plan {
     const struct price_table *prices;
     const struct limit_bound *limit; // of all requests; NULL: none
     const struct limit_set *end_user; // of each end user; NULL: none
+    const struct plan_cache *cache; // NULL: off
     uint16_t budget_status; // of a refusal because of money
     bool ledger_full_refuses; // else requests go on without a record
     bool limits_closed; // a limit that cannot be read or counted refuses

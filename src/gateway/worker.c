@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "gateway/exchange.h"
+#include "gateway/flight.h"
 #include "policy/estimate.h"
 
 #define BACKLOG 4096
@@ -422,6 +423,8 @@ void worker_drain(struct worker *w, struct worker_mail *m, int64_t idle_ns, int6
 bool worker_is_done(const struct worker *w)
 {
     if (!w->draining || w->accepting || w->http.open > 0 || w->loop.fibers.running > 0) return false;
+    // The writer has something of this worker's.
+    if (w->flights && w->flights->posted > 0) return false;
     // A client that another worker has handed over may lie in the box.
     if (atomic_load_explicit(&w->loop.mail, memory_order_relaxed)) return false;
     for (uint32_t i = 0; i < w->listener_count; i++)
@@ -468,6 +471,11 @@ enum rw_err worker_open(struct worker *w, struct io_driver *driver, const struct
         w->limit_clock = limit_clock_cell(cfg->cells);
         if (!w->estimator || !w->limit_clock) err = (enum rw_err) - ENOMEM;
     }
+    if (!err && cfg->answers) {
+        w->flights = malloc(sizeof *w->flights);
+        if (w->flights) flights_init(w->flights);
+        else err = (enum rw_err) - ENOMEM;
+    }
     if (!err) err = listen_all(w, ret_listener);
     if (err) {
         w->draining = true;
@@ -505,6 +513,7 @@ void worker_close(struct worker *w)
     plan_done(w, w->plan);
     principals_close(w->principals);
     estimate_free(w->estimator);
+    free(w->flights);
     free(w->listeners);
     free(w->origins);
     free(w->answers);

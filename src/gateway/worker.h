@@ -54,6 +54,7 @@ struct worker_cfg {
     // Answers wait until their record is committed: this asks for it, of any thread; worker_committed() says when it is. NULL:
     // they do not wait.
     void (*commit_wanted)(void *ctx);
+    struct store_answers *answers; // the cache; NULL: none, and no plan has one
     // Connections of each worker, for the balance at accept; NULL: none. WORKER_CLOSED until it is open and once it drains.
     _Atomic uint32_t *open_by_worker;
     struct worker **peers; // all workers, this one included; NULL: none
@@ -99,6 +100,7 @@ struct worker {
     struct access_log access;
     struct principals *principals; // NULL: only keys of the configuration are known
     struct estimator *estimator; // with a journal
+    struct flights *flights; // with a cache
     struct limit_time limit_time;
     struct store_cell *limit_clock;
     struct fiber_event commit; // records were committed, or could not be
