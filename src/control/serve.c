@@ -497,7 +497,8 @@ static bool store_begin(struct serve *s)
     if (admin_store_open(c, &s->admin, why, sizeof why) == RW_OK) {
         const struct books_cfg books = {.store = s->admin.store,
                                         .workers = s->worker_count,
-                                        .sync_interval_ms = (uint32_t)((c->usage.sync_interval_ns + CLOCK_MS - 1) / CLOCK_MS),
+                                        .sync_interval_ms =
+                                            (uint32_t)((c->usage.sync_interval_ns + CLOCK_MS - 1) / CLOCK_MS),
                                         .retention_ms = c->usage.retention_ns / CLOCK_MS,
                                         .usage_bytes_max = c->usage.max_bytes,
                                         .cache_bytes_max = c->cache.enabled ? c->cache.max_bytes : 0,
