@@ -113,6 +113,11 @@ enum { DIALECT_COUNT = 0 DIALECTS(X) };
 #undef X
 extern const struct dialect *const dialect_all[DIALECT_COUNT];
 
+// Of clients of POST /v1/chat only: no provider speaks it, so it is none of dialect_all. OpenAI's chat with these defaults
+// and its own errors.
+extern const struct dialect dialect_native;
+#define DIALECT_NATIVE_MAX_TOKENS 1024
+
 const struct dialect *dialect_find(struct span name); // NULL: none of that name
 
 // from->decode_answer(), with structured output that was asked for as a call turned back into text.

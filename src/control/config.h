@@ -247,6 +247,7 @@ struct config {
     struct config_rates end_users; // of each
     const char *prices_file; // NULL: the built-in prices alone
     const char *base_path; // begins with '/' or is "", never ends with '/'
+    bool strip_stage_prefix;
 
     struct config_proxy proxy; // of providers without their own
     const struct config_provider *providers; // at least one: echo if the file names none

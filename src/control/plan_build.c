@@ -687,6 +687,7 @@ struct plan *plan_build(struct plan_world *w, struct config *config, const char 
     p->service_name = span_str(config->service_name);
     p->version = SPAN(RW_VERSION);
     p->base_path = span_str(config->base_path);
+    p->strip_stage_prefix = config->strip_stage_prefix;
     map_init(&p->principal_by_digest, w->map_seed, KEYS_IN_FILE_MAX + 1);
     map_init(&p->principal_by_peer, w->map_seed, LISTENERS_MAX * TLS_PEERS_MAX);
     map_init(&p->provider_by_name, w->map_seed, PROVIDERS_MAX);

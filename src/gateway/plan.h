@@ -137,6 +137,7 @@ struct plan {
     struct span service_name;
     struct span version;
     struct span base_path;
+    bool strip_stage_prefix;
     struct span cors_origin; // the value of allow-origin when it is always the same ("*"); else empty
     const struct span *cors_origins;
     uint32_t cors_origin_count;

@@ -28,7 +28,7 @@ static const struct route routes[] = {
      &dialect_responses, true, true, false},
     {SPAN_INIT("/v2/chat"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT("/v2/chat"),
      &dialect_cohere, true, true, false},
-    {SPAN_INIT("/v1/chat"), ROUTE_COHERE_V1, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT(""), &dialect_cohere, true,
+    {SPAN_INIT("/v1/chat"), ROUTE_PASS_JSON, SHAPE_NATIVE, ROUTE_POST, SPAN_INIT(""), &dialect_native, true,
      true, false},
     {SPAN_INIT("/v1beta/models"), ROUTE_MODELS, SHAPE_DIALECT, ROUTE_GET, SPAN_INIT(""), &dialect_gemini,
      false, false, false},

@@ -20,7 +20,6 @@ enum route_kind {
     ROUTE_MODEL,
     ROUTE_USAGE,
     ROUTE_PASS_JSON, // a JSON body that names a model; the answer is JSON or a stream
-    ROUTE_COHERE_V1, // an older API of Cohere's clients, which is not served: they are told where
     ROUTE_PASS_BODY, // a body that is passed through in pieces
 };
 
