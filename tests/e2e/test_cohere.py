@@ -187,8 +187,9 @@ def test_client__same_dialect_is_byte_for_byte(gateway, providers):
 
 
 def test_client__version_1(gateway):
-    answer = gateway.post("/v1/chat", {"message": "hi", "model": "co/text"})
-    assert answer.status == 400 and "/v2/chat" in answer.json()["error"]["message"]
+    answer = gateway.post("/v1/chat", {"message": "hi", "model": "command-r"})
+    assert answer.status == 400 and "/v2/chat" in answer.json()["message"]
+    assert gateway.post("/v1/chat", {"model": "command-r"}).status == 404
 
 
 # --- Cohere's provider.
