@@ -256,6 +256,7 @@ void *io_reserve(size_t bytes)
     if (p == MAP_FAILED) return NULL;
     // A huge page would take 2 MiB at the first touch.
     (void)madvise(p, bytes, MADV_NOHUGEPAGE);
+    (void)madvise(p, bytes, MADV_DONTDUMP); // what clients and providers say
     return p;
 }
 

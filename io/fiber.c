@@ -278,6 +278,7 @@ enum rw_err fiber_pool_open(struct fiber_pool *p, struct io_loop *loop, uint32_t
     }
     // A huge page would turn every touched stack into 2 MiB.
     (void)madvise(p->region, bytes, MADV_NOHUGEPAGE);
+    (void)madvise(p->region, bytes, MADV_DONTDUMP);
     return RW_OK;
 }
 
@@ -495,6 +496,23 @@ void fiber_unshield(void)
     if (!running) return;
     MUST(running->shields > 0);
     running->shields--;
+}
+
+void fiber_shield_of(struct fiber *f)
+{
+    f->shields++;
+}
+
+void fiber_unshield_of(struct fiber *f)
+{
+    MUST(f->shields > 0);
+    f->shields--;
+    if (is_cancelled(f) && f->waiting) make_ready(f);
+}
+
+enum rw_end fiber_reason(const struct fiber *f)
+{
+    return f->scope->reason;
 }
 
 // --- Scopes.

@@ -72,6 +72,12 @@ enum rw_end fiber_cancelled(void);
 // Outside fibers these two do nothing: there is nothing to be kept from being cancelled.
 void fiber_shield(void);
 void fiber_unshield(void);
+// The same for another fiber of the loop, which has not ended: others may want what it does although its own asker has gone.
+// Taken away, a cancelled one returns from its wait.
+void fiber_shield_of(struct fiber *f);
+void fiber_unshield_of(struct fiber *f);
+// Why its scope was cancelled, shielded or not; END_OK: it was not.
+enum rw_end fiber_reason(const struct fiber *f);
 
 void scope_init(struct scope *s, struct io_loop *loop);
 // Starts fn(arg) in a fiber of the scope; it first runs in this turn or the next. -EAGAIN when all fibers are in use,

@@ -13,8 +13,9 @@
 //          revoked key stays, and its hash with it, so that it cannot come back.
 // Thread   readers: the thread of the store_reader. Writing functions: inside store_commit(STORE_ACCOUNTS).
 // Time     wall_ms: milliseconds since 1970 UTC.
-// Errors   RW_E_NOT_FOUND; -EEXIST name or hash is taken; -ENOTEMPTY it has children, or is a plan in use; RW_E_BAD a
-//          name that is empty or has control characters; RW_E_TOO_LARGE the buffer, a name or the record; RW_E_CORRUPT.
+// Errors   RW_E_NOT_FOUND; -EEXIST name or hash is taken; -ENOTEMPTY it has children, or is a plan in use; -ESTALE it was
+//          changed since store_act.was was read; RW_E_BAD a name that is empty or has control characters; RW_E_TOO_LARGE the
+//          buffer, a name or the record; RW_E_CORRUPT.
 #ifndef RINGWAY_STORE_ACCOUNTS_H
 #define RINGWAY_STORE_ACCOUNTS_H
 
@@ -155,6 +156,7 @@ struct store_act {
     int64_t wall_ms;
     struct span actor; // "uid 0 by socket", "admin token", ...
     struct span detail; // what was asked for, as JSON or empty; no secrets
+    struct span was; // the encoded record this rests on; {NULL, 0}: whatever it is by now
 };
 
 // a->id is ignored, created_ms and updated_ms are the act's time. hash: of a key; NULL for the others.

@@ -69,11 +69,13 @@ struct current {
     bool has_previous;
 };
 
-static enum rw_err current_get(struct store_txn *t, enum store_kind kind, uint32_t id, struct current *ret)
+static enum rw_err current_get(struct store_txn *t, enum store_kind kind, uint32_t id,
+                               const struct store_act *act, struct current *ret)
 {
     struct span encoded, hash[2] = {{NULL, 0}, {NULL, 0}};
     RW_TRY(store_account_bytes(t->store, t->txn, kind, id, &encoded, hash));
     if (encoded.n > STORE_ACCOUNT_BYTES_MAX) return RW_E_CORRUPT;
+    if (act->was.p && !span_eq(act->was, encoded)) return (enum rw_err) - ESTALE;
     memcpy(t->store->current, encoded.p, encoded.n);
     RW_TRY(store_account_decode(span_of(t->store->current, encoded.n), &ret->a));
     ret->has_previous = hash[1].n > 0;
@@ -186,7 +188,7 @@ enum rw_err store_account_update(struct store_txn *t, const struct store_account
     MUST(t->env == STORE_ACCOUNTS);
     struct current was;
     RW_TRY(check_name(given->name));
-    RW_TRY(current_get(t, given->kind, given->id, &was));
+    RW_TRY(current_get(t, given->kind, given->id, act, &was));
     struct store_account a = *given;
     a.parent = was.a.parent;
     a.tenant = was.a.tenant;
@@ -222,7 +224,7 @@ enum rw_err store_account_delete(struct store_txn *t, enum store_kind kind, uint
 {
     MUST(t->env == STORE_ACCOUNTS);
     struct current was;
-    RW_TRY(current_get(t, kind, id, &was));
+    RW_TRY(current_get(t, kind, id, act, &was));
     if (has_children(t, kind, id)) return (enum rw_err) - ENOTEMPTY;
     RW_TRY(plan_free(t, &was.a));
     const struct store_short_key at = store_id_key(kind, id);
@@ -247,7 +249,7 @@ enum rw_err store_key_revoke(struct store_txn *t, uint32_t id, const struct stor
 {
     MUST(t->env == STORE_ACCOUNTS);
     struct current was;
-    RW_TRY(current_get(t, STORE_KEY, id, &was));
+    RW_TRY(current_get(t, STORE_KEY, id, act, &was));
     was.a.flags |= STORE_REVOKED;
     was.a.updated_ms = act->wall_ms;
     RW_TRY(record_put(t, &was.a, hash_span(was.hash[0]), 0));
@@ -259,7 +261,7 @@ enum rw_err store_key_rotate(struct store_txn *t, uint32_t id, const uint8_t new
 {
     MUST(t->env == STORE_ACCOUNTS);
     struct current was;
-    RW_TRY(current_get(t, STORE_KEY, id, &was));
+    RW_TRY(current_get(t, STORE_KEY, id, act, &was));
     was.a.prefix = new_prefix;
     was.a.previous_until_ms = previous_until_ms;
     was.a.updated_ms = act->wall_ms;

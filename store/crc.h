@@ -9,6 +9,8 @@
 #include <stdint.h>
 
 uint32_t store_crc32c(const void *data, size_t n);
+// Of bytes in pieces: crc is that of all before, 0 at the beginning.
+uint32_t store_crc32c_more(uint32_t crc, const void *data, size_t n);
 // The twin without instructions, that the other is tested against.
 uint32_t store_crc32c_portable(const void *data, size_t n);
 

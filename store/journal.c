@@ -187,7 +187,7 @@ void store_journal_final(struct store_journal *j, uint32_t slot, const struct st
     f->cache = r->cache;
     f->flags = r->flags;
     memcpy(f->tokens, r->tokens, sizeof f->tokens);
-    f->cost_nanos = r->cost_nanos;
+    f->cost_nanos = store_record_money(r);
     f->bytes_in = r->bytes_in;
     f->bytes_out = r->bytes_out;
     f->duration_us = r->duration_us;
@@ -365,7 +365,7 @@ enum rw_err store_slot_read(const struct journal_map *m, uint32_t slot, uint8_t 
         r.cache = f->cache;
         r.flags = s->open.flags | f->flags;
         memcpy(r.tokens, f->tokens, sizeof r.tokens);
-        r.cost_nanos = f->cost_nanos;
+        store_record_money_set(&r, f->cost_nanos);
         r.bytes_in = f->bytes_in;
         r.bytes_out = f->bytes_out;
         r.duration_us = f->duration_us;

@@ -123,7 +123,7 @@ uint32_t store_record_encode(const struct store_record *r, uint8_t *out)
     store_out_u32(&o, r->team);
     store_out_u32(&o, r->key);
     store_out_bytes(&o, r->tokens, sizeof r->tokens);
-    store_out_u64(&o, (uint64_t)r->cost_nanos);
+    store_out_u64(&o, (uint64_t)store_record_money(r));
     store_out_u64(&o, r->bytes_in);
     store_out_u64(&o, r->bytes_out);
     store_out_u64(&o, r->duration_us);
@@ -152,7 +152,7 @@ enum rw_err store_record_decode(struct span key, struct span value, struct store
     r.team = store_in_u32(&in);
     r.key = store_in_u32(&in);
     store_in_bytes(&in, r.tokens, sizeof r.tokens);
-    r.cost_nanos = (int64_t)store_in_u64(&in);
+    store_record_money_set(&r, (int64_t)store_in_u64(&in));
     r.bytes_in = store_in_u64(&in);
     r.bytes_out = store_in_u64(&in);
     r.duration_us = store_in_u64(&in);

@@ -62,7 +62,8 @@ struct store_record {
     uint32_t flags; // enum store_record_flags
     uint32_t tenant, team, key;
     uint32_t tokens[STORE_TOKENS_COUNT];
-    int64_t cost_nanos;
+    int64_t cost_nanos; // 0 of an answer from the cache; it is stored where the next one is
+    int64_t saved_nanos; // what such an answer would have cost
     uint64_t bytes_in, bytes_out;
     uint64_t duration_us;
     uint32_t first_byte_us;
@@ -70,6 +71,17 @@ struct store_record {
     struct span end; // name of base/end.h
     struct store_texts texts;
 };
+
+// One number holds both: a hit costs nothing.
+static inline int64_t store_record_money(const struct store_record *r)
+{
+    return r->cache == STORE_CACHE_HIT ? r->saved_nanos : r->cost_nanos;
+}
+static inline void store_record_money_set(struct store_record *r, int64_t nanos)
+{
+    r->cost_nanos = r->cache == STORE_CACHE_HIT ? 0 : nanos;
+    r->saved_nanos = r->cache == STORE_CACHE_HIT ? nanos : 0;
+}
 
 // When the request began, milliseconds since 1970.
 static inline int64_t store_id_ms(const uint8_t id[STORE_ID_BYTES])

@@ -13,7 +13,7 @@ void store_sums_add(struct store_sums *to, const struct store_sums *s)
     for (size_t i = 0; i < sizeof *to / sizeof *a; i++) a[i] += b[i];
 }
 
-static_assert(sizeof(struct store_sums) == 19 * 8, "sums are 64 bits wide, without holes");
+static_assert(sizeof(struct store_sums) == 20 * 8, "sums are 64 bits wide, without holes");
 
 void store_sums_of(const struct store_record *r, struct store_sums *ret)
 {
@@ -27,6 +27,7 @@ void store_sums_of(const struct store_record *r, struct store_sums *ret)
                                .cache_hits = whole && r->cache == STORE_CACHE_HIT,
                                .attempts = !whole,
                                .cost_nanos = r->cost_nanos,
+                               .saved_nanos = r->saved_nanos,
                                .duration_us = whole ? r->duration_us : 0,
                                .refused = whole && (r->flags & STORE_REFUSED)};
     for (int i = 0; i < STORE_TOKENS_COUNT; i++) ret->tokens[i] = r->tokens[i];

@@ -32,6 +32,7 @@ struct store_sums {
     int64_t cost_nanos;
     uint64_t duration_us;
     uint64_t refused;
+    int64_t saved_nanos; // what answers from the cache would have cost
 };
 
 void store_sums_add(struct store_sums *to, const struct store_sums *s);

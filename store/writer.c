@@ -147,6 +147,11 @@ static void note_commit(struct store_writer *w, enum rw_err err, uint64_t waitin
     pthread_mutex_unlock(&w->lock);
 }
 
+static void say_committed(struct store_writer *w, uint32_t journal, enum rw_err err)
+{
+    if (w->cfg.committed) w->cfg.committed(store_journal_worker(w->journal[journal]), err, w->cfg.ctx);
+}
+
 // True: more than one batch waits.
 static bool commit_batch(struct store_writer *w, int64_t wall_ms)
 {
@@ -158,13 +163,16 @@ static bool commit_batch(struct store_writer *w, int64_t wall_ms)
     }
     const enum rw_err err = store_commit(w->cfg.store, STORE_USAGE, put_batch, w);
     note_commit(w, err, waiting, wall_ms);
-    if (err) return false;
+    if (err) {
+        for (uint32_t i = 0; i < w->journals; i++) say_committed(w, i, err);
+        return false;
+    }
     uint32_t taken = 0;
     for (uint32_t i = 0; i < w->journals; i++) {
         if (w->taken[i] == 0) continue;
         store_slots_free(w->journal[i], w->taken[i]);
         taken += w->taken[i];
-        if (w->cfg.committed) w->cfg.committed(store_journal_worker(w->journal[i]), w->cfg.ctx);
+        say_committed(w, i, RW_OK);
     }
     if (w->adopted_open) free_adopted(w);
     return taken == STORE_BATCH_RECORDS || w->adopted_open;
@@ -248,6 +256,7 @@ bool store_writer_step(struct store_writer *w, int64_t wall_ms)
     run_jobs(w);
     store_accounts_repair(w->cfg.store);
     adopt(w, wall_ms);
+    if (w->cfg.cache) (void)store_cache_step(w->cfg.cache, wall_ms);
     bool more = commit_batch(w, wall_ms);
     if (sweep(w, wall_ms)) more = true;
     if (wall_ms >= w->readers_at_ms) {

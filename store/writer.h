@@ -17,6 +17,7 @@
 #ifndef RINGWAY_STORE_WRITER_H
 #define RINGWAY_STORE_WRITER_H
 
+#include "store/cache.h"
 #include "store/journal.h"
 
 struct store_writer;
@@ -31,7 +32,9 @@ struct store_writer_cfg {
     // What an adopted exchange of this boot held: STORE_HELD_MAX words of policy's. Each is cleared before what it
     // stands for is given back, so that being killed in between leaves too much taken, not too little. May be NULL.
     void (*give_back)(uint32_t *held, void *ctx);
-    void (*committed)(uint8_t worker, void *ctx); // slots of that worker were committed; may be NULL
+    // Slots of that worker were committed, or could not be; may be NULL.
+    void (*committed)(uint8_t worker, enum rw_err err, void *ctx);
+    struct store_answers *cache; // its answers are written here, too; NULL: none
     void *ctx;
 };
 

@@ -108,6 +108,19 @@ struct tls_server;
 // none, is refused. NULL: no memory. Holds all of them.
 struct tls_server *tls_server_make(struct tls_identity *const *identity, uint32_t count,
                                    struct tls_trust *client_ca, bool strict_sni);
+
+// A client that is known by its certificate: by one of its alternative names (DNS, URI, e-mail or IP address, as it stands
+// there), or by attributes of its subject that must all be there, "CN=app,O=Corp" ("\\," for a comma in a value).
+struct tls_peer {
+    uint64_t id; // the caller's, not 0
+    const char *san; // one of the two
+    const char *subject;
+};
+// Those that a server with client_ca tells apart; the first that fits is it. Copied. Once, before the first handshake. False:
+// no memory.
+bool tls_server_peers(struct tls_server *server, const struct tls_peer *peers, uint32_t n);
+// NULL: good; else what is wrong with it.
+const char *tls_subject_check(const char *subject);
 struct tls_server *tls_server_hold(struct tls_server *server);
 void tls_server_let_go(struct tls_server *server); // NULL is harmless
 
@@ -157,6 +170,7 @@ struct tls_info {
     const char *curve; // "" when resumed
     const char *alpn; // "": the peer chose none
     bool resumed;
+    uint64_t peer; // of a client: tls_peer.id, also when resumed; 0: none fits
 };
 
 // --- Records.

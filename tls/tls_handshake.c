@@ -90,11 +90,13 @@ struct tls_handshake *tls_server_start(void *memory, struct tls_server *server, 
     if (server->client_ca) {
         tls_verify_init(&h->verify, server->client_ca, now_s, 2);
         br_ssl_engine_set_x509(h->eng, &h->verify.vtable);
+        h->verify.server = server;
     } else {
+        h->verify.peer = 0;
         h->verify.why = TLS_OK;
         h->verify.certs = 0;
     }
-    tls_server_arm(sc, &h->policy, &h->cache, server, now_s);
+    tls_server_arm(sc, &h->policy, &h->cache, server, &h->verify.peer, now_s);
     br_ssl_engine_set_buffers_bidi(h->eng, h->ibuf, sizeof h->ibuf, h->obuf, sizeof h->obuf);
     h->offered = h->talked = false;
     h->flight_n = 0;
@@ -251,5 +253,6 @@ void tls_handshake_finish(const struct tls_handshake *h, struct tls_records *ret
         *ret_info = (struct tls_info){.suite = tls_suite_name(p->cipher_suite),
                                       .curve = resumed ? "" : tls_curve_name(eng->ecdhe_curve),
                                       .alpn = eng->selected_protocol == 1 ? "http/1.1" : "",
-                                      .resumed = resumed};
+                                      .resumed = resumed,
+                                      .peer = h->verify.peer};
 }

@@ -52,6 +52,7 @@ struct tls_client {
 struct tls_kept_session {
     br_ssl_session_parameters params; // id of length 0: none
     int64_t until_s;
+    uint64_t peer; // whom it was made with
 };
 
 struct tls_server {
@@ -60,6 +61,8 @@ struct tls_server {
     uint32_t identity_n;
     bool strict_sni;
     struct tls_trust *client_ca;
+    struct tls_peer *peer;
+    uint32_t peer_n;
     pthread_mutex_t lock; // of the sessions: handshakes run on many threads
     struct tls_kept_session session[TLS_SESSIONS];
 };
@@ -73,10 +76,11 @@ struct tls_policy {
 struct tls_cache {
     const br_ssl_session_cache_class *vtable;
     struct tls_server *server;
+    uint64_t *peer; // of this handshake
     int64_t now_s;
 };
 void tls_server_arm(br_ssl_server_context *sc, struct tls_policy *policy, struct tls_cache *cache,
-                    struct tls_server *server, int64_t now_s);
+                    struct tls_server *server, uint64_t *peer, int64_t now_s);
 
 // --- tls_pem.c: calls each(ctx, name of the object, DER) for every object; false from it ends the walk. RW_E_BAD: damaged.
 typedef bool (*tls_pem_each_fn)(void *ctx, const char *name, struct span der);
@@ -114,6 +118,10 @@ bool tls_cert_has_ip(const struct tls_cert *cert, const uint8_t *ip, uint32_t ip
 // No extended key usage, or one that names this use: 1 for servers, 2 for clients (RFC 5280, 4.2.1.12).
 bool tls_cert_may(const struct tls_cert *cert, uint8_t use);
 
+// --- tls_peer.c: the id of the first of the server's peers whose certificate this is; 0: none.
+uint64_t tls_peer_find(const struct tls_server *server, const struct tls_cert *cert);
+void tls_peers_free(struct tls_server *server);
+
 // --- tls_verify.c: BearSSL's chain validation, and the checks that it does not make.
 struct tls_verify {
     const br_x509_class *vtable;
@@ -127,6 +135,8 @@ struct tls_verify {
     bool any_expired, any_early;
     bool end_self_signed, end_ip_ok, end_use_ok, end_readable;
     enum tls_why why;
+    const struct tls_server *server; // whose peers are looked for; NULL: none are
+    uint64_t peer;
     void (*seen)(void *ctx, struct span der); // may be NULL
     void *seen_ctx;
     uint8_t cert[TLS_CERT_BYTES_MAX];

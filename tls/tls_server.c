@@ -63,7 +63,8 @@ static void save(const br_ssl_session_cache_class **ctx, br_ssl_server_context *
     const struct tls_cache *c = (const struct tls_cache *)(const void *)ctx;
     (void)sc;
     pthread_mutex_lock(&c->server->lock);
-    *place(c->server, params) = (struct tls_kept_session){.params = *params, .until_s = c->now_s + SESSION_S};
+    *place(c->server, params) =
+        (struct tls_kept_session){.params = *params, .until_s = c->now_s + SESSION_S, .peer = *c->peer};
     pthread_mutex_unlock(&c->server->lock);
 }
 
@@ -77,7 +78,10 @@ static int load(const br_ssl_session_cache_class **ctx, br_ssl_server_context *s
     const struct tls_kept_session *k = place(c->server, params);
     const bool found = k->params.session_id_len == sizeof params->session_id && c->now_s < k->until_s &&
         crypto_equal(k->params.session_id, params->session_id, sizeof params->session_id);
-    if (found) *params = k->params;
+    if (found) {
+        *params = k->params;
+        *c->peer = k->peer;
+    }
     pthread_mutex_unlock(&c->server->lock);
     return found;
 }
@@ -86,10 +90,10 @@ static const br_ssl_session_cache_class cache_class = {
     .context_size = sizeof(struct tls_cache), .save = save, .load = load};
 
 void tls_server_arm(br_ssl_server_context *sc, struct tls_policy *policy, struct tls_cache *cache,
-                    struct tls_server *server, int64_t now_s)
+                    struct tls_server *server, uint64_t *peer, int64_t now_s)
 {
     *policy = (struct tls_policy){.vtable = &policy_class, .sc = sc, .server = server};
-    *cache = (struct tls_cache){.vtable = &cache_class, .server = server, .now_s = now_s};
+    *cache = (struct tls_cache){.vtable = &cache_class, .server = server, .peer = peer, .now_s = now_s};
     br_ssl_server_set_policy(sc, &policy->vtable);
     br_ssl_server_set_cache(sc, &cache->vtable);
     br_ssl_engine_add_flags(&sc->eng, BR_OPT_ENFORCE_SERVER_PREFERENCES | BR_OPT_FAIL_ON_ALPN_MISMATCH);
@@ -125,6 +129,7 @@ void tls_server_let_go(struct tls_server *s)
     if (!s || atomic_fetch_sub_explicit(&s->holders, 1, memory_order_acq_rel) > 1) return;
     for (uint32_t i = 0; i < s->identity_n; i++) tls_identity_let_go(s->identity[i]);
     tls_trust_let_go(s->client_ca);
+    tls_peers_free(s);
     pthread_mutex_destroy(&s->lock);
     crypto_wipe(s, sizeof *s);
     free(s);

@@ -47,6 +47,7 @@ static void end_cert(const br_x509_class **ctx)
         v->end_readable = readable;
         v->end_self_signed = readable && span_eq(c.issuer, c.subject);
         v->end_use_ok = readable && tls_cert_may(&c, v->use);
+        v->peer = readable && v->server ? tls_peer_find(v->server, &c) : 0;
         v->end_ip_ok = readable && v->ip_n > 0 && tls_cert_has_ip(&c, v->ip, v->ip_n);
     }
     v->certs++;

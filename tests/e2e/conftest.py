@@ -38,7 +38,7 @@ os.environ["ASAN_OPTIONS"] = ":".join(filter(None, [os.environ.get("ASAN_OPTIONS
 os.environ.setdefault("LSAN_OPTIONS", "exitcode=0")
 
 # Tables printed at the end: (name, back end, expected, seen, good).
-tables = {"hostile clients": [], "hostile providers": []}
+tables = {"hostile clients": [], "hostile providers": [], "tls peers": []}
 
 
 def io_uring_works():

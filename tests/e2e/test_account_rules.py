@@ -130,3 +130,29 @@ def test_store_error__limits_closed_authentication_open(damaged):
     assert statuses(own, servers.KEY, 2) == [200] * 2
     hurt(own, "team", "default")
     assert statuses(own, servers.KEY, 2) == [200] * 2  # by what the file says
+
+
+@pytest.mark.parametrize("interval", ["0", "5s"])
+def test_sync_interval__the_record_is_there_before_the_answer_is(launch, backend, tmp_path, interval):
+    """With 0 each kind of answer waits for its commit: whole, streamed, translated, refused. With 5 s none does."""
+    own = launch(backend, data_dir=str(tmp_path / "data"), workers=2, usage={"sync_interval": interval})
+    streamed = ("content-type", "application/json"), ("anthropic-version", "2023-06-01")
+    asks = [
+        lambda: post(own, servers.KEY),
+        lambda: post(own, servers.KEY, model="up/mock:chunks=5", stream=True),
+        lambda: own.post("/v1/messages", {"model": "up/mock", "messages": USER, "max_tokens": 5}, streamed),
+        lambda: own.post("/v1/messages", {"model": "up/mock", "messages": USER, "max_tokens": 5, "stream": True}, streamed),
+        lambda: post(own, servers.KEY, model="up/mock:status=400"),
+        lambda: own.ask("GET", "/v1/models"),
+    ]
+    for i, ask in enumerate(asks, 1):
+        assert ask().status in (200, 400)
+        assert len(ledger(own)) == (i if interval == "0" else 0)
+
+
+def ledger(server):
+    """All records that are committed."""
+    done = subprocess.run(
+        [os.environ["RINGWAY_RECORDS_BIN"], server.config["data_dir"]], capture_output=True, check=True, timeout=20
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]

@@ -175,6 +175,23 @@ def test_full__longer_than_the_journal_lasts(on_disk, mode):
     servers.wait_for(lambda: ledger(own)[0] > kept, 10, "the ledger has all that had a place")
 
 
+def test_full__answers_that_wait_for_their_record_go_on(on_disk):
+    """usage.sync_interval 0: a ledger that cannot be written is not waited for; when it can be again, it is."""
+    own = on_disk(usage={"sync_interval": 0})
+    cost = load(own, servers.KEY, 20)
+    assert ledger(own) == (20, cost)
+    fill(own)
+    # The first ones still find room among pages that are free.
+    cost += load(own, servers.KEY)
+    assert trouble(own) == 1
+    empty(own)
+    servers.wait_for(lambda: ledger(own) == (20 + REQUESTS, cost), 10, "the ledger is exact")
+    servers.wait_for(lambda: trouble(own) == 0, 5, "the trouble is over")
+    for i in range(1, 6):
+        cost += load(own, servers.KEY, 1)
+        assert ledger(own) == (20 + REQUESTS + i, cost)
+
+
 def test_full__a_key_is_not_made_half(own):
     """An administrative act that cannot be written is refused with a reason, and works when there is room."""
     fill(own)

@@ -10,6 +10,8 @@ import base64
 import json
 import os
 import pathlib
+import shutil
+import signal
 import subprocess
 import urllib.parse
 
@@ -188,3 +190,79 @@ def test_check__explains_without_secrets(own):
     for words in (["check"], ["check", "--explain"], ["doctor"]):
         done = cli(own, *words)
         assert not search(secrets, {" ".join(words): done.stdout + done.stderr})
+
+
+# --- Core files.
+
+PATTERN = pathlib.Path("/proc/sys/kernel/core_pattern").read_text().strip()
+
+
+@pytest.fixture
+def dumped(launch, backend, mock, tmp_path):
+    """A function: a gateway with planted keys is asked for this and that and aborted; what its core file holds."""
+
+    def run(**variables):
+        if "/" in PATTERN or PATTERN.startswith("|"):
+            pytest.skip(f"core files go to {PATTERN!r} on this machine: NOT TESTED")
+        if servers.sanitised():
+            pytest.skip("a sanitizer's shadow memory makes cores of terabytes: NOT TESTED")
+        folder = tmp_path / f"core-{len(variables)}"
+        folder.mkdir()
+        script = 'ulimit -c unlimited || exit 9; cd "$0" && exec "$@"'
+        server = launch(
+            backend,
+            prefix=("sh", "-c", script, str(folder)),
+            env={**environment(), **variables},
+            data_dir=str(folder / "data"),
+            pepper_file=str(folder / "pepper"),
+            keys=[{"name": "file", "key": FILE_KEY}, {"name": "env", "key": "${PLANTED_KEY}"}],
+            providers={
+                "up": {
+                    "type": "openai",
+                    "api_key": "${PLANTED_PROVIDER_KEY}",
+                    "base_url": f"http://127.0.0.1:{mock.port}/v1",
+                }
+            },
+        )
+        for key in (FILE_KEY, ENV_KEY, WRONG_KEY):
+            ask_in_every_way(server, key)
+        held = server.connect()  # an idle connection, its request seen
+        body = json.dumps({**BODY, "user": IMPORTED_KEY}).encode()
+        assert held.ask("POST", CHAT, [("authorization", f"Bearer {FILE_KEY}")], body).status == 200
+        server.expect_death = True
+        server.signal(signal.SIGABRT)
+        assert server.child.wait(60) == -signal.SIGABRT
+        cores = list(folder.glob("core*"))
+        assert len(cores) == 1, f"no core file in {list(folder.iterdir())}"
+        return cores[0].read_bytes(), (folder / "pepper").read_bytes()
+
+    return run
+
+
+def test_core__holds_no_secret(dumped):
+    core, pepper = dumped()
+    assert core.startswith(b"\x7fELF")
+    secrets = {"file": FILE_KEY, "environment": ENV_KEY, "provider": PROVIDER_KEY, "wrong": WRONG_KEY}
+    secrets |= {"body": IMPORTED_KEY, "pepper": pepper}
+    assert not search(secrets, {"core": core})
+
+
+def test_core__the_search_would_find_them(dumped):
+    """With all of the memory they are there."""
+    core, _ = dumped(RINGWAY_CORE="full")
+    found = {f[0] for f in search({"file": FILE_KEY, "environment": ENV_KEY, "provider": PROVIDER_KEY}, {"core": core})}
+    assert found == {"file", "environment", "provider"}
+
+
+def test_core__of_a_running_process(own, tmp_path):
+    """As an administrator takes one."""
+    if not shutil.which("gcore"):
+        pytest.skip("there is no gcore on this machine: NOT TESTED")
+    for key in (FILE_KEY, ENV_KEY):
+        ask_in_every_way(own, key)
+    done = subprocess.run(["gcore", "-o", str(tmp_path / "core"), str(own.pid)], capture_output=True, timeout=100)
+    cores = list(tmp_path.glob("core.*"))
+    if not cores:
+        pytest.skip(f"gcore may not look at processes here: NOT TESTED ({done.stderr[-200:]!r})")
+    secrets = {"file": FILE_KEY, "environment": ENV_KEY, "provider": PROVIDER_KEY}
+    assert not search(secrets, {"core": cores[0].read_bytes()})

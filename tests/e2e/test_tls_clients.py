@@ -7,6 +7,7 @@ Method: Python's ssl (OpenSSL) and the official SDK as clients; raw sockets for 
 import json
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -411,5 +412,124 @@ def test_check__says_what_is_wrong(lab, tmp_path, tls, word):
     tls = {k: v if v.startswith("/") else str(lab.path(v)) for k, v in tls.items()}
     path = tmp_path / "c.yaml"
     path.write_text(json.dumps({"listen": [{"address": "127.0.0.1:1234", "tls": tls}]}))
+    done = subprocess.run([servers.RINGWAY, "check", "--config", path], capture_output=True, text=True)
+    assert done.returncode == 2 and word in done.stderr, done.stderr
+
+
+# --- Whose certificate it is.
+
+SPIFFE = "spiffe://corp.example/research/notebook"
+
+
+@pytest.fixture
+def known(gate, lab):
+    """A gate where certificates stand for keys."""
+    lab.issue("notebook", [], ca="client-ca", usage="clientAuth", extra=f"subjectAltName=URI:{SPIFFE}")
+    lab.issue("batch", ["batch.example"], ca="client-ca", usage="clientAuth")
+
+    def start(identities, **config):
+        return gate({**pair(lab, "gate"), "client_ca": str(lab.path("client-ca.pem")), "identities": identities}, **config)
+
+    return start
+
+
+IDENTITIES = [{"san": SPIFFE, "team": "research"}, {"subject": "CN=batch.example", "key": "ci"}]
+
+
+def keyless(tls, fields=b"", target=b"/v1/chat/completions"):
+    """(status, body, request id) of a request without a key."""
+    body = json.dumps({"model": "up/mock", "messages": []}).encode()
+    tls.sendall(
+        b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-request-id: %s\r\n%scontent-length: %d\r\n\r\n"
+        % (target, (rid := os.urandom(8).hex()).encode(), fields, len(body)) + body
+    )  # fmt: skip
+    return (*read_answer(tls), rid)
+
+
+def logged(g, rid):
+    def found():
+        lines = g.gateway.access_path.read_text().splitlines() if g.gateway.access_path.exists() else []
+        return next((json.loads(line) for line in lines if rid in line), None)
+
+    return servers.wait_for(found, 3, "access log line")
+
+
+def test_identity__a_certificate_stands_for_a_key(known):
+    g = known(IDENTITIES)
+    for name, team, key in (("notebook", "research", "cert-"), ("batch", "default", "ci")):
+        with g.connect(context=g.context(name)) as tls:
+            status, body, rid = keyless(tls)
+            assert status == 200, body
+            line = logged(g, rid)
+            assert line["team"] == team and line["key"].startswith(key), line
+            # A key that is sent counts, good or bad.
+            assert keyless(tls, b"authorization: Bearer %s\r\n" % servers.KEY.encode())[0] == 200
+            assert keyless(tls, b"x-api-key: sk-no-such-key-at-all\r\n")[0] == 401
+    # Whom nobody knows, and who comes by the other door.
+    with g.connect(context=g.context("person")) as tls:
+        assert keyless(tls)[0] == 401
+    assert g.gateway.post(CHAT, {"model": "up/mock", "messages": []}, key=None).status == 401
+
+
+def test_identity__a_resumed_session_keeps_it(known):
+    g = known(IDENTITIES)
+    context = g.context("notebook")
+    with g.connect(context=context) as tls:
+        assert keyless(tls)[0] == 200
+        session = tls.session
+    with g.connect(context=context, session=session) as tls:
+        assert tls.session_reused
+        status, _, rid = keyless(tls)
+        assert status == 200 and logged(g, rid)["team"] == "research"
+
+
+def test_identity__its_key_cannot_be_sent(known):
+    g = known(IDENTITIES)
+    text = f"certificate:san:{SPIFFE}:research".encode()
+    with g.connect(context=g.context("person")) as tls:
+        assert keyless(tls, target=b"/v1/chat/completions?key=%01" + text)[0] == 401
+        assert keyless(tls, b"authorization: Bearer " + text + b"\r\n")[0] == 401
+        assert keyless(tls, b"authorization: Bearer \x01" + text + b"\r\n")[0] == 400
+
+
+def test_identity__follows_the_configuration(known, lab):
+    """What is taken away is gone from the next request on, also on connections that are open."""
+    g = known(IDENTITIES)
+
+    def reload():
+        seen = g.gateway.err().count(b"configuration loaded")
+        g.gateway.write_config()
+        g.gateway.signal(signal.SIGHUP)
+        servers.wait_for(lambda: g.gateway.err().count(b"configuration loaded") > seen, 5, "reload")
+
+    tls_of = g.gateway.config["listen"][1]["tls"]
+    with g.connect(context=g.context("notebook")) as tls:
+        assert keyless(tls)[0] == 200
+        tls_of["identities"] = [{**IDENTITIES[0], "team": "other"}]
+        reload()
+        status, _, rid = keyless(tls)
+        assert status == 200 and logged(g, rid)["team"] == "other"
+        tls_of["client_ca"] = str(lab.chain("client-ca", "ca"))
+        reload()
+        assert keyless(tls)[0] == 401
+        tls_of["identities"] = []
+        reload()
+        assert keyless(tls)[0] == 401
+
+
+BAD_IDENTITIES = [
+    ({"san": "x", "team": "t"}, None, "need a client_ca"),
+    ({"san": "x", "subject": "CN=x", "team": "t"}, "client-ca.pem", "one of san and subject"),
+    ({"san": "x"}, "client-ca.pem", "one of key and team"),
+    ({"subject": "app", "team": "t"}, "client-ca.pem", "CN=app"),
+    ({"san": "x", "key": "nobody"}, "client-ca.pem", 'no key "nobody"'),
+]
+
+
+@pytest.mark.parametrize("identity, ca, word", BAD_IDENTITIES)
+def test_identity__check_says_what_is_wrong(lab, tmp_path, identity, ca, word):
+    tls = {**pair(lab, "gate"), "identities": [identity], **({"client_ca": str(lab.path(ca))} if ca else {})}
+    path = tmp_path / "c.yaml"
+    path.write_text(json.dumps({"listen": [{"address": "127.0.0.1:1", "tls": tls}]}))
     done = subprocess.run([servers.RINGWAY, "check", "--config", path], capture_output=True, text=True)
     assert done.returncode == 2 and word in done.stderr, done.stderr

@@ -219,7 +219,9 @@ class Gateway(Process):
         config.setdefault("data_dir", str(folder / f"{name}-data"))
         config.setdefault("pepper_file", str(folder / f"{name}-pepper"))
         # A socket's path has 107 characters at most; pytest's folders have long names.
-        config.setdefault("admin", {"socket": f"{tempfile.mkdtemp(prefix='rw-')}/admin.sock"})
+        admin = config.setdefault("admin", {})
+        admin.setdefault("socket", f"{tempfile.mkdtemp(prefix='rw-')}/admin.sock")
+        admin.setdefault("address", "off")
         self.write_config()
         host, _, port = config["listen"][0]["address"].rpartition(":")
         self.address = (

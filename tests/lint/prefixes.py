@@ -21,9 +21,9 @@ PREFIXES = {
     "net": "net h1 h2 call up ws_conn",
     "policy": "policy limit price estimate breaker retry budget_policy jwt",
     "providers": "provider chat dialect",
-    "feature": "feature cache guard usage cost rag mcp",
-    "gateway": "gateway access_log account ask answer credential echo exchange inform meter principal principals relay request"
-    " route translate worker",
+    "feature": "feature guard usage cost rag mcp",
+    "gateway": "gateway access_log account ask answer cache credential echo exchange flight flights inform meter principal principals"
+    " relay request route translate worker",
     "control": "control admin books cli config crash credentials doctor file_keys first_key log metrics_page plan prices process"
     " prometheus serve",
 }

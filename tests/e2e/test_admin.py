@@ -1,0 +1,240 @@
+"""Goal: the admin API as its description says, by both doors: versions (ETag, If-Match), PUT said twice, paging, errors with
+field and mend; over TCP with the token only; every operation of /openapi.json called by schemathesis without a failure.
+
+Method: the real binary; raw requests over the unix socket and TCP; schemathesis with a fixed seed, its report read back.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import rawhttp
+import servers
+
+TOKEN = "admin-token-0123456789abcdef"
+V1 = "/admin/v1"
+SECONDS = 30
+
+
+def CONFIG(folder):
+    return {"admin": {"address": f"127.0.0.1:{servers.free_port()}", "token": TOKEN}, "cors": {"origins": ["*"]}}
+
+
+def door(gateway):
+    host, _, port = gateway.config["admin"]["address"].rpartition(":")
+    return (host, int(port))
+
+
+def call(gateway, method, target, body=None, headers=(), token=TOKEN):
+    fields = [("content-type", "application/json"), *headers]
+    if token:
+        fields.append(("authorization", f"Bearer {token}"))
+    data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+    with rawhttp.Connection(door(gateway)) as c:
+        return c.ask(method, target, fields, data)
+
+
+def error(answer, status):
+    assert answer.status == status, answer
+    e = answer.json()["error"]
+    assert e["type"] == "gateway_error" and e["code"] == status and e["message"]
+    return e
+
+
+def test_tcp__only_with_the_token(gateway):
+    assert "token" in error(call(gateway, "GET", f"{V1}/keys", token=None), 401)["mend"]
+    assert error(call(gateway, "GET", f"{V1}/keys", token=servers.KEY), 401)
+    assert error(call(gateway, "GET", "/nothing", token=TOKEN[:-1]), 401)
+    assert call(gateway, "GET", f"{V1}/keys").status == 200
+    with rawhttp.Connection(door(gateway)) as c:
+        assert c.ask("GET", f"{V1}/keys", [("x-api-key", TOKEN)]).status == 200
+    # What it describes is no secret.
+    assert call(gateway, "GET", "/openapi.json", token=None).json()["openapi"] == "3.1.0"
+    # The client port knows nothing of it.
+    assert gateway.ask("GET", f"{V1}/keys", key=TOKEN).status in (401, 404)
+
+
+def test_tcp__closed_without_a_token(launch, backend):
+    own = launch(backend, admin={"address": f"127.0.0.1:{servers.free_port()}"})
+    said = error(call(own, "GET", f"{V1}/keys", token=None), 403)
+    assert "admin.token" in said["mend"]
+    # The socket does not ask for one; a token that comes with a reload opens the door.
+    with rawhttp.Connection(own.config["admin"]["socket"]) as c:
+        assert c.ask("GET", f"{V1}/keys").status == 200
+        own.config["admin"]["token"] = TOKEN
+        own.write_config()
+        assert c.ask("POST", f"{V1}/reload").json()["generation"] == 2
+    assert call(own, "GET", f"{V1}/keys").status == 200
+
+
+def test_reload__a_bad_file_changes_nothing(launch, backend):
+    own = launch(backend, admin={"address": f"127.0.0.1:{servers.free_port()}", "token": TOKEN})
+    before = call(own, "GET", f"{V1}/status").json()
+    assert before["generation"] == 1 and before["workers"] == 2 and before["config"] == str(own.config_path)
+    own.write_config("listen: nonsense\n")
+    said = error(call(own, "POST", f"{V1}/reload"), 409)
+    assert "line 1" in said["message"] and "ringway check" in said["mend"]
+    assert call(own, "GET", f"{V1}/status").json()["generation"] == 1
+
+
+def test_versions__a_change_does_not_overwrite_what_it_has_not_seen(gateway):
+    made = call(gateway, "PUT", f"{V1}/teams/versions", {"limits": {"rpm": 60}})
+    assert made.status == 201
+    first = made.header("etag")
+    same = call(gateway, "PUT", f"{V1}/teams/versions", {"limits": {"rpm": 60}})
+    assert (same.status, same.header("etag"), same.json()) == (200, first, made.json())
+    assert call(gateway, "GET", f"{V1}/teams/versions", headers=[("if-none-match", f"W/{first}")]).status == 304
+    changed = call(gateway, "PATCH", f"{V1}/teams/versions", {"limits": {"tpm": 5}}, [("if-match", f'"x", {first}')])
+    assert changed.status == 200 and changed.json()["limits"] == {"rpm": 60, "tpm": 5}
+    assert changed.header("etag") != first
+    late = error(call(gateway, "PATCH", f"{V1}/teams/versions", {"limits": {"rpm": 1}}, [("if-match", first)]), 412)
+    assert "read it again" in late["mend"]
+    error(call(gateway, "DELETE", f"{V1}/teams/versions", headers=[("if-match", first)]), 412)
+    error(call(gateway, "PUT", f"{V1}/teams/versions", {}, [("if-none-match", "*")]), 412)
+    # PUT says what the record is, not what of it changes.
+    assert call(gateway, "PUT", f"{V1}/teams/versions", {}).json()["limits"] == {}
+    assert call(gateway, "DELETE", f"{V1}/teams/versions", headers=[("if-match", "*")]).json() == {"deleted": True}
+    error(call(gateway, "GET", f"{V1}/teams/versions"), 404)
+
+
+def test_put__a_key_is_made_and_shown_once(gateway):
+    made = call(gateway, "PUT", f"{V1}/keys/terraform", {"limits": {"rpm": 60}})
+    assert made.status == 201 and made.json()["key"].startswith("rw-")
+    again = call(gateway, "PUT", f"{V1}/keys/terraform", {"limits": {"rpm": 60}, "team": "default"})
+    assert again.status == 200 and "key" not in again.json() and again.json()["id"] == made.json()["id"]
+    fixed = error(call(gateway, "PATCH", f"{V1}/keys/terraform", {"key": "another-text"}), 409)
+    assert fixed["field"] == "key"
+    rotated = call(gateway, "POST", f"{V1}/keys/terraform/rotate", {"overlap_hours": 1}, [("if-match", made.header("etag"))])
+    assert rotated.status == 200 and rotated.json()["key"] != made.json()["key"]
+    assert call(gateway, "POST", f"{V1}/keys/terraform/revoke").json()["revoked"] is True
+    assert call(gateway, "DELETE", f"{V1}/keys/terraform").status == 200
+
+
+def test_lists__pages(gateway):
+    for i in range(5):
+        assert call(gateway, "PUT", f"{V1}/plans/page-{i}", {}).status == 201
+    names, after = [], 0
+    while after is not None:
+        page = call(gateway, "GET", f"{V1}/plans?limit=2&after={after}").json()
+        assert len(page["data"]) <= 2
+        names += [p["name"] for p in page["data"]]
+        after = page["next"]
+    assert names == ["staging", "production"] + [f"page-{i}" for i in range(5)]
+    audit = call(gateway, "GET", f"{V1}/audit?limit=3").json()
+    older = call(gateway, "GET", f"{V1}/audit?limit=3&before={audit['next']}").json()
+    assert audit["data"][0]["actor"].startswith("admin token from 127.0.0.1")
+    assert older["data"][0]["sequence"] == audit["data"][-1]["sequence"] - 1
+    assert call(gateway, "GET", f"{V1}/audit/state").json()["whole"] is True
+    rows, after = [], ""
+    while after is not None:
+        page = call(gateway, "GET", f"{V1}/prices?prefix=openai/&limit=20&after={after}").json()
+        rows += [p["model"] for p in page["data"]]
+        after = page["next"]
+    assert len(rows) > 20 and rows == sorted(set(rows)) and all(r.startswith("openai/") for r in rows)
+
+
+def test_errors__field_and_mend(gateway):
+    cases = [
+        ("POST", f"{V1}/teams", {"name": "t", "limits": {"rpm": "x"}}, 400, "limits.rpm"),
+        ("POST", f"{V1}/teams", {}, 400, "name"),
+        ("POST", f"{V1}/teams", {"name": "t", "cidrs": ["x"]}, 400, "x"),
+        ("POST", f"{V1}/teams", {"name": "t", "tenant": "nobody"}, 404, "tenant"),
+        ("POST", f"{V1}/teams", {"name": "t", "plan": "nothing"}, 404, "plan"),
+        ("GET", f"{V1}/keys?limit=0", None, 400, "limit"),
+        ("GET", f"{V1}/usage?group_by=weather", None, 400, "group_by"),
+    ]
+    for method, path, body, status, field in cases:
+        said = error(call(gateway, method, path, body), status)
+        assert said["field"] == field and said["mend"], (path, said)
+    assert "one of GET, HEAD, POST" in error(call(gateway, "DELETE", f"{V1}/keys"), 405)["mend"]
+    assert call(gateway, "DELETE", f"{V1}/keys").header("allow") == "GET, HEAD, POST"
+    assert "openapi.json" in error(call(gateway, "GET", f"{V1}/nothing"), 404)["mend"]
+    error(call(gateway, "POST", f"{V1}/teams", b"{"), 400)
+    error(call(gateway, "POST", f"{V1}/teams", b'{"name":"' + b"x" * (1 << 20) + b'"}'), 413)
+
+
+def test_limits__what_is_used(gateway):
+    call(gateway, "PUT", f"{V1}/teams/metered", {"limits": {"rpm": 60}})
+    key = call(gateway, "POST", f"{V1}/keys", {"team": "metered"}).json()["key"]
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+    assert gateway.post("/v1/chat/completions", body, key=key).status == 200
+    rows = {r["name"]: r for r in call(gateway, "GET", f"{V1}/limits?kind=team").json()["data"]}
+    assert [u["used"] for u in rows["metered"]["used"]] == [1] and "used" not in rows["default"]
+
+
+@pytest.mark.timeout(6 * SECONDS)
+def test_schemathesis__every_operation_and_no_failure(launch, tmp_path, backend):
+    if backend == "io_uring":
+        pytest.skip("once is enough: the API is the same on both")
+    own = launch(backend, admin={"address": f"127.0.0.1:{servers.free_port()}", "token": TOKEN})
+    answer = own.post("/v1/chat/completions", {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]})
+    request_id = answer.header("x-request-id")
+    servers.wait_for(lambda: call(own, "GET", f"{V1}/explain/{request_id}").status == 200, 5, "the record")
+    for path, body in (("tenants/1t", {}), ("teams/1t", {}), ("plans/1t", {}), ("keys/1t", {})):
+        assert call(own, "PUT", f"{V1}/{path}", body).status == 201
+    # What no schema says: lists and names that are too long in bytes, limits that do not go together, a version that is gone.
+    more = '"412", "413", "422"'
+    (tmp_path / "st.toml").write_text(
+        'continue-on-failure = true\n'
+        '[phases.coverage]\nunexpected-methods = ["TRACE", "DELETE"]\n'
+        "[checks]\n"
+        f'positive_data_acceptance.expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", {more}]\n'
+        f'negative_data_rejection.expected-statuses = ["400", "401", "403", "404", "405", "409", {more}]\n'
+        + "".join(
+            # What is written for teams and keys runs for tenants and plans: a few examples are enough for those.
+            f'[[operations]]\ninclude-operation-id = "{word}_{verb}"\nphases.coverage.enabled = false\n'
+            for word in ("tenant", "plan")
+            for verb in ("create", "put", "list", "delete")
+        )
+        + "".join(
+            f'[[operations]]\ninclude-name = "{name}"\nparameters = {{ id = "{value}" }}\n'
+            for name, value in [
+                (f"GET {V1}/explain/{{id}}", request_id),
+                *[(f"{m} {V1}/{w}s/{{id}}", "1t") for w in ("tenant", "team", "key", "plan") for m in ("GET", "PATCH")],
+                *[(f"POST {V1}/keys/{{id}}/{verb}", "1t") for verb in ("rotate", "revoke")],
+            ]
+        )
+    )
+    (tmp_path / "rw_hooks.py").write_text(
+        "import schemathesis\nfrom hypothesis import strategies as st\n"
+        "schemathesis.openapi.format('cidr', st.sampled_from(['10.0.0.0/8', '2001:db8::/32', '192.168.1.7', '::/0']))\n"
+    )
+    url = f"http://{own.config['admin']['address']}/openapi.json"
+    done = subprocess.run(
+        [pathlib.Path(sys.executable).parent / "schemathesis", "--config-file", str(tmp_path / "st.toml"), "run", url]
+        + ["-H", f"Authorization: Bearer {TOKEN}", "--max-examples", "2", "--seed", "7", "--phases", "coverage,fuzzing"]
+        + ["--generation-database", "none", "--report", "har", "--report-har-path", str(tmp_path / "st.har"), "--no-color"],
+        env={**os.environ, "SCHEMATHESIS_HOOKS": "rw_hooks", "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=5 * SECONDS,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    description = call(own, "GET", "/openapi.json").json()
+    # These two were called above: a body that names a team and a plan that there are is no work of chance.
+    above = {("put", f"{V1}/keys/{{id}}"), ("get", "/openapi.json")}
+    missing = wanted(description) - succeeded(json.loads((tmp_path / "st.har").read_text()), description) - above
+    assert not missing
+
+
+def wanted(description):
+    return {(method, path) for path, methods in description["paths"].items() for method in methods}
+
+
+def succeeded(har, description):
+    """The operations that were answered with success at least once."""
+    seen = set()
+    for entry in har["log"]["entries"]:
+        if not 200 <= entry["response"]["status"] < 300:
+            continue
+        path = entry["request"]["url"].split("?")[0].split("/", 3)[3]
+        words = ("/" + path).split("/")
+        for template in description["paths"]:
+            parts = template.split("/")
+            if len(parts) == len(words) and all(p in ("{id}", w) for p, w in zip(parts, words)):
+                seen.add((entry["request"]["method"].lower(), template))
+    return seen
