@@ -113,10 +113,12 @@ enum { DIALECT_COUNT = 0 DIALECTS(X) };
 #undef X
 extern const struct dialect *const dialect_all[DIALECT_COUNT];
 
-const struct dialect *dialect_find(struct span name); // NULL: none of that name
+// Of clients of POST /v1/chat only: no provider speaks it, so it is none of dialect_all. OpenAI's chat with these defaults
+// and its own errors.
+extern const struct dialect dialect_native;
+#define DIALECT_NATIVE_MAX_TOKENS 1024
 
-// What an error is called in the head of its answer, where the dialect's SDKs look for it; n 0: nothing is said there.
-struct span dialect_error_type(const struct dialect *dialect, enum chat_error_kind kind);
+const struct dialect *dialect_find(struct span name); // NULL: none of that name
 
 // from->decode_answer(), with structured output that was asked for as a call turned back into text.
 enum rw_err dialect_answer(struct chat_ctx *ctx, const struct dialect *from, struct span body,

@@ -37,6 +37,7 @@
 // Handshakes with clients at once on one worker, each with 64 KiB, and how long one may take.
 #define TLS_HANDSHAKES_MAX 256
 #define TLS_ACCEPT_MS 10000
+#define TLS_PEERS_MAX 256 // clients known by their certificates, of one listener
 
 // --- JSON.
 #define JSON_DEPTH_MAX 256
@@ -82,6 +83,10 @@
 // Decoding a chat request of HTTP_BODY_BYTES into the neutral model and encoding it again: what is unescaped and escaped anew is
 // copied twice.
 #define TRANSLATION_BYTES_MAX MIB(96)
+
+// --- The cache. An answer that is kept, and the request that it is found by: long ones are asked for only once.
+#define CACHE_ANSWER_BYTES_MAX MIB(8)
+#define CACHE_KEY_BYTES_MAX MIB(1)
 
 // --- The process.
 #define WORKERS_MAX 64

@@ -236,6 +236,7 @@ static const char *const buffer_names[METRIC_BUFFER_COUNT] = {"kernel", "held", 
 static const char *const level_names[METRIC_LEVEL_COUNT] = {"key",   "team",   "tenant",
                                                             "model", "global", "end_user"};
 static const char *const limit_names[METRIC_LIMIT_COUNT] = {"concurrency", "requests", "tokens", "money"};
+static const char *const cache_names[METRIC_CACHE_COUNT] = {"hit", "miss", "bypass"};
 
 #define X(symbol, name_, count_) [symbol] = {.name = (name_), .count = (count_)},
 static const struct {
@@ -270,6 +271,7 @@ const char *metric_label_value(uint32_t label, uint32_t value)
     case METRIC_LABEL_BUFFER: return buffer_names[value];
     case METRIC_LABEL_LEVEL: return level_names[value];
     case METRIC_LABEL_LIMIT: return limit_names[value];
+    case METRIC_LABEL_CACHE: return cache_names[value];
     case METRIC_LABEL_COUNT: break;
     }
     UNREACHABLE("checked above");

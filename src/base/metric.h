@@ -41,7 +41,8 @@
     X(METRIC_LABEL_GROUP, "group", METRIC_GROUP_COUNT) \
     X(METRIC_LABEL_BUFFER, "state", METRIC_BUFFER_COUNT) \
     X(METRIC_LABEL_LEVEL, "level", METRIC_LEVEL_COUNT) \
-    X(METRIC_LABEL_LIMIT, "limit", METRIC_LIMIT_COUNT)
+    X(METRIC_LABEL_LIMIT, "limit", METRIC_LIMIT_COUNT) \
+    X(METRIC_LABEL_CACHE, "result", METRIC_CACHE_COUNT)
 
 // Metrics of a worker: X(symbol, name, kind, help, label, label). Kinds: METRIC_COUNTER, METRIC_GAUGE,
 // METRIC_NANOS (a counter of billionths, shown as units), METRIC_LONG, METRIC_SHORT (histograms).
@@ -79,6 +80,11 @@
     X(METRIC_STORE_LIMITS, "ringway_store_limits_errors_total", METRIC_COUNTER, \
       "Times that a limit could not be read or had no room to be counted (on_store_error.limits).", \
       METRIC_LABEL_UNUSED, METRIC_LABEL_UNUSED) \
+    X(METRIC_CACHE, "ringway_cache_requests_total", METRIC_COUNTER, \
+      "Requests that the cache was asked about, by what came of it.", METRIC_LABEL_CACHE, \
+      METRIC_LABEL_UNUSED) \
+    X(METRIC_CACHE_SAVED, "ringway_cache_saved_usd_total", METRIC_NANOS, \
+      "What answers from the cache would have cost, in USD.", METRIC_LABEL_UNUSED, METRIC_LABEL_UNUSED) \
     X(METRIC_TURNS, "ringway_turns_total", METRIC_COUNTER, "Turns of the workers' loops.", \
       METRIC_LABEL_UNUSED, METRIC_LABEL_UNUSED) \
     X(METRIC_COMPLETIONS, "ringway_completions_total", METRIC_COUNTER, "Completions taken from the kernel.", \
@@ -122,6 +128,12 @@
       "Records that could not be committed yet.") \
     X(METRIC_LEDGER_TROUBLE, "ringway_ledger_trouble", METRIC_GAUGE, \
       "1 while commits to the ledger fail; the log says why.") \
+    X(METRIC_CACHE_ENTRIES, "ringway_cache_entries", METRIC_GAUGE, "Answers in the cache.") \
+    X(METRIC_CACHE_BYTES, "ringway_cache_bytes", METRIC_GAUGE, "Size of the cache's files.") \
+    X(METRIC_CACHE_EVICTED, "ringway_cache_evicted_total", METRIC_COUNTER, \
+      "Answers that had to make room for newer ones.") \
+    X(METRIC_CACHE_FAILED, "ringway_cache_failed_total", METRIC_COUNTER, \
+      "Answers that could not be kept, or were not what they should be when they were read.") \
     X(METRIC_CERTIFICATE_EXPIRES, "ringway_certificate_expires_timestamp_seconds", METRIC_GAUGE, \
       "When the first certificate in a file that is shown to others expires, Unix time.") \
     X(METRIC_RESIDENT, "process_resident_memory_bytes", METRIC_GAUGE, "Resident memory.") \
@@ -175,6 +187,9 @@ enum metric_limit {
     METRIC_LIMIT_MONEY,
     METRIC_LIMIT_COUNT
 };
+
+// In the order of enum store_cache.
+enum metric_cache { METRIC_CACHE_HIT, METRIC_CACHE_MISS, METRIC_CACHE_BYPASS, METRIC_CACHE_COUNT };
 
 #define METRIC_BUCKETS 62
 #define METRIC_CELLS_METRIC_COUNTER 1

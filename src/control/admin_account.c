@@ -9,7 +9,7 @@
 
 // --- Writing.
 
-static void write_time(struct json_out *o, struct span key, int64_t ms)
+void admin_write_time(struct json_out *o, struct span key, int64_t ms)
 {
     char text[32];
     const time_t seconds = (time_t)(ms / 1000);
@@ -100,10 +100,10 @@ void admin_account_members(struct json_out *o, struct store_reader *r, const str
     write_list(o, SPAN("providers"), a->providers);
     write_cidrs(o, a->cidrs);
     write_tags(o, a->tags);
-    write_time(o, SPAN("created_at"), a->created_ms);
-    write_time(o, SPAN("updated_at"), a->updated_ms);
-    if (a->kind != STORE_PLAN) write_time(o, SPAN("expires"), a->expires_ms);
-    if (a->previous_until_ms) write_time(o, SPAN("previous_until"), a->previous_until_ms);
+    admin_write_time(o, SPAN("created_at"), a->created_ms);
+    admin_write_time(o, SPAN("updated_at"), a->updated_ms);
+    if (a->kind != STORE_PLAN) admin_write_time(o, SPAN("expires"), a->expires_ms);
+    if (a->previous_until_ms) admin_write_time(o, SPAN("previous_until"), a->previous_until_ms);
 }
 
 void admin_account_write(struct json_out *o, struct store_reader *r, const struct store_account *a)
@@ -117,7 +117,7 @@ void admin_account_write(struct json_out *o, struct store_reader *r, const struc
 
 bool admin_bad(struct admin_call *c, const char *text, struct span field)
 {
-    admin_refuse(c, 400, text, field);
+    admin_refuse_field(c, 400, field, text, field);
     return false;
 }
 
@@ -150,7 +150,12 @@ static bool list_begin(struct admin_call *c, struct store_list_maker *m, struct 
 static bool list_end(struct admin_call *c, struct span field, const struct store_list_maker *m,
                      struct store_list *ret)
 {
-    if (m->overflow) return admin_bad(c, "The list '%' is too long.", field);
+    if (m->overflow) {
+        admin_refuse_field(c, 413, field,
+                           "The list '%', or an item of it, is too long:|an item has room for 255 bytes.",
+                           field);
+        return false;
+    }
     *ret = store_list_made(m);
     return true;
 }
@@ -242,7 +247,9 @@ static bool expires_of(struct admin_call *c, struct span value, int64_t *ret_ms)
     const char *end = strptime(copy, "%Y-%m-%dT%H:%M:%SZ", &tm);
     if (!end || *end) end = strptime(copy, "%Y-%m-%d", &tm);
     if (end && !*end) {
-        *ret_ms = (int64_t)timegm(&tm) * 1000;
+        // 0 would be never.
+        const int64_t ms = (int64_t)timegm(&tm) * 1000;
+        *ret_ms = ms > 0 ? ms : 1;
         return true;
     }
     uint64_t n;
@@ -270,7 +277,10 @@ static bool member_of(struct admin_call *c, struct span key, struct span value, 
         return admin_bad(c, "The field '%' is unknown: a plan has name and limits.", key);
     if (json_key_is(key, SPAN("plan"))) {
         a->plan = (struct span){NULL, 0};
-        return json_type(value) == JSON_NULL || admin_read_text(c, SPAN("plan"), value, &a->plan);
+        if (json_type(value) == JSON_NULL) return true;
+        return admin_read_text(c, SPAN("plan"), value, &a->plan) &&
+            (a->plan.n > 0 ||
+             admin_bad(c, "The field '%' is empty:|null takes the plan away.", SPAN("plan")));
     }
     if (json_key_is(key, SPAN("models"))) return strings_of(c, SPAN("models"), value, &a->models);
     if (json_key_is(key, SPAN("providers"))) return strings_of(c, SPAN("providers"), value, &a->providers);

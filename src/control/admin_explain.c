@@ -197,6 +197,7 @@ static void write_part(struct json_out *o, const struct store_record *r)
     write_tokens(o, r);
     if ((r->flags & STORE_UNPRICED) && !r->cost_nanos) json_out_key_null(o, SPAN("cost_usd"));
     else admin_write_usd(o, SPAN("cost_usd"), r->cost_nanos);
+    if (r->cache == STORE_CACHE_HIT) admin_write_usd(o, SPAN("saved_usd"), r->saved_nanos);
     json_out_key_array(o, SPAN("flags"));
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (r->flags & flags[i].flag) json_out_string(o, span_str(flags[i].name));
@@ -294,20 +295,17 @@ static enum rw_err answer(struct explain *e, struct store_reader *usage, const u
     return RW_OK;
 }
 
-void admin_explain(struct admin_call *c, struct span id)
+void admin_explain(struct admin_call *c)
 {
+    const struct span id = c->id;
     uint8_t bytes[STORE_ID_BYTES];
     struct store_reader *usage;
     struct explain *e = arena_alloc(c->arena, sizeof *e);
-    if (c->method != HTTP_GET && c->method != HTTP_HEAD) {
-        admin_wrong_method(c, "GET, HEAD");
-        return;
-    }
     if (store_id_parse(id, bytes) != RW_OK) {
-        admin_refuse(
-            c, 400,
-            "'%' is no request id: it is the 26 characters of x-request-id, or request_id in the access log.",
-            id);
+        admin_refuse(c, 404,
+                     "'%' is no request id:|it is the 26 characters of x-request-id, or request_id in the "
+                     "access log.",
+                     id);
         return;
     }
     if (!e) {
@@ -320,7 +318,7 @@ void admin_explain(struct admin_call *c, struct span id)
         const enum rw_err err = answer(e, usage, bytes);
         if (err == RW_E_NOT_FOUND)
             admin_refuse(c, 404,
-                         "There is no record of request %: it had no valid key, is not committed yet (a "
+                         "There is no record of request %.|It had no valid key, is not committed yet (a "
                          "moment), or is older "
                          "than usage.retention.",
                          id);

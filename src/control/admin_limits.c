@@ -5,6 +5,7 @@
 #include "wire/json.h"
 
 #define NANOS_PER_USD INT64_C(1000000000)
+#define PER_MINUTE_MAX 600000000
 #define USD_MAX (LIMIT_USD_NANOS_MAX / NANOS_PER_USD)
 
 static const char *const windows[STORE_WINDOW_COUNT] = {"second", "minute", "hour", "day"};
@@ -78,23 +79,55 @@ static bool bad(const struct reading *r, const char *text, const char *field)
     return admin_bad(r->c, text, span_str(field));
 }
 
-// "12.5" dollars to nano-dollars, exactly.
+// Each by itself may be, but not together.
+static bool odd(const struct reading *r, const char *text, const char *field)
+{
+    admin_refuse_field(r->c, 422, span_str(field), text, span_str(field));
+    return false;
+}
+
+// Digits with a point and an exponent in them, times 10^9, what is smaller cut off: a budget is never more than was said. -1:
+// more than any budget may be.
+static int64_t nanos_of(struct span digits, int32_t scale)
+{
+    int64_t n = 0;
+    for (uint32_t i = 0; i < digits.n; i++) {
+        if (digits.p[i] == '.') continue;
+        if (scale-- <= 0) break;
+        n = n * 10 + (digits.p[i] - '0');
+        if (n > USD_MAX * NANOS_PER_USD) return -1;
+    }
+    for (; scale > 0 && n > 0; scale--) {
+        n *= 10;
+        if (n > USD_MAX * NANOS_PER_USD) return -1;
+    }
+    return n;
+}
+
+// US dollars as any JSON number from 0 on: 12.5, 1e-3.
 static bool usd_of(const struct reading *r, const char *field, struct span value, int64_t *ret)
 {
-    int64_t whole = 0, fraction = 0, scale = NANOS_PER_USD;
-    uint32_t i = 0;
-    for (; i < value.n && value.p[i] >= '0' && value.p[i] <= '9' && whole <= USD_MAX; i++)
-        whole = whole * 10 + (value.p[i] - '0');
-    if (i > 0 && i < value.n && value.p[i] == '.')
-        for (i++; i < value.n && value.p[i] >= '0' && value.p[i] <= '9' && scale > 1; i++) {
-            scale /= 10;
-            fraction += (value.p[i] - '0') * scale;
-        }
-    if (i != value.n || whole > USD_MAX)
-        return bad(
-            r, "The field '%' is US dollars, from 0 to 4000000, with at most nine decimals, or null: 12.50.",
-            field);
-    *ret = whole * NANOS_PER_USD + fraction;
+    const uint32_t minus = value.n && value.p[0] == '-';
+    uint32_t e = 0, point = UINT32_MAX;
+    int32_t exponent = 0;
+    const struct span body = span_from(value, minus);
+    while (e < body.n && ((body.p[e] >= '0' && body.p[e] <= '9') || body.p[e] == '.')) {
+        if (body.p[e] == '.') point = e;
+        e++;
+    }
+    // Longer exponents are nothing or too much, as these are.
+    const bool down = e + 1 < body.n && body.p[e + 1] == '-';
+    for (uint32_t i = e + 1; i < body.n; i++)
+        if (body.p[i] >= '0' && body.p[i] <= '9' && exponent < 1000)
+            exponent = exponent * 10 + (body.p[i] - '0');
+    const int32_t whole = (int32_t)(point < e ? point : e);
+    const int64_t n = json_type(value) == JSON_NUMBER
+        ? nanos_of((struct span){body.p, e}, whole + 9 + (down ? -exponent : exponent))
+        : -1;
+    // Minus nothing is nothing.
+    if (n < 0 || n > LIMIT_USD_NANOS_MAX || (minus && n > 0))
+        return bad(r, "The field '%' is US dollars, from 0 to 4000000, or null: 12.50.", field);
+    *ret = n;
     return true;
 }
 
@@ -105,7 +138,7 @@ static bool set_rate(struct reading *r, struct store_rate rate)
     const uint32_t bit = 1u << (rate.window * STORE_UNIT_COUNT + rate.unit);
     uint32_t i = 0;
     if (r->given & bit)
-        return bad(r, "The field '%' gives the same rate twice (rpm and tpm are the rates of one minute).",
+        return odd(r, "The field '%' gives the same rate twice (rpm and tpm are the rates of one minute).",
                    "limits");
     r->given |= bit;
     while (i < l->rates_count && (l->rates[i].window != rate.window || l->rates[i].unit != rate.unit)) i++;
@@ -136,8 +169,9 @@ static bool rate_of(struct reading *r, struct span object)
         } else if (json_key_is(key, SPAN("requests")) || json_key_is(key, SPAN("tokens"))) {
             both = rate.limit != 0;
             rate.unit = json_key_is(key, SPAN("tokens")) ? STORE_TOKENS : STORE_REQUESTS;
-            if (!json_u64(value, &rate.limit))
-                return bad(r, "The field '%' is a whole number.", "limits.rates[].requests or tokens");
+            if (!json_u64(value, &rate.limit) || rate.limit == 0)
+                return bad(r, "The field '%' is a whole number above 0.",
+                           "limits.rates[].requests or tokens");
         } else if (json_key_is(key, SPAN("burst"))) {
             if (!json_u64(value, &rate.burst))
                 return bad(r, "The field '%' is a whole number.", "limits.rates[].burst");
@@ -146,7 +180,7 @@ static bool rate_of(struct reading *r, struct span object)
         }
     }
     if (rate.window == STORE_WINDOW_COUNT || rate.limit == 0 || both)
-        return bad(r,
+        return odd(r,
                    "Each of '%' has a window (second, minute, hour or day), and requests or tokens above 0.",
                    "limits.rates");
     return set_rate(r, rate);
@@ -212,7 +246,10 @@ static bool count_of(struct reading *r, const char *field, struct span value, ui
 static bool rate_short_of(struct reading *r, const char *field, struct span value, enum store_unit unit)
 {
     struct store_rate rate = {.window = STORE_MINUTE, .unit = (uint8_t)unit};
-    return count_of(r, field, value, &rate.limit) && set_rate(r, rate);
+    if (!count_of(r, field, value, &rate.limit)) return false;
+    if (rate.limit > PER_MINUTE_MAX)
+        return bad(r, "The field '%' cannot be enforced: a rate may be at most 10 million a second.", field);
+    return set_rate(r, rate);
 }
 
 static bool limit_of(struct reading *r, struct span key, struct span value)
@@ -263,5 +300,5 @@ bool admin_limits_read(struct admin_call *c, struct span object, struct store_li
     fmt_str(&f, why);
     fmt_char(&f, '.');
     text[f.n] = 0;
-    return bad(&r, text, field);
+    return odd(&r, text, field);
 }

@@ -12,12 +12,17 @@
 #include "base/fmt.h"
 #include "control/admin_backup.h"
 #include "control/log.h"
+#include "io/fiber.h"
 
 #define BACKLOG 16
 #define BODY_BYTES_MAX MIB(1)
 // Bodies and answers of one call; a page of a thousand large records is 16 MB.
 #define CALL_BYTES_MAX MIB(48)
 #define IO_NS (30 * CLOCK_SEC)
+#define WRONG_PAUSE_NS (250 * CLOCK_MS)
+#define WRONG_FREE 8 // a second, without a pause
+#define SAY_NS CLOCK_SEC
+#define ACTOR_BYTES 96
 
 struct job {
     const struct admin *admin;
@@ -30,15 +35,18 @@ struct job {
 static int run(void *arg)
 {
     struct job *j = arg;
-    admin_run(j->admin, &j->call);
+    admin_run_found(&j->call);
     return 0;
 }
 
 static void answer(struct call *call, const struct admin_call *a)
 {
-    struct call_field fields[2] = {{SPAN("content-type"), SPAN("application/json")}};
-    uint32_t n = 1;
+    struct call_field fields[4] = {{SPAN("content-type"), SPAN("application/json")},
+                                   {SPAN("cache-control"), SPAN("no-store")}};
+    uint32_t n = 2;
     if (a->allow) fields[n++] = (struct call_field){SPAN("allow"), span_str(a->allow)};
+    if (a->etag[0]) fields[n++] = (struct call_field){SPAN("etag"), span_str(a->etag)};
+    if (a->status == 401) fields[n++] = (struct call_field){SPAN("www-authenticate"), SPAN("Bearer")};
     const struct call_reply reply = {
         .fields = fields, .field_count = n, .status = a->status, .length = a->out.bytes};
     call->ops->reply_start(call, &reply);
@@ -51,42 +59,135 @@ static void answer(struct call *call, const struct admin_call *a)
     }
 }
 
+// --- Who may.
+
+static struct span token_of(const struct http_head *head)
+{
+    const struct span value = http_value(head, HTTP_N_AUTHORIZATION);
+    if (value.n > 7 && span_ieq((struct span){value.p, 7}, SPAN("bearer ")))
+        return span_trim(span_from(value, 7));
+    return http_value(head, HTTP_N_X_API_KEY);
+}
+
+static void wrong_token(struct admin_server *s, struct call *call)
+{
+    const int64_t now_ns = call->loop->now_ns;
+    s->refused++;
+    if (s->said_ns == 0 || now_ns - s->said_ns > SAY_NS) {
+        log_msg(LOG_WARNING, "a wrong admin token from %.*s (%llu since it was last said)",
+                SPAN_ARG(call->client_text), (unsigned long long)s->refused);
+        s->said_ns = now_ns;
+        s->refused = 0;
+    }
+    // Guessing is slow, also for many at once: that many connections there are not.
+    if (s->refused >= WRONG_FREE) (void)!fiber_sleep(now_ns + WRONG_PAUSE_NS);
+}
+
+// False: it was refused.
+static bool may_call(struct admin_door *door, struct call *call, struct admin_call *c)
+{
+    struct admin_server *s = door->server;
+    uint8_t digest[CRYPTO_SHA256_BYTES];
+    const struct span token = token_of(&call->head);
+    if (!door->by_token) return true;
+    if (c->route && (c->route->flags & ADMIN_OPEN)) return true;
+    if (!s->has_token) {
+        admin_refuse(c, 403,
+                     "Administration over TCP is closed:|set admin.token in the configuration, or use the "
+                     "command line on the machine itself.",
+                     SPAN(""));
+        return false;
+    }
+    if (!token.n) {
+        admin_refuse(c, 401,
+                     "Missing admin token:|send admin.token of the configuration as 'Authorization: "
+                     "Bearer TOKEN'.",
+                     SPAN(""));
+        return false;
+    }
+    crypto_sha256(token.p, token.n, digest);
+    if (crypto_equal(digest, s->token, sizeof digest)) return true;
+    wrong_token(s, call);
+    admin_refuse(c, 401, "Wrong admin token:|it is admin.token of the configuration, not an API key.",
+                 SPAN(""));
+    return false;
+}
+
+// --- A call.
+
+static struct span field(const struct http_head *head, struct span name)
+{
+    const uint32_t i = http_find(head, name, 0);
+    return i < head->field_count ? http_field_value(head, i) : (struct span){NULL, 0};
+}
+
+// Fills the call and says what is wrong with it before anything is looked up. True: go on.
+static bool read_call(struct admin_door *door, struct call *call, struct job *j)
+{
+    struct admin_call *c = &j->call;
+    struct span body = {NULL, 0};
+    c->arena = &j->arena;
+    c->admin = j->admin;
+    if (call->bad != END_OK) {
+        char text[256];
+        const uint32_t n = end_text(call->bad, call->bad_reason, text, sizeof text);
+        const uint16_t status = end_info(call->bad)->status;
+        admin_refuse(c, status ? status : 400, "%", span_of(text, n));
+        return false;
+    }
+    c->method = (enum http_method)call->head.method;
+    c->path = http_path(&call->head);
+    c->query = call->head.has_query ? http_query(&call->head) : SPAN("");
+    c->if_match = field(&call->head, SPAN("if-match"));
+    c->if_none_match = field(&call->head, SPAN("if-none-match"));
+    c->actor = SPAN("socket");
+    if (door->by_token) {
+        char *actor = arena_alloc(&j->arena, ACTOR_BYTES);
+        struct fmt f;
+        fmt_init(&f, actor ? actor : "", actor ? ACTOR_BYTES : 0);
+        fmt_str(&f, "admin token from ");
+        fmt_span(&f, call->client_text);
+        c->actor = actor ? fmt_text(&f) : SPAN("admin token");
+    }
+    // The route first: whether it asks for a token is written there. A refusal of it is not for those who have none.
+    struct admin_call before = *c;
+    (void)!admin_begin_call(j->admin, &before);
+    c->route = before.route;
+    if (!may_call(door, call, c)) return false;
+    const enum rw_err err = call->ops->body_whole(call, BODY_BYTES_MAX, call->loop->now_ns + IO_NS, &body);
+    if (err == RW_E_TOO_LARGE)
+        admin_refuse(c, 413, "The request body is larger than 1 MB.|Split it.", SPAN(""));
+    else if (err) admin_refuse(c, 400, "The request body did not arrive whole.", SPAN(""));
+    c->body = body;
+    return err == RW_OK && admin_begin_call(j->admin, c);
+}
+
 static void handle(struct call *call, void *ctx)
 {
-    struct admin_server *s = ctx;
-    struct span body = {NULL, 0};
-    char actor[64];
-    struct fmt f;
+    struct admin_door *door = ctx;
+    struct admin_server *s = door->server;
     struct job *j = arena_alloc(call->arena, sizeof *j);
-    if (!j || call->bad != END_OK ||
-        call->ops->body_whole(call, BODY_BYTES_MAX, call->loop->now_ns + IO_NS, &body) != RW_OK) {
+    bool sent = false;
+    if (!j || call->bad == END_OVERLOADED) {
         call->ops->reply_break(call);
         return;
     }
-    fmt_init(&f, actor, sizeof actor);
-    fmt_str(&f, "socket");
     *j = (struct job){.admin = s->cfg.admin, .budget = {.limit = CALL_BYTES_MAX}};
     arena_pool_init(&j->pool, &j->budget, 0);
     arena_init(&j->arena, &j->pool, CALL_BYTES_MAX);
-    j->call = (struct admin_call){.method = (enum http_method)call->head.method,
-                                  .path = http_path(&call->head),
-                                  .query = call->head.has_query ? http_query(&call->head) : SPAN(""),
-                                  .body = body,
-                                  .actor = fmt_text(&f),
-                                  .arena = &j->arena};
-    if (j->call.method == HTTP_GET && span_eq(j->call.path, SPAN(ADMIN_BACKUP_PATH))) {
-        j->call.admin = s->cfg.admin;
-        if (!admin_backup_send(call, s->cfg.offload, &j->call)) answer(call, &j->call);
-    } else if (io_offload(s->cfg.offload, run, j) == 0) {
-        answer(call, &j->call);
-    } else {
-        call->ops->reply_break(call);
+    if (read_call(door, call, j)) {
+        const uint16_t flags = j->call.route->flags;
+        if (flags & ADMIN_BYTES) sent = admin_backup_send(call, s->cfg.offload, &j->call);
+        else if (flags & ADMIN_LIVE) admin_run_found(&j->call);
+        else if (io_offload(s->cfg.offload, run, j) != 0)
+            admin_refuse(&j->call, 503, "The gateway is busy.|Try again shortly.", SPAN(""));
     }
+    if (!sent) answer(call, &j->call);
     arena_done(&j->arena);
     arena_pool_done(&j->pool);
 }
 
-static bool may(const struct admin_server *s, int fd)
+static bool may_connect(const struct admin_server *s, int fd)
 {
     struct ucred peer;
     socklen_t n = sizeof peer;
@@ -96,13 +197,56 @@ static bool may(const struct admin_server *s, int fd)
 
 static void accepted(struct io_op *op, int32_t res, uint32_t flags)
 {
-    struct admin_server *s = LIST_OWNER(op, struct admin_server, accept);
+    struct admin_door *door = LIST_OWNER(op, struct admin_door, accept);
     (void)flags;
     if (res >= 0) {
-        if (may(s, res)) h1_accept(&s->http, res, &s->entry);
+        if (door->by_token || may_connect(door->server, res)) h1_accept(&door->http, res, &door->entry);
         else close(res);
     }
-    if (!op->submitted && !op->cancelling) io_submit(s->cfg.loop, op);
+    if (!op->submitted && !op->cancelling) io_submit(door->server->cfg.loop, op);
+}
+
+// --- Opening and closing.
+
+static enum rw_err door_open(struct admin_door *door, int fd)
+{
+    const struct h1_cfg http = {.head_bytes_max = HTTP_HEAD_BYTES,
+                                .connections_max = 64,
+                                .head_timeout_ns = 10 * CLOCK_SEC,
+                                .idle_timeout_ns = 75 * CLOCK_SEC};
+    struct io_loop *loop = door->server->cfg.loop;
+    const enum rw_err err = h1_server_open(&door->http, loop, &http, handle, door);
+    if (err) {
+        loop->driver->ops->fd_close(loop->driver, fd);
+        return err;
+    }
+    door->http.offload = door->server->cfg.offload;
+    door->fd = fd;
+    io_op_open(loop, &door->accept, IO_OP_ACCEPT, fd, accepted);
+    io_submit(loop, &door->accept);
+    return RW_OK;
+}
+
+static void door_close(struct admin_door *door)
+{
+    if (!door->fd) return;
+    io_cancel(door->server->cfg.loop, &door->accept);
+    h1_server_kill(&door->http, END_KILLED);
+}
+
+static bool door_closed(const struct admin_door *door)
+{
+    return !door->fd || (!door->accept.submitted && door->http.open == 0);
+}
+
+static void door_done(struct admin_door *door)
+{
+    struct io_loop *loop = door->server ? door->server->cfg.loop : NULL;
+    if (!door->fd) return;
+    io_op_close(loop, &door->accept);
+    loop->driver->ops->fd_close(loop->driver, door->fd);
+    h1_server_close(&door->http);
+    door->fd = 0;
 }
 
 // A socket file that a process left behind, or one that is alive?
@@ -120,15 +264,25 @@ static bool answers(const char *path)
     return alive;
 }
 
-enum rw_err admin_server_open(struct admin_server *s, const struct admin_server_cfg *cfg)
+void admin_server_token(struct admin_server *s, const char *token)
 {
-    const struct h1_cfg http = {.head_bytes_max = HTTP_HEAD_BYTES,
-                                .connections_max = 64,
-                                .head_timeout_ns = 10 * CLOCK_SEC,
-                                .idle_timeout_ns = 75 * CLOCK_SEC};
+    s->has_token = token != NULL;
+    if (token) crypto_sha256(token, strlen(token), s->token);
+}
+
+void admin_server_init(struct admin_server *s, const struct admin_server_cfg *cfg, const char *token)
+{
+    *s = (struct admin_server){.cfg = *cfg, .group = -1};
+    s->socket.server = s->tcp.server = s;
+    s->tcp.by_token = true;
+    admin_server_token(s, token);
+}
+
+enum rw_err admin_server_open_socket(struct admin_server *s)
+{
+    const struct admin_server_cfg *cfg = &s->cfg;
     struct io_addr address;
     char text[STORE_PATH_BYTES_MAX + 8];
-    *s = (struct admin_server){.cfg = *cfg, .group = -1};
     snprintf(text, sizeof text, "unix:%s", cfg->path);
     RW_TRY(io_addr_parse(span_str(text), &address));
     if (answers(cfg->path)) return (enum rw_err) - EADDRINUSE;
@@ -143,35 +297,30 @@ enum rw_err admin_server_open(struct admin_server *s, const struct admin_server_
                 cfg->path);
     if (chmod(cfg->path, s->group >= 0 ? 0660 : 0600) != 0)
         log_msg(LOG_WARNING, "the mode of %s cannot be set: %s", cfg->path, strerror(errno));
-    const enum rw_err err = h1_server_open(&s->http, cfg->loop, &http, handle, s);
-    if (err) {
-        cfg->loop->driver->ops->fd_close(cfg->loop->driver, fd);
-        return err;
-    }
-    s->fd = fd;
-    io_op_open(cfg->loop, &s->accept, IO_OP_ACCEPT, fd, accepted);
-    io_submit(cfg->loop, &s->accept);
-    return RW_OK;
+    return door_open(&s->socket, fd);
+}
+
+enum rw_err admin_server_open_tcp(struct admin_server *s)
+{
+    struct io_driver *driver = s->cfg.loop->driver;
+    const int fd = driver->ops->listen(driver, s->cfg.address, BACKLOG, false);
+    return fd < 0 ? (enum rw_err)fd : door_open(&s->tcp, fd);
 }
 
 void admin_server_close(struct admin_server *s)
 {
-    if (!s->fd) return;
-    io_cancel(s->cfg.loop, &s->accept);
-    h1_server_kill(&s->http, END_KILLED);
-    (void)unlink(s->cfg.path);
+    door_close(&s->socket);
+    door_close(&s->tcp);
+    if (s->socket.fd) (void)unlink(s->cfg.path);
 }
 
 bool admin_server_closed(const struct admin_server *s)
 {
-    return !s->fd || (!s->accept.submitted && s->http.open == 0);
+    return door_closed(&s->socket) && door_closed(&s->tcp);
 }
 
 void admin_server_done(struct admin_server *s)
 {
-    if (!s->fd) return;
-    io_op_close(s->cfg.loop, &s->accept);
-    s->cfg.loop->driver->ops->fd_close(s->cfg.loop->driver, s->fd);
-    h1_server_close(&s->http);
-    s->fd = 0;
+    door_done(&s->socket);
+    door_done(&s->tcp);
 }

@@ -1,7 +1,11 @@
-// The admin socket: the admin API over HTTP/1.1 on a unix socket of the control loop. Who may use it is decided by the kernel's
-// word on who connects: root, the user the server runs as, and members of the group `ringway`.
+// The admin API over HTTP/1.1 by two doors, both on the control loop: a unix socket, where the kernel's word on who connects
+// counts (root, the user the server runs as, members of the group `ringway`), and a TCP listener, where a token is asked for.
 //
-// Owner    control. Thread: control's; each call runs on an offload thread, since it may wait for the disk.
+// TCP      Authorization: Bearer TOKEN, or x-api-key, compared in constant time; a wrong one is answered after a pause and
+//          noted in the log. Without a token in the configuration everything is 403 with the mend. Everything else is as on
+//          the socket. entry.tls is the place for TLS; until then a listener beyond the machine is warned of.
+// Owner    control. Thread: control's; a call runs on an offload thread, since it may wait for the disk, unless it is about
+//          the server itself (ADMIN_LIVE).
 #ifndef RINGWAY_CONTROL_ADMIN_SERVER_H
 #define RINGWAY_CONTROL_ADMIN_SERVER_H
 
@@ -14,19 +18,37 @@ struct admin_server_cfg {
     struct io_offload *offload;
     const struct admin *admin;
     const char *path; // of the socket
+    const struct io_addr *address; // of the TCP listener; n 0: none
 };
 
-struct admin_server {
-    struct admin_server_cfg cfg;
+struct admin_server;
+
+struct admin_door {
+    struct admin_server *server;
     struct h1_server http;
     struct h1_entry entry;
     struct io_op accept;
     int fd; // 0: not open
-    int64_t group; // ringway; -1: there is none
+    bool by_token;
 };
 
+struct admin_server {
+    struct admin_server_cfg cfg;
+    struct admin_door socket, tcp;
+    int64_t group; // ringway; -1: there is none
+    bool has_token;
+    uint8_t token[CRYPTO_SHA256_BYTES]; // its hash
+    int64_t said_ns; // when a wrong token was last put into the log
+    uint64_t refused; // wrong tokens since then
+};
+
+// Opens nothing yet. token NULL: none is configured.
+void admin_server_init(struct admin_server *s, const struct admin_server_cfg *cfg, const char *token);
+// From now on this token counts.
+void admin_server_token(struct admin_server *s, const char *token);
 // -EADDRINUSE: another server answers there. A socket that nobody answers on is replaced.
-RW_WARN_UNUSED enum rw_err admin_server_open(struct admin_server *s, const struct admin_server_cfg *cfg);
+RW_WARN_UNUSED enum rw_err admin_server_open_socket(struct admin_server *s);
+RW_WARN_UNUSED enum rw_err admin_server_open_tcp(struct admin_server *s);
 void admin_server_close(struct admin_server *s);
 bool admin_server_closed(const struct admin_server *s);
 void admin_server_done(struct admin_server *s);

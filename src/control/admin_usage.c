@@ -17,9 +17,9 @@ static bool id_filter(struct admin_call *c, struct store_reader *accounts, struc
         *ret_id = (uint32_t)n;
         return true;
     }
-    const enum rw_err err = admin_find(c, accounts, kind, value, &a);
+    const enum rw_err err = admin_find(c, accounts, kind, value, &a, NULL);
     if (err == RW_E_NOT_FOUND)
-        admin_refuse(c, 404, "There is no '%': ask by its id for what was deleted.", value);
+        admin_refuse(c, 404, "There is no '%':|ask by its id for what was deleted.", value);
     else if (err) admin_refuse_err(c, err);
     else *ret_id = a.id;
     return err == RW_OK;
@@ -69,8 +69,8 @@ static void answer(struct admin_call *c, struct store_reader *accounts, struct s
     if ((ask.tag.n || by == STORE_BY_TAG) &&
         (ask.key || ask.model.n || ask.provider.n || by == STORE_BY_KEY || by == STORE_BY_MODEL ||
          by == STORE_BY_PROVIDER)) {
-        admin_refuse(c, 400,
-                     "Tags are summed by day, tenant and team only: leave out key, model and provider%.",
+        admin_refuse(c, 409,
+                     "Tags are summed by day, tenant and team only:|leave out key, model and provider%.",
                      ask.tag.n && by == STORE_BY_MODEL ? SPAN(", and give group_by=day, tenant, team or tag")
                                                        : SPAN(""));
         return;
@@ -85,10 +85,6 @@ static void answer(struct admin_call *c, struct store_reader *accounts, struct s
 void admin_usage(struct admin_call *c)
 {
     struct store_reader *accounts, *usage;
-    if (c->method != HTTP_GET && c->method != HTTP_HEAD) {
-        admin_wrong_method(c, "GET, HEAD");
-        return;
-    }
     if (!admin_reader(c, STORE_ACCOUNTS, &accounts)) return;
     if (admin_reader(c, STORE_USAGE, &usage)) {
         answer(c, accounts, usage);

@@ -61,10 +61,34 @@ static enum rw_err cells_open(struct books *b, enum store_cells_how *ret_how)
     return err;
 }
 
+static enum rw_err cache_open(struct books *b, uint64_t bytes_max)
+{
+    char path[STORE_PATH_BYTES_MAX + 16];
+    (void)snprintf(path, sizeof path, "%s/cache", store_dir(b->store));
+    const struct store_cache_cfg cfg = {.dir = path, .bytes_max = bytes_max};
+    return store_cache_open(&cfg, &b->answers);
+}
+
 static void give_back(uint32_t *held, void *ctx)
 {
     struct books *b = ctx;
     limit_adopt(b->cells, (struct limit_hold *)(void *)held);
+}
+
+static void committed(uint8_t worker, enum rw_err err, void *ctx)
+{
+    struct books *b = ctx;
+    pthread_mutex_lock(&b->tell_lock);
+    if (b->tell.committed) b->tell.committed(b->tell.ctx, worker, err);
+    pthread_mutex_unlock(&b->tell_lock);
+}
+
+void books_hush(struct books *b)
+{
+    if (!b->store) return;
+    pthread_mutex_lock(&b->tell_lock);
+    b->tell.committed = NULL;
+    pthread_mutex_unlock(&b->tell_lock);
 }
 
 // All journals of the dead, so that the ledger knows what they did.
@@ -90,12 +114,16 @@ static enum rw_err open_parts(struct books *b, const struct books_cfg *cfg, cons
     *what = "the cells of limits";
     RW_TRY(cells_open(b, &how));
     b->alone = how != STORE_CELLS_SHARED;
+    *what = "the cache";
+    if (cfg->cache_bytes_max) RW_TRY(cache_open(b, cfg->cache_bytes_max));
     const struct store_writer_cfg writer = {.store = b->store,
                                             .sync_interval_ms = cfg->sync_interval_ms,
                                             .retention_ms = cfg->retention_ms,
                                             .usage_bytes_max = cfg->usage_bytes_max,
                                             .wall_ms = wall_ms,
                                             .give_back = give_back,
+                                            .committed = cfg->tell.committed ? committed : NULL,
+                                            .cache = b->answers,
                                             .ctx = b};
     *what = "the ledger's writer";
     RW_TRY(store_writer_open(&writer, &b->writer));
@@ -120,7 +148,7 @@ static enum rw_err open_parts(struct books *b, const struct books_cfg *cfg, cons
 enum rw_err books_open(const struct books_cfg *cfg, struct books *ret, char *ret_why, size_t cap)
 {
     const char *what = "";
-    *ret = (struct books){.store = cfg->store};
+    *ret = (struct books){.store = cfg->store, .tell = cfg->tell, .tell_lock = PTHREAD_MUTEX_INITIALIZER};
     const enum rw_err err = open_parts(ret, cfg, &what);
     if (!err) return RW_OK;
     snprintf(ret_why, cap, "%s cannot be opened in %s: %s", what, store_dir(cfg->store),
@@ -157,6 +185,7 @@ void books_close(struct books *b)
             log_msg(LOG_ERROR, "records are left in the journal, the ledger cannot be written: %s",
                     rw_err_name((int)err));
     }
+    store_cache_close(b->answers);
     while (b->workers > 0) store_journal_close(b->journal[--b->workers]);
     store_cells_close(b->cells);
     *b = (struct books){0};

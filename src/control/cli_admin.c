@@ -486,7 +486,7 @@ static int audit_verify(const struct cli *c)
     struct admin_answer a = {0};
     struct span whole;
     bool good = false;
-    const int status = cli_call(c, "GET", "/admin/v1/audit?verify=1", SPAN(""), &a);
+    const int status = cli_call(c, "GET", "/admin/v1/audit/state", SPAN(""), &a);
     if (status) return status;
     print_object(c, &a);
     if (json_path(span_of(a.body, a.n), "whole", &whole)) (void)json_bool(whole, &good);

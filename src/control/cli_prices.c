@@ -7,35 +7,15 @@
 #include "control/cli_table.h"
 #include "control/prices.h"
 #include "wire/json.h"
-#include "wire/json_write.h"
 
 #define COUNT(array) (uint32_t)(sizeof(array) / sizeof *(array))
-#define JSON_BYTES MIB(16) // PRICE_ROWS_MAX rows are 8 MB
-#define USD_DECIMALS 6 // picos per token are millionths of a dollar per million tokens
+#define JSON_BYTES MIB(32) // PRICE_ROWS_MAX rows are 8 MB, twice
 #define WHY_BYTES 512
 
 struct list {
-    struct json_writer w;
-    const char *beginning; // of the rows that are wanted
+    struct json_out o;
     uint32_t unpriced;
 };
-
-static void write_price(struct list *l, const struct price *p)
-{
-    static const char *const names[PRICE_CLASSES] = {
-#define X(symbol, name) [symbol] = name,
-        PRICE_CLASS_LIST(X)
-#undef X
-    };
-    for (int c = 0; c < PRICE_CLASSES; c++) {
-        if (p->unknown & 1u << c) continue;
-        json_w_key(&l->w, span_str(names[c]));
-        json_w_decimal(&l->w, p->pico[c], USD_DECIMALS);
-    }
-    if (p->context) json_w_key_u64(&l->w, SPAN("context"), (uint64_t)p->context);
-    if (p->max_output) json_w_key_u64(&l->w, SPAN("max_output"), (uint64_t)p->max_output);
-    if (p->above_tokens) json_w_key_u64(&l->w, SPAN("dearer_above"), (uint64_t)p->above_tokens);
-}
 
 // --- The models of the configuration.
 
@@ -46,17 +26,16 @@ static void write_target(struct list *l, const struct config *c, const struct co
     const struct config_provider *provider = &c->providers[t->provider];
     const struct span type = span_str(provider_rows[provider->type].name);
     struct price found = nothing;
-    json_w_object(&l->w);
-    json_w_key_string(&l->w, SPAN("model"), span_str(m->name));
-    json_w_key_string(&l->w, SPAN("provider"), span_str(provider->name));
-    json_w_key_string(&l->w, SPAN("upstream_model"), span_str(t->model));
+    json_out_object(&l->o);
+    json_out_key_string(&l->o, SPAN("model"), span_str(m->name));
+    json_out_key_string(&l->o, SPAN("provider"), span_str(provider->name));
+    json_out_key_string(&l->o, SPAN("upstream_model"), span_str(t->model));
     const bool priced =
         provider->type == PROVIDER_ECHO || price_find(prices, type, span_str(t->model), &found);
-    json_w_key(&l->w, SPAN("priced"));
-    json_w_bool(&l->w, priced);
-    if (priced) write_price(l, &found);
+    json_out_key_bool(&l->o, SPAN("priced"), priced);
+    if (priced) prices_write(&l->o, &found);
     else l->unpriced++;
-    json_w_end(&l->w);
+    json_out_end(&l->o);
 }
 
 static void write_configured(struct list *l, const struct config *c, const struct price_table *prices)
@@ -68,44 +47,16 @@ static void write_configured(struct list *l, const struct config *c, const struc
 
 // --- Rows of the list.
 
-struct rows {
-    struct {
-        struct span name;
-        const struct price *price;
-    } at[PRICE_ROWS_MAX];
-    uint32_t n;
-    const char *beginning;
-};
-
-static bool on_row(struct span name, const struct price *price, const struct price_about *about, void *ctx)
-{
-    struct rows *r = ctx;
-    (void)about;
-    if (!span_starts(name, span_str(r->beginning)) || r->n == COUNT(r->at)) return true;
-    r->at[r->n].name = name;
-    r->at[r->n++].price = price;
-    return true;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    const struct span *x = a, *y = b;
-    const int c = memcmp(x->p, y->p, x->n < y->n ? x->n : y->n);
-    return c ? c : (x->n > y->n) - (x->n < y->n);
-}
-
 static void write_rows(struct list *l, const char *beginning, const struct price_table *prices)
 {
-    struct rows *r = calloc(1, sizeof *r);
+    struct prices_sorted *r = calloc(1, sizeof *r);
     MUST(r);
-    r->beginning = beginning;
-    price_table_each(prices, on_row, r);
-    if (r->n) qsort(r->at, r->n, sizeof r->at[0], by_name);
+    prices_sort(prices, span_str(beginning), r);
     for (uint32_t i = 0; i < r->n; i++) {
-        json_w_object(&l->w);
-        json_w_key_string(&l->w, SPAN("model"), r->at[i].name);
-        write_price(l, r->at[i].price);
-        json_w_end(&l->w);
+        json_out_object(&l->o);
+        json_out_key_string(&l->o, SPAN("model"), r->at[i].name);
+        prices_write(&l->o, r->at[i].price);
+        json_out_end(&l->o);
     }
     free(r);
 }
@@ -124,8 +75,9 @@ static const struct cli_column row_columns[] = {
 
 static void print(const struct cli *c, struct list *l, bool configured)
 {
-    struct span text, data;
-    MUST(json_w_done(&l->w, &text) == RW_OK && json_path(text, "data", &data));
+    struct span data;
+    const struct span text = json_out_flat(&l->o);
+    MUST(text.p && json_path(text, "data", &data));
     if (c->output == CLI_JSON) {
         printf("%.*s\n", SPAN_ARG(text));
         return;
@@ -158,18 +110,21 @@ static int prices(const struct cli *c)
         config_free(config);
         return 2;
     }
-    char *text = malloc(JSON_BYTES);
-    MUST(text);
-    json_w_init(&l.w, text, JSON_BYTES);
-    json_w_object(&l.w);
-    json_w_key(&l.w, SPAN("data"));
-    json_w_array(&l.w);
+    struct budget budget = {.limit = JSON_BYTES};
+    struct arena_pool pool;
+    struct arena arena;
+    arena_pool_init(&pool, &budget, 0);
+    arena_init(&arena, &pool, JSON_BYTES);
+    json_out_init(&l.o, &arena);
+    json_out_object(&l.o);
+    json_out_key_array(&l.o, SPAN("data"));
     if (configured) write_configured(&l, config, table);
     else write_rows(&l, all ? "" : c->argument[0], table);
-    json_w_end(&l.w);
-    json_w_end(&l.w);
+    json_out_end(&l.o);
+    json_out_end(&l.o);
     print(c, &l, configured);
-    free(text);
+    arena_done(&arena);
+    arena_pool_done(&pool);
     price_table_free(table);
     config_free(config);
     return 0;

@@ -51,11 +51,22 @@ struct config_certificate {
     const char *passphrase_file; // of the key; NULL: it is not encrypted
 };
 
+// A client that is known by its certificate, and whose key that stands for.
+struct config_identity {
+    const char *san; // one of the two
+    const char *subject;
+    const char *key; // of keys; NULL: the one that is made for the team
+    const char *team; // NULL: that of the key
+    uint32_t key_index;
+};
+
 struct config_listener_tls {
     struct config_certificate first; // NULL: the listener speaks plain HTTP
     const struct config_certificate *more; // for other names
     uint32_t more_count;
     const char *client_ca; // NULL: no client certificate is asked for
+    const struct config_identity *identities;
+    uint32_t identity_count;
     bool strict_sni; // a name that no certificate has is refused
     int64_t hsts_ns; // 0: off
 };
@@ -163,6 +174,7 @@ struct config_key {
     const char *const *models; // names of models or "provider/model"; none: all
     uint32_t model_count;
     bool disabled;
+    bool certificate; // made for an identity: no client can send it
     struct config_rates limits;
 };
 
@@ -193,6 +205,20 @@ struct config_usage {
     enum config_ledger_full on_ledger_full;
 };
 
+enum config_cache_scope { CONFIG_CACHE_TENANT, CONFIG_CACHE_GLOBAL };
+
+struct config_cache {
+    bool enabled;
+    int64_t ttl_ns;
+    uint64_t max_bytes;
+    enum config_cache_scope scope;
+    bool sampled;
+    const char *const *exclude_models;
+    uint32_t exclude_model_count;
+    const char *const *exclude_tools;
+    uint32_t exclude_tool_count;
+};
+
 struct config_setting;
 struct config_memory;
 
@@ -211,13 +237,17 @@ struct config {
     bool data_dir_given; // in the file
     const char *pepper_file;
     const char *admin_socket;
+    struct config_address admin_address; // addr.n 0: off
+    const char *admin_token; // NULL: none
     struct config_usage usage;
     enum config_store_error store_error_limits, store_error_auth;
+    struct config_cache cache;
     uint32_t budget_status;
     struct config_rates global;
     struct config_rates end_users; // of each
     const char *prices_file; // NULL: the built-in prices alone
     const char *base_path; // begins with '/' or is "", never ends with '/'
+    bool strip_stage_prefix;
 
     struct config_proxy proxy; // of providers without their own
     const struct config_provider *providers; // at least one: echo if the file names none

@@ -95,9 +95,11 @@ void config_listen_tls_finish(struct config_loader *l, const struct config_node 
         config_complain(l, at, "certificate and key belong together: \"%s\" is missing",
                         t->first.key ? "certificate" : "key");
     else if (!t->first.key &&
-             (t->more_count > 0 || t->client_ca || t->first.passphrase_file || t->strict_sni ||
-              t->hsts_ns > 0))
+             (t->more_count > 0 || t->client_ca || t->identity_count > 0 || t->first.passphrase_file ||
+              t->strict_sni || t->hsts_ns > 0))
         config_complain(l, at, "\"certificate\" is missing");
+    else if (t->identity_count > 0 && !t->client_ca)
+        config_complain(l, at, "identities need a client_ca that signed their certificates");
 }
 
 static void check_tls(struct config_loader *l, const struct config_node *at, const struct config_provider *p)
@@ -372,6 +374,8 @@ static void check_limits(struct config_loader *l, const struct config_node *at)
 {
     if (!*l->config->data_dir && config_has_limits(l->config))
         config_complain(l, at, "limits are counted in data_dir, which is off");
+    if (!*l->config->data_dir && l->config->cache.enabled)
+        config_complain(l, at, "the cache (cache.enabled) is kept in data_dir, which is off: set data_dir");
 }
 
 void config_top_finish(struct config_loader *l, const struct config_node *at, void *base)
@@ -380,6 +384,7 @@ void config_top_finish(struct config_loader *l, const struct config_node *at, vo
     check_listeners(l);
     inherit_all(l->config);
     config_proxies(l, at);
+    config_identities(l, at);
     default_paths(l);
     check_limits(l, at);
     if (l->builtin_echo && !l->config->default_model) {

@@ -250,6 +250,12 @@ bool config_no_proxy(struct span list, struct span host, uint16_t port);
 // Gives every provider without a proxy of its own the one of the top level or of the environment. `at`: where mistakes are shown.
 void config_proxies(struct config_loader *l, const struct config_node *at);
 
+// --- config_identity.c
+
+void config_identity_finish(struct config_loader *l, const struct config_node *at, void *base);
+// Finds the keys of all identities, and makes those of teams. `at`: where mistakes are shown.
+void config_identities(struct config_loader *l, const struct config_node *at);
+
 void config_listen_tls_finish(struct config_loader *l, const struct config_node *at, void *base);
 void config_provider_finish(struct config_loader *l, const struct config_node *at, void *base);
 void config_model_finish(struct config_loader *l, const struct config_node *at, void *base);

@@ -11,11 +11,12 @@ static const char *const ios[] = {"auto", "io_uring", "epoll", NULL};
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const ledger_fulls[] = {"refuse", "count_only", NULL};
 static const char *const store_errors[] = {"open", "closed", NULL};
+static const char *const cache_scopes[] = {"tenant", "global", NULL};
 static const char *const response_models[] = {"upstream", "requested", NULL};
 
 static_assert(CONFIG_PROXY_ANY == 3 && CONFIG_IO_EPOLL == 2, "order of choices");
 static_assert(CONFIG_LOG_DEBUG == 3 && CONFIG_MODEL_REQUESTED == 1, "order of choices");
-static_assert(CONFIG_STORE_CLOSED == 1, "order of choices");
+static_assert(CONFIG_STORE_CLOSED == 1 && CONFIG_CACHE_GLOBAL == 1, "order of choices");
 static_assert(sizeof(enum config_io) == sizeof(uint32_t), "a choice is stored as uint32_t");
 
 // --- Where clients come in.
@@ -44,6 +45,39 @@ static const struct config_section certificate_section = {.name = "listen[].tls.
                                                           .count = COUNT(certificate_options),
                                                           .size = sizeof(struct config_certificate)};
 
+static const struct config_option identity_options[] = {
+    {.key = "san",
+     .kind = CONFIG_K_TEXT,
+     AT(config_identity, san),
+     .min = 1,
+     .max = 512,
+     .doc = "One of the certificate's alternative names, as it stands there: DNS name, URI "
+            "(spiffe://...), e-mail or IP address."},
+    {.key = "subject",
+     .kind = CONFIG_K_TEXT,
+     AT(config_identity, subject),
+     .min = 1,
+     .max = 512,
+     .doc = "Instead of san: attributes of the subject that must all be there, such as CN=app,O=Corp."},
+    {.key = "team",
+     .kind = CONFIG_K_NAME,
+     AT(config_identity, team),
+     .min = 1,
+     .max = 64,
+     .doc = "The team it belongs to. Its key is called after the certificate."},
+    {.key = "key",
+     .kind = CONFIG_K_NAME,
+     AT(config_identity, key),
+     .min = 1,
+     .max = 64,
+     .doc = "Instead of team: the name of one of keys, whose rights, limits and team it has."},
+};
+static const struct config_section identity_section = {.name = "listen[].tls.identities[]",
+                                                       .options = identity_options,
+                                                       .count = COUNT(identity_options),
+                                                       .size = sizeof(struct config_identity),
+                                                       .finish = config_identity_finish};
+
 static_assert(offsetof(struct config_listener_tls, first) == 0,
               "the first certificate's options are the section's");
 static const struct config_option listen_tls_options[] = {
@@ -63,7 +97,13 @@ static const struct config_option listen_tls_options[] = {
      .min = 1,
      .max = KIB(4),
      .doc = "A PEM file with CAs: only clients with a certificate that one of them signed are served. "
-            "They still need a key."},
+            "They still need a key, unless identities say whose it is."},
+    {.key = "identities",
+     .kind = CONFIG_K_LIST,
+     LIST_AT(config_listener_tls, identities, identity_count),
+     .section = &identity_section,
+     .max = TLS_PEERS_MAX,
+     .doc = "Whose certificates stand for a key: such a client needs to send none. The first that fits."},
     {.key = "strict_sni",
      .kind = CONFIG_K_BOOL,
      AT(config_listener_tls, strict_sni),
@@ -222,11 +262,11 @@ static const struct config_option usage_options[] = {
     {.key = "sync_interval",
      .kind = CONFIG_K_DURATION,
      AT(config_usage, sync_interval_ns),
-     .min = MS(1),
+     .min = 0,
      .max = SEC(10),
      .def = "100ms",
      .doc = "Records are written to disk together, this often. Until then they are in the journal, "
-            "which outlives the process, not the machine."},
+            "which outlives the process, not the machine. 0: each answer waits until its record is on disk."},
     {.key = "on_ledger_full",
      .kind = CONFIG_K_CHOICE,
      AT(config_usage, on_ledger_full),
@@ -258,6 +298,66 @@ static const struct config_option store_error_options[] = {
 static const struct config_section store_error_section = {
     .name = "on_store_error", .options = store_error_options, .count = COUNT(store_error_options)};
 
+static const struct config_option cache_exclude_options[] = {
+    {.key = "models",
+     .kind = CONFIG_K_VALUES,
+     .element = CONFIG_K_MODEL_REF,
+     LIST_AT(config_cache, exclude_models, exclude_model_count),
+     .max = KEY_MODELS_MAX,
+     .def = "[]",
+     .doc = "Models, by the names that clients ask for."},
+    {.key = "tools",
+     .kind = CONFIG_K_VALUES,
+     .element = CONFIG_K_TEXT,
+     LIST_AT(config_cache, exclude_tools, exclude_tool_count),
+     .max = KEY_MODELS_MAX,
+     .def = "[]",
+     .doc = "Tools, by their names; \"*\": every request that brings tools."},
+};
+static const struct config_section cache_exclude_section = {
+    .name = "exclude", .options = cache_exclude_options, .count = COUNT(cache_exclude_options)};
+
+static const struct config_option cache_options[] = {
+    {.key = "enabled",
+     .kind = CONFIG_K_BOOL,
+     AT(config_cache, enabled),
+     .def = "false",
+     .doc = "Answers are kept, and given again to who asks for exactly the same. Needs a data_dir."},
+    {.key = "ttl",
+     .kind = CONFIG_K_DURATION,
+     AT(config_cache, ttl_ns),
+     .min = SEC(1),
+     .max = DAY(365),
+     .def = "1h",
+     .doc = "For how long an answer is given again."},
+    {.key = "max_size",
+     .kind = CONFIG_K_SIZE,
+     AT(config_cache, max_bytes),
+     .min = MIB(4),
+     .max = GB(256),
+     .def = "2GB",
+     .doc = "What the cache takes on disk; the oldest answers go first. A thirty-second part of it is the "
+            "longest answer."},
+    {.key = "scope",
+     .kind = CONFIG_K_CHOICE,
+     AT(config_cache, scope),
+     .choices = cache_scopes,
+     .def = "tenant",
+     .doc = "Who is given an answer: tenant, whoever belongs to the asker's, or global, everybody."},
+    {.key = "sampled",
+     .kind = CONFIG_K_BOOL,
+     AT(config_cache, sampled),
+     .def = "true",
+     .doc =
+         "Also for requests whose answers differ from time to time; false: only those with temperature 0."},
+    {.key = "exclude",
+     .kind = CONFIG_K_SECTION,
+     .section = &cache_exclude_section,
+     .doc = "Requests that are always asked anew."},
+};
+static const struct config_section cache_section = {
+    .name = "cache", .options = cache_options, .count = COUNT(cache_options)};
+
 static const struct config_option budget_options[] = {
     {.key = "status",
      .kind = CONFIG_K_COUNT,
@@ -288,6 +388,19 @@ static const struct config_section drain_section = {
     .name = "drain", .options = drain_options, .count = COUNT(drain_options)};
 
 static const struct config_option admin_options[] = {
+    {.key = "address",
+     .kind = CONFIG_K_ADDRESS,
+     AT(config, admin_address),
+     .flags = CONFIG_F_UNIX | CONFIG_F_OFF,
+     .def = "127.0.0.1:8081",
+     .doc = "Where the admin API answers over TCP, to who has the token; or off."},
+    {.key = "token",
+     .kind = CONFIG_K_SECRET,
+     AT(config, admin_token),
+     .flags = CONFIG_F_SECRET,
+     .min = 16,
+     .max = 512,
+     .doc = "Who sends it may administrate over TCP. Without one that is closed."},
     {.key = "socket",
      .kind = CONFIG_K_TEXT,
      AT(config, admin_socket),
@@ -376,6 +489,11 @@ static const struct config_option top_options[] = {
      .max = 256,
      .def = "\"\"",
      .doc = "Clients find the API also below this path, such as /api/v1 for /api/v1/chat/completions."},
+    {.key = "strip_stage_prefix",
+     .kind = CONFIG_K_BOOL,
+     AT(config, strip_stage_prefix),
+     .def = "false",
+     .doc = "A leading /dev, /staging or /prod is no part of the path, as behind AWS's API Gateway."},
     {.key = "providers",
      .kind = CONFIG_K_MAP,
      LIST_AT(config, providers, provider_count),
@@ -431,6 +549,11 @@ static const struct config_option top_options[] = {
      .kind = CONFIG_K_SECTION,
      .section = &store_error_section,
      .doc = "When data_dir cannot be read."},
+    {.key = "cache",
+     .kind = CONFIG_K_SECTION,
+     AT(config, cache),
+     .section = &cache_section,
+     .doc = "Answers from the cache."},
     {.key = "global",
      .kind = CONFIG_K_SECTION,
      .section = &config_global_section,

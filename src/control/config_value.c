@@ -90,7 +90,8 @@ static bool set_duration(struct config_loader *l, const struct config_option *op
         *slot = 0;
         return true;
     }
-    if (!number_with_unit(node->text, durations, &v)) {
+    // Nothing is nothing in any unit.
+    if (strcmp(node->text, "0") != 0 && !number_with_unit(node->text, durations, &v)) {
         config_complain(l, node,
                         "%s is not a duration: a whole number and us, ms, s, m, h or d, such as 30s%s",
                         config_show(l, node), option->flags & CONFIG_F_OFF ? ", or off" : "");

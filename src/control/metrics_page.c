@@ -49,6 +49,14 @@ static void handle(struct call *call, void *ctx)
         s.ledger_waiting = st.waiting;
         s.ledger_trouble = st.trouble != RW_OK;
     }
+    if (p->cfg.answers) {
+        struct store_cache_stats st;
+        store_cache_stats(p->cfg.answers, &st);
+        s.cache_entries = st.entries;
+        s.cache_bytes = st.bytes;
+        s.cache_evicted = st.evicted;
+        s.cache_failed = st.failed + st.damaged;
+    }
     prometheus_process_read(&s.process);
     prometheus_render(&p->text, &s);
     // The next scrape overwrites the page: this one sends a copy.

@@ -10,6 +10,7 @@
 #include "control/prometheus.h"
 #include "net/h1.h"
 
+struct store_answers;
 struct store_writer;
 
 struct metrics_page_cfg {
@@ -19,6 +20,7 @@ struct metrics_page_cfg {
     uint32_t worker_count;
     const struct metric_labels *labels;
     const struct log *log;
+    struct store_answers *answers; // the cache; NULL: there is none
     struct store_writer *writer; // of the ledger; NULL: there is none
     const struct plan_tls *tls; // NULL: no certificates
     const char *io_backend;

@@ -10,7 +10,7 @@
 #include "control/prices.h"
 #include "gateway/plan_ready.h"
 #include "policy/limit_account.h"
-#include "io/loop.h"
+#include "io/dial.h"
 #include "providers/dialect.h"
 #include "wire/proxy_protocol.h"
 
@@ -60,6 +60,7 @@ static void plan_free(struct plan_memory *m)
     map_done(&m->plan.model_by_name);
     map_done(&m->plan.provider_by_name);
     map_done(&m->plan.principal_by_digest);
+    map_done(&m->plan.principal_by_peer);
     price_table_free(m->prices);
     while (m->blocks) {
         struct block *b = m->blocks;
@@ -145,8 +146,7 @@ static void resolved(void *ctx, const struct io_addr_set *set, int err)
                 at->host, rw_err_name(err));
         return;
     }
-    o->addr_count = set->n < UP_ADDRS_MAX ? set->n : UP_ADDRS_MAX;
-    for (uint32_t i = 0; i < o->addr_count; i++) o->addr[i] = set->addr[i];
+    o->addr_count = io_dial_order(set->addr, set->n, o->addr, UP_ADDRS_MAX);
     if (w->addrs_changed) w->addrs_changed(w->ctx, o, at->origin);
 }
 
@@ -498,10 +498,12 @@ static struct plan_model *add_models(struct plan_memory *m)
     return all;
 }
 
-static bool add_key(struct plan_memory *m, struct principal *to, const char *key)
+// found: by the key that a client sends.
+static bool add_key(struct plan_memory *m, struct principal *to, const char *key, bool found)
 {
     crypto_hmac(&m->plan.key_hmac, key, strlen(key), to->digest);
-    return map_put(&m->plan.principal_by_digest, span_of(to->digest, sizeof to->digest), to, NULL) == RW_OK;
+    return !found ||
+        map_put(&m->plan.principal_by_digest, span_of(to->digest, sizeof to->digest), to, NULL) == RW_OK;
 }
 
 // Their numbers in the ledger. False: the store cannot be written.
@@ -541,13 +543,13 @@ static struct principal *add_keys(struct plan_memory *m, const char *extra_key, 
                                     .tenant = SPAN("default"),
                                     .models = {{models, from->model_count}},
                                     .disabled = from->disabled};
-        if (!add_key(m, &all[i], from->key)) return NULL;
+        if (!add_key(m, &all[i], from->key, !from->certificate)) return NULL;
     }
     m->plan.principal_count = c->key_count;
     if (extra_key) {
         all[c->key_count] =
             (struct principal){.name = SPAN("first"), .team = SPAN("default"), .tenant = SPAN("default")};
-        if (!add_key(m, &all[c->key_count], extra_key)) return NULL;
+        if (!add_key(m, &all[c->key_count], extra_key, true)) return NULL;
         m->plan.principal_count++;
     }
     m->plan.principals = all;
@@ -556,6 +558,24 @@ static struct principal *add_keys(struct plan_memory *m, const char *extra_key, 
         return NULL;
     }
     return all;
+}
+
+static bool add_peers(struct plan_memory *m, const struct config_listener *l,
+                      const struct plan_tls_served *made)
+{
+    struct plan_peer *all = take(m, l->tls.identity_count * sizeof *all + 1);
+    if (!all) return false;
+    for (uint32_t i = 0; i < l->tls.identity_count; i++) {
+        const struct config_identity *who = &l->tls.identities[i];
+        const struct span id = span_of(&all[i].id, sizeof all[i].id);
+        all[i] = (struct plan_peer){.id = plan_tls_peer_id(made, who),
+                                    .principal = &m->plan.principals[who->key_index]};
+        // The same twice: the first counts.
+        if (!map_get(&m->plan.principal_by_peer, id) &&
+            map_put(&m->plan.principal_by_peer, id, &all[i], NULL))
+            return false;
+    }
+    return true;
 }
 
 static bool add_listeners(struct plan_memory *m, char *ret_why, uint32_t cap)
@@ -583,6 +603,7 @@ static bool add_listeners(struct plan_memory *m, char *ret_why, uint32_t cap)
         struct plan_tls_served *made = &m->world->tls_served[i];
         if (!plan_tls_server(&m->world->tls, from, i, made, ret_why, cap)) return false;
         all[i].entry.tls = tls_server_hold(made->server);
+        if (!add_peers(m, from, made)) return false;
         all[i].entry.hsts_s = (uint32_t)(from->tls.hsts_ns / CLOCK_SEC);
     }
     return true;
@@ -614,6 +635,30 @@ static bool add_cors(struct plan_memory *m)
 }
 
 // What plan_seal() fills, and what the workers keep with the plan.
+static bool add_list(struct plan_memory *m, const char *const *from, uint32_t n, struct principal_list *ret)
+{
+    struct span *items = take(m, n * sizeof *items + 1);
+    if (!items) return false;
+    for (uint32_t i = 0; i < n; i++) items[i] = span_str(from[i]);
+    *ret = (struct principal_list){.item = items, .count = n};
+    return true;
+}
+
+static bool add_cache(struct plan_memory *m)
+{
+    const struct config_cache *from = &m->config->cache;
+    if (!from->enabled || !m->world->answers) return true;
+    struct plan_cache *to = take(m, sizeof *to);
+    if (!to || !add_list(m, from->exclude_models, from->exclude_model_count, &to->models) ||
+        !add_list(m, from->exclude_tools, from->exclude_tool_count, &to->tools))
+        return false;
+    to->ttl_ms = from->ttl_ns / CLOCK_MS;
+    to->global = from->scope == CONFIG_CACHE_GLOBAL;
+    to->sampled = from->sampled;
+    m->plan.cache = to;
+    return true;
+}
+
 static bool add_seats(struct plan_memory *m)
 {
     m->origins = take(m, m->world->origin_count * sizeof *m->origins + 1);
@@ -642,7 +687,9 @@ struct plan *plan_build(struct plan_world *w, struct config *config, const char 
     p->service_name = span_str(config->service_name);
     p->version = SPAN(RW_VERSION);
     p->base_path = span_str(config->base_path);
+    p->strip_stage_prefix = config->strip_stage_prefix;
     map_init(&p->principal_by_digest, w->map_seed, KEYS_IN_FILE_MAX + 1);
+    map_init(&p->principal_by_peer, w->map_seed, LISTENERS_MAX * TLS_PEERS_MAX);
     map_init(&p->provider_by_name, w->map_seed, PROVIDERS_MAX);
     map_init(&p->model_by_name, w->map_seed, MODELS_MAX);
     uint32_t connections = config->limits.connections;
@@ -668,7 +715,7 @@ struct plan *plan_build(struct plan_world *w, struct config *config, const char 
         bind_limits(m, &config->global, LIMIT_GLOBAL, (struct limit_id){.lo = 1},
                     &(struct store_usage_query){0}, &p->limit) &&
         end_user_limits(m) && add_prices(m, ret_why, cap) && add_listeners(m, ret_why, cap) && add_cors(m) &&
-        add_providers(m, ret_why, cap) && (models = add_models(m)) && add_seats(m) &&
+        add_cache(m) && add_providers(m, ret_why, cap) && (models = add_models(m)) && add_seats(m) &&
         !gateway_plan_ready(p, models, keys, &(struct plan_room){.take = take_more, .ctx = m}))
         return p;
     plan_drop(p);

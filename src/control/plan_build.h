@@ -25,6 +25,8 @@ struct plan_watch {
     uint32_t origin;
 };
 
+struct store_answers;
+
 struct plan_world {
     struct io_loop *loop; // control's: freed plans are posted to it
     struct metric_labels *labels;
@@ -32,6 +34,7 @@ struct plan_world {
     struct store *store; // where keys have their numbers; NULL: none
     const struct store_pepper *pepper;
     struct store_cells *cells; // where limits count; with a store
+    struct store_answers *answers; // the cache; NULL: plans have none
     uint64_t map_seed;
     uint32_t workers;
     uint32_t connections_fit; // what the limit of open files allows; 0: no bound

@@ -314,16 +314,52 @@ static bool read_identity(struct plan_tls *t, const struct config_certificate *c
 }
 
 static bool read_server(struct plan_tls *t, const struct config_listener_tls *c, struct crypto_sha256 *all,
-                        struct tls_identity **ids, struct tls_trust **ret_ca, char *ret_why, uint32_t cap)
+                        struct tls_identity **ids, struct tls_trust **ret_ca, struct crypto_sha256 *clients,
+                        char *ret_why, uint32_t cap)
 {
     bool good = read_identity(t, &c->first, all, &ids[0], ret_why, cap);
     for (uint32_t i = 0; i < c->more_count && good; i++)
         good = read_identity(t, &c->more[i], all, &ids[i + 1], ret_why, cap);
     if (!good || !c->client_ca) return good;
     const struct span ca = read_pem(t, "client_ca", c->client_ca, all, ret_why, cap);
+    if (ca.p) crypto_sha256_update(clients, ca.p, ca.n);
     good = ca.p && make_trust("client_ca", c->client_ca, ca, ret_ca, ret_why, cap);
     free_pem(ca);
     return good;
+}
+
+uint64_t plan_tls_peer_id(const struct plan_tls_served *made, const struct config_identity *who)
+{
+    struct crypto_sha256 all;
+    uint8_t digest[CRYPTO_SHA256_BYTES];
+    uint64_t id;
+    const char *text = who->san ? who->san : who->subject;
+    crypto_sha256_init(&all);
+    crypto_sha256_update(&all, made->client_digest, sizeof made->client_digest);
+    crypto_sha256_update(&all, who->san ? "n" : "s", 1);
+    crypto_sha256_update(&all, text, strlen(text));
+    crypto_sha256_final(&all, digest);
+    memcpy(&id, digest, sizeof id);
+    return id | 1;
+}
+
+static struct tls_server *make_server(const struct config_listener_tls *c, struct tls_identity *const *ids,
+                                      struct tls_trust *ca, const struct plan_tls_served *made)
+{
+    struct tls_server *server = tls_server_make(ids, c->more_count + 1, ca, c->strict_sni);
+    if (!server || c->identity_count == 0) return server;
+    struct tls_peer *peers = calloc(c->identity_count, sizeof *peers);
+    for (uint32_t i = 0; peers && i < c->identity_count; i++) {
+        const struct config_identity *who = &c->identities[i];
+        peers[i] = (struct tls_peer){
+            .id = plan_tls_peer_id(made, who), .san = who->san, .subject = who->san ? NULL : who->subject};
+    }
+    if (!peers || !tls_server_peers(server, peers, c->identity_count)) {
+        tls_server_let_go(server);
+        server = NULL;
+    }
+    free(peers);
+    return server;
 }
 
 bool plan_tls_server(struct plan_tls *t, const struct config_listener *l, uint32_t i,
@@ -331,20 +367,28 @@ bool plan_tls_server(struct plan_tls *t, const struct config_listener *l, uint32
 {
     struct tls_identity *ids[TLS_SERVER_IDENTITIES_MAX] = {NULL};
     struct tls_trust *ca = NULL;
-    struct crypto_sha256 all;
+    struct crypto_sha256 all, clients;
+    struct plan_tls_served next = {0};
     char why[640];
     crypto_sha256_init(&all);
-    bool good = read_server(t, &l->tls, &all, ids, &ca, why, sizeof why);
+    crypto_sha256_init(&clients);
+    crypto_sha256_update(&clients, l->address.text, strlen(l->address.text));
+    bool good = read_server(t, &l->tls, &all, ids, &ca, &clients, why, sizeof why);
+    crypto_sha256_final(&clients, next.client_digest);
     uint8_t digest[CRYPTO_SHA256_BYTES];
+    for (uint32_t k = 0; k < l->tls.identity_count; k++) {
+        const uint64_t id = plan_tls_peer_id(&next, &l->tls.identities[k]);
+        crypto_sha256_update(&all, &id, sizeof id);
+    }
     crypto_sha256_update(&all, &l->tls.strict_sni, sizeof l->tls.strict_sni);
     crypto_sha256_final(&all, digest);
     if (good && (!made->server || !crypto_equal(digest, made->digest, sizeof digest))) {
-        struct tls_server *server = tls_server_make(ids, l->tls.more_count + 1, ca, l->tls.strict_sni);
-        good = server != NULL;
+        next.server = make_server(&l->tls, ids, ca, &next);
+        good = next.server != NULL;
         if (good) {
             tls_server_let_go(made->server);
-            made->server = server;
-            memcpy(made->digest, digest, sizeof digest);
+            memcpy(next.digest, digest, sizeof digest);
+            *made = next;
         } else {
             snprintf(why, sizeof why, "out of memory");
         }

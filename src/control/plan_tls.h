@@ -40,9 +40,14 @@ bool plan_tls_client(struct plan_tls *t, const struct config_provider *p, struct
 struct plan_tls_served {
     struct tls_server *server;
     uint8_t digest[CRYPTO_SHA256_BYTES];
+    uint8_t client_digest[CRYPTO_SHA256_BYTES]; // of where it listens and whose certificates it takes
 };
 bool plan_tls_server(struct plan_tls *t, const struct config_listener *l, uint32_t i,
                      struct plan_tls_served *made, char *ret_why, uint32_t cap);
+
+// What a connection remembers of its client: another one once the certificate would have to be looked at anew, because the
+// listener, its client_ca or the identity is another one.
+uint64_t plan_tls_peer_id(const struct plan_tls_served *made, const struct config_identity *who);
 
 // Whether a file that was read since plan_tls_refresh() is another one now.
 bool plan_tls_changed(const struct plan_tls *t);

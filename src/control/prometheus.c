@@ -355,6 +355,10 @@ static void process_values(struct prometheus_text *t, const struct prometheus_so
     case METRIC_LEDGER_RECORDS: single(t, name, s->ledger_records, 0); break;
     case METRIC_LEDGER_CRASHED: single(t, name, s->ledger_crashed, 0); break;
     case METRIC_LEDGER_WAITING: single(t, name, s->ledger_waiting, 0); break;
+    case METRIC_CACHE_ENTRIES: single(t, name, s->cache_entries, 0); break;
+    case METRIC_CACHE_BYTES: single(t, name, s->cache_bytes, 0); break;
+    case METRIC_CACHE_EVICTED: single(t, name, s->cache_evicted, 0); break;
+    case METRIC_CACHE_FAILED: single(t, name, s->cache_failed, 0); break;
     case METRIC_LEDGER_TROUBLE: single(t, name, s->ledger_trouble, 0); break;
     case METRIC_CERTIFICATE_EXPIRES: expiries(t, s, name); break;
     case METRIC_RESIDENT: single(t, name, s->process.resident_bytes, 0); break;

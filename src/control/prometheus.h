@@ -42,6 +42,7 @@ struct prometheus_source {
     const char *io_backend; // "io_uring", "epoll", "sim"
     uint64_t log_lines_dropped;
     uint64_t ledger_records, ledger_crashed, ledger_waiting, ledger_trouble; // 0 without a store
+    uint64_t cache_entries, cache_bytes, cache_evicted, cache_failed; // 0 without a cache
     const struct plan_tls *tls; // whose expiry is shown; NULL: none
     struct prometheus_process process;
 };

@@ -13,18 +13,12 @@
 #include <unistd.h>
 
 #include "control/admin_local.h"
-#include "control/admin_server.h"
-#include "control/books.h"
 #include "control/crash.h"
 #include "control/first_key.h"
 #include "control/log.h"
-#include "control/metrics_page.h"
-#include "control/plan_build.h"
+#include "control/serve_priv.h"
 #include "gateway/exchange.h"
-#include "gateway/worker.h"
 #include "io/clock.h"
-#include "io/offload.h"
-#include "io/probe.h"
 
 #define RING_ENTRIES 512
 #define CONTROL_RING_ENTRIES 64
@@ -37,60 +31,6 @@
 #define REFUSED_SAY_NS (60 * CLOCK_SEC)
 // How long the start waits for the names of providers.
 #define RESOLVE_WAIT_NS (2 * CLOCK_SEC)
-
-struct serve;
-
-struct thread {
-    struct serve *serve;
-    pthread_t id;
-    struct worker worker;
-    struct worker_cfg cfg;
-    struct logring ring;
-    struct worker_mail plan_mail, drain_mail;
-    _Atomic bool plan_opened, drain_opened;
-    struct io_mail ended; // to control
-    enum rw_err err; // of worker_open()
-    uint32_t err_listener;
-    uint64_t turns_seen;
-    int64_t turned_ns;
-    bool wedged;
-    bool started, open;
-};
-
-struct serve {
-    struct serve_options options;
-    struct config *config; // the one in force; owned by its plan
-    struct plan *plan;
-    struct plan_world world;
-    struct io_resolver *resolver;
-    struct metric_labels *labels;
-    struct log *log;
-    struct budget budget;
-    struct io_loop loop;
-    struct metrics_page page;
-    struct admin admin; // admin.store NULL: nothing is kept
-    struct books books;
-    struct admin_server admin_server;
-    struct io_op signals;
-    struct io_timer look;
-    struct stat file;
-    struct thread *threads;
-    struct worker *workers[WORKERS_MAX];
-    struct metrics *metrics[WORKERS_MAX];
-    struct io_offload *offload;
-    _Atomic uint32_t open_by_worker[WORKERS_MAX];
-    uint32_t worker_count;
-    uint32_t running;
-    struct io_probe probe;
-    bool use_uring;
-    char *first_key;
-    pthread_mutex_t start_lock;
-    pthread_cond_t start_cond;
-    uint32_t start_waiting;
-    _Atomic int64_t
-        refused_said_ns[PROVIDERS_MAX]; // by index in the plan: when it was last said of this provider
-    bool draining;
-};
 
 static void clock_for_log(int64_t *ret_now_ns, int64_t *ret_wall_ns)
 {
@@ -105,6 +45,11 @@ static int64_t wall_clock(void)
     struct io_time t;
     io_clock(&t);
     return t.wall_ns;
+}
+
+static int64_t wall_ms(void)
+{
+    return wall_clock() / CLOCK_MS;
 }
 
 // --- Workers.
@@ -181,6 +126,19 @@ static bool no_memory(void)
     return false;
 }
 
+// Where answers wait for their record.
+static void commit_wanted(void *ctx)
+{
+    const struct serve *s = ctx;
+    store_writer_wake(s->books.writer);
+}
+
+static void committed(void *ctx, uint32_t worker, enum rw_err err)
+{
+    struct serve *s = ctx;
+    worker_committed(&s->threads[worker].worker, err);
+}
+
 static bool thread_prepare(struct serve *s, uint32_t i, int64_t memory_bytes, uint16_t epoch)
 {
     struct thread *t = &s->threads[i];
@@ -207,6 +165,8 @@ static bool thread_prepare(struct serve *s, uint32_t i, int64_t memory_bytes, ui
                                  .store = s->admin.store,
                                  .cells = s->books.cells,
                                  .journal = s->books.journal[i],
+                                 .commit_wanted = s->books.tell.committed ? commit_wanted : NULL,
+                                 .answers = s->books.answers,
                                  .open_by_worker = s->open_by_worker,
                                  .peers = s->workers,
                                  .plan_released = plan_released,
@@ -297,8 +257,15 @@ static void warn_fixed(const struct config *old, const struct config *new)
     if (old->workers != new->workers) log_msg(LOG_WARNING, text, "workers");
     if (old->io != new->io) log_msg(LOG_WARNING, text, "io");
     if (old->memory_bytes != new->memory_bytes) log_msg(LOG_WARNING, text, "memory");
+    if (old->usage.sync_interval_ns != new->usage.sync_interval_ns ||
+        old->usage.retention_ns != new->usage.retention_ns || old->usage.max_bytes != new->usage.max_bytes)
+        log_msg(LOG_WARNING, text, "usage.sync_interval, retention or max_size");
+    if (old->cache.max_bytes != new->cache.max_bytes) log_msg(LOG_WARNING, text, "cache.max_size");
     if (!io_addr_eq(&old->metrics_address.addr, &new->metrics_address.addr))
         log_msg(LOG_WARNING, text, "metrics");
+    if (!io_addr_eq(&old->admin_address.addr, &new->admin_address.addr) ||
+        strcmp(old->admin_socket, new->admin_socket) != 0)
+        log_msg(LOG_WARNING, text, "admin.address or admin.socket");
 }
 
 static struct log_cfg log_cfg_of(const struct config *c)
@@ -308,6 +275,15 @@ static struct log_cfg log_cfg_of(const struct config *c)
                                              [CONFIG_ACCESS_SYSLOG] = LOG_ACCESS_SYSLOG,
                                              [CONFIG_ACCESS_FILE] = LOG_ACCESS_FILE};
     return (struct log_cfg){.access = access[c->access], .path = c->access_path, .service = c->service_name};
+}
+
+// The first of them, for who asked for the reload.
+static void first_error(const struct config_errors *errors, enum rw_err err, char *ret_why, size_t cap)
+{
+    const struct config_error *e = &errors->items[0];
+    if (errors->count == 0) snprintf(ret_why, cap, "%s", rw_err_name(err));
+    else if (e->line) snprintf(ret_why, cap, "line %u, column %u: %s", e->line, e->column, e->text);
+    else snprintf(ret_why, cap, "%s", e->text);
 }
 
 static void say_errors(const struct config_errors *errors, enum rw_err err, const char *path)
@@ -321,45 +297,18 @@ static void say_errors(const struct config_errors *errors, enum rw_err err, cons
     if (errors->more) log_msg(LOG_ERROR, "%s: and %u more", path, errors->more);
 }
 
-static void reload(struct serve *s)
+// Hands a plan to all workers; the one before goes when the last has let go of it.
+static void put_in_force(struct serve *s, struct config *config, struct plan *plan)
 {
-    if (!s->options.config_path) {
-        log_msg(LOG_WARNING, "there is no configuration file to load again");
-        return;
-    }
-    for (uint32_t i = 0; i < s->worker_count; i++) {
-        // The mail of the last reload is still on its way: this one comes back.
-        if (s->plan->generation > 1 && !atomic_load(&s->threads[i].plan_opened)) {
-            io_timer_arm(&s->loop.timers, &s->look, s->loop.now_ns + CLOCK_SEC);
-            memset(&s->file, 0, sizeof s->file);
-            return;
-        }
-    }
-    remember_file(s);
-    struct config *config = NULL;
-    struct config_errors errors = {0};
-    char why[512];
-    const enum rw_err err = config_load(s->options.config_path, &config_env_process, &config, &errors);
-    if (err) {
-        say_errors(&errors, err, s->options.config_path);
-        log_msg(LOG_ERROR, "the configuration was not loaded: the one before stays in force");
-        config_errors_free(&errors);
-        return;
-    }
-    struct plan *plan =
-        plan_build(&s->world, config, config->key_count ? NULL : s->first_key, why, sizeof why);
-    if (!plan) {
-        log_msg(LOG_ERROR, "%s", why);
-        log_msg(LOG_ERROR, "the configuration was not loaded: the one before stays in force");
-        config_free(config);
-        return;
-    }
-    warn_fixed(s->config, config);
     const struct log_cfg cfg = log_cfg_of(config);
+    warn_fixed(s->config, config);
     (void)!log_set(s->log, &cfg);
     log_msg_level((enum log_level)config->log_level);
+    if (config->cache.enabled && !s->books.answers)
+        log_msg(LOG_WARNING, "cache.enabled was set in the file; that takes effect with the next start");
     s->config = config;
     s->plan = plan;
+    admin_server_token(&s->admin_server, config->admin_token);
     plan_seal(plan);
     for (uint32_t i = 0; i < s->worker_count; i++) {
         struct thread *t = &s->threads[i];
@@ -369,6 +318,50 @@ static void reload(struct serve *s)
     }
     log_msg(LOG_INFO, "configuration loaded from %s (%u providers, %u models, %u keys)",
             s->options.config_path, plan->provider_count, plan->model_count, plan->principal_count);
+}
+
+enum rw_err serve_reload(struct serve *s, char *ret_why, size_t cap)
+{
+    if (!s->options.config_path) {
+        snprintf(ret_why, cap, "there is no configuration file to load again");
+        log_msg(LOG_WARNING, "%s", ret_why);
+        return RW_E_CONFIG;
+    }
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        // The mail of the last reload is still on its way: this one comes back.
+        if (s->plan->generation > 1 && !atomic_load(&s->threads[i].plan_opened)) {
+            io_timer_arm(&s->loop.timers, &s->look, s->loop.now_ns + CLOCK_SEC);
+            memset(&s->file, 0, sizeof s->file);
+            return (enum rw_err) - EAGAIN;
+        }
+    }
+    remember_file(s);
+    struct config *config = NULL;
+    struct config_errors errors = {0};
+    const enum rw_err err = config_load(s->options.config_path, &config_env_process, &config, &errors);
+    if (err) {
+        first_error(&errors, err, ret_why, cap);
+        say_errors(&errors, err, s->options.config_path);
+        log_msg(LOG_ERROR, "the configuration was not loaded: the one before stays in force");
+        config_errors_free(&errors);
+        return RW_E_CONFIG;
+    }
+    struct plan *plan =
+        plan_build(&s->world, config, config->key_count ? NULL : s->first_key, ret_why, (uint32_t)cap);
+    if (!plan) {
+        log_msg(LOG_ERROR, "%s", ret_why);
+        log_msg(LOG_ERROR, "the configuration was not loaded: the one before stays in force");
+        config_free(config);
+        return RW_E_CONFIG;
+    }
+    put_in_force(s, config, plan);
+    return RW_OK;
+}
+
+static void reload(struct serve *s)
+{
+    char why[512] = "";
+    (void)!serve_reload(s, why, sizeof why); // the log has it
 }
 
 // The watchdog: a loop that does not turn while its thread should.
@@ -504,11 +497,15 @@ static bool store_begin(struct serve *s)
     if (admin_store_open(c, &s->admin, why, sizeof why) == RW_OK) {
         const struct books_cfg books = {.store = s->admin.store,
                                         .workers = s->worker_count,
-                                        .sync_interval_ms = (uint32_t)(c->usage.sync_interval_ns / CLOCK_MS),
+                                        .sync_interval_ms =
+                                            (uint32_t)((c->usage.sync_interval_ns + CLOCK_MS - 1) / CLOCK_MS),
                                         .retention_ms = c->usage.retention_ns / CLOCK_MS,
-                                        .usage_bytes_max = c->usage.max_bytes};
+                                        .usage_bytes_max = c->usage.max_bytes,
+                                        .cache_bytes_max = c->cache.enabled ? c->cache.max_bytes : 0,
+                                        .tell = {c->usage.sync_interval_ns ? NULL : committed, s}};
         if (books_open(&books, &s->books, why, sizeof why) == RW_OK) {
             s->admin.cells = s->books.cells;
+            s->admin.answers = s->books.answers;
             return true;
         }
         store_close(s->admin.store);
@@ -522,30 +519,6 @@ static bool store_begin(struct serve *s)
             "%s. Going on without: only keys of the configuration are known. Set data_dir, or data_dir: off.",
             why);
     return true;
-}
-
-static void admin_begin_serving(struct serve *s)
-{
-    const struct config *c = s->config;
-    const struct admin_server_cfg cfg = {
-        .loop = &s->loop, .offload = s->offload, .admin = &s->admin, .path = c->admin_socket};
-    if (!s->admin.store) return;
-    const enum rw_err err = admin_server_open(&s->admin_server, &cfg);
-    if (err)
-        log_msg(LOG_WARNING,
-                "the admin socket %s cannot be opened: %s. Commands such as 'ringway key create' work on the "
-                "store itself. See admin.socket in the configuration.",
-                c->admin_socket,
-                err == (enum rw_err) - EADDRINUSE ? "another server has it" : rw_err_name((int)err));
-    else log_msg(LOG_INFO, "administration on %s", c->admin_socket);
-}
-
-// What administrators asked for is done to its end: it runs on threads that are about to go.
-static void admin_end_serving(struct serve *s)
-{
-    admin_server_close(&s->admin_server);
-    while (!admin_server_closed(&s->admin_server)) io_loop_turn(&s->loop, s->loop.now_ns + 10 * CLOCK_MS);
-    admin_server_done(&s->admin_server);
 }
 
 static bool control_open(struct serve *s)
@@ -595,6 +568,7 @@ static bool parts_open(struct serve *s, uint32_t fit)
                     &s->admin.pepper);
     s->world.connections_fit = fit;
     s->world.cells = s->books.cells;
+    s->world.answers = s->books.answers;
     char why[512];
     if (s->config->key_count == 0 && !has_keys(s) && !(s->first_key = first_key_make())) return no_memory();
     s->plan = plan_build(&s->world, s->config, s->first_key, why, sizeof why);
@@ -641,6 +615,7 @@ static int run(struct serve *s, int signal_fd)
                                           .labels = s->labels,
                                           .log = s->log,
                                           .writer = s->books.writer,
+                                          .answers = s->books.answers,
                                           .tls = &s->world.tls,
                                           .io_backend = s->use_uring ? "io_uring" : "epoll"};
     if (s->config->metrics_address.addr.n && metrics_page_open(&s->page, &page))
@@ -654,10 +629,10 @@ static int run(struct serve *s, int signal_fd)
     remember_file(s);
     io_timer_init(&s->look, look);
     io_timer_arm(&s->loop.timers, &s->look, s->loop.now_ns + FILE_LOOK_NS);
-    admin_begin_serving(s);
+    serve_admin_begin(s);
     greet(s);
     while (s->running > 0) io_loop_turn(&s->loop, CLOCK_NEVER);
-    admin_end_serving(s);
+    serve_admin_end(s);
     log_msg(LOG_INFO, "drained");
     return 0;
 }
@@ -672,6 +647,7 @@ static void done(struct serve *s)
 {
     for (uint32_t i = 0; i < s->worker_count && s->threads; i++)
         if (s->threads[i].started) pthread_join(s->threads[i].id, NULL);
+    books_hush(&s->books);
     // Its threads may still be waking loops.
     if (s->offload) io_offload_close(s->offload);
     // Only now: until its thread had ended, each could post to the others, and control to all.
@@ -735,6 +711,7 @@ int serve_run(const struct serve_options *options)
         return 1;
     }
     s->options = *options;
+    s->started_ms = wall_ms();
     pthread_mutex_init(&s->start_lock, NULL);
     pthread_cond_init(&s->start_cond, NULL);
     const int signal_fd = signals_open();

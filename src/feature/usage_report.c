@@ -109,6 +109,10 @@ static void write_sums(struct json_out *o, const struct store_sums *s)
     json_out_key_u64(o, SPAN("input_tokens"), usage_tokens_in(s));
     json_out_key_u64(o, SPAN("output_tokens"), usage_tokens_out(s));
     write_decimal(o, SPAN("cost_usd"), s->cost_nanos, 9);
+    if (s->cache_hits) {
+        json_out_key_u64(o, SPAN("cache_hits"), s->cache_hits);
+        write_decimal(o, SPAN("saved_usd"), s->saved_nanos, 9);
+    }
     write_nonzero(o, SPAN("failed"), s->failed);
     write_nonzero(o, SPAN("estimated"), s->estimated);
     write_nonzero(o, SPAN("unpriced"), s->unpriced);
@@ -153,6 +157,7 @@ static void write_summary(struct json_out *o, const struct store_sums *s, uint32
     json_out_key_u64(o, SPAN("estimated"), s->estimated);
     json_out_key_u64(o, SPAN("unpriced"), s->unpriced);
     json_out_key_u64(o, SPAN("cache_hits"), s->cache_hits);
+    write_decimal(o, SPAN("saved_usd"), s->saved_nanos, 9);
     json_out_key_u64(o, SPAN("other_attempts"), s->attempts);
     json_out_end(o);
 }

@@ -16,6 +16,9 @@ static_assert(sizeof(struct limit_hold) == STORE_HELD_MAX * sizeof(uint32_t),
 // Of a stream: an event of most dialects carries a token or a few, and its frame.
 #define STREAM_BYTES_PER_TOKEN 128
 
+// A writer that says nothing for so long is not waited for.
+#define COMMIT_NS_MAX (10 * CLOCK_SEC)
+
 // The time by which limits count, once a turn.
 static const struct limit_time *limit_now(struct worker *w)
 {
@@ -195,6 +198,15 @@ enum stage exchange_reserve(struct exchange *x)
     return give_texts(x, a) ? STAGE_GO : ledger_full(x);
 }
 
+void account_hit(struct exchange *x)
+{
+    struct account *a = x->account;
+    if (!a) return;
+    find_price(x, a);
+    // Without room in the journal the record is a short one.
+    (void)give_texts(x, a);
+}
+
 // --- Settlement.
 
 static int64_t known(int64_t n)
@@ -211,17 +223,9 @@ static bool may_have_cost(const struct exchange *x)
     return k->status < 400;
 }
 
-// What was used, each token in one class. True: it had to be guessed.
-static bool usage_of(const struct exchange *x, uint64_t bytes_more, struct price_usage *ret)
+// Each token in one class.
+static void classes_of(const struct usage *u, int64_t input, int64_t output, struct price_usage *ret)
 {
-    const struct usage *u = &x->usage;
-    int64_t input = u->input_tokens, output = u->output_tokens;
-    const bool guess = (input < 0 || output < 0) && x->route->chat && may_have_cost(x);
-    if (guess && input < 0) input = (x->body.n + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
-    if (guess && output < 0)
-        output = x->content_events ? x->content_events
-                                   : (int64_t)((x->answer_bytes + bytes_more) /
-                                               (x->stream ? STREAM_BYTES_PER_TOKEN : BYTES_PER_TOKEN));
     const int64_t cached = known(u->cached_tokens), write = known(u->cache_write_tokens),
                   write_1h = known(u->cache_write_1h_tokens), reasoning = known(u->reasoning_tokens),
                   audio_in = known(u->audio_input_tokens), audio_out = known(u->audio_output_tokens);
@@ -234,6 +238,28 @@ static bool usage_of(const struct exchange *x, uint64_t bytes_more, struct price
     ret->tokens[PRICE_REASONING] = reasoning;
     ret->tokens[PRICE_AUDIO_IN] = audio_in;
     ret->tokens[PRICE_AUDIO_OUT] = audio_out;
+}
+
+void account_saved(struct exchange *x, const struct usage *usage)
+{
+    struct account *a = x->account;
+    if (!a || !a->price) return;
+    struct price_usage u;
+    classes_of(usage, usage->input_tokens, usage->output_tokens, &u);
+    a->saved_nanos = price_nanos(a->price, &u, NULL);
+}
+
+// What was used, each token in one class. True: it had to be guessed.
+static bool usage_of(const struct exchange *x, uint64_t bytes_more, struct price_usage *ret)
+{
+    int64_t input = x->usage.input_tokens, output = x->usage.output_tokens;
+    const bool guess = (input < 0 || output < 0) && x->route->chat && may_have_cost(x);
+    if (guess && input < 0) input = (x->body.n + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
+    if (guess && output < 0)
+        output = x->content_events ? x->content_events
+                                   : (int64_t)((x->answer_bytes + bytes_more) /
+                                               (x->stream ? STREAM_BYTES_PER_TOKEN : BYTES_PER_TOKEN));
+    classes_of(&x->usage, input, output, ret);
     return guess;
 }
 
@@ -256,7 +282,9 @@ static void write_record(struct exchange *x, struct account *a, const struct pri
     const bool used = u->tokens[PRICE_INPUT] || u->tokens[PRICE_OUTPUT];
     struct store_record r = {.status = status,
                              .attempts = (uint8_t)(x->asked ? x->ask.attempts : 0),
+                             .cache = (uint8_t)x->cache,
                              .cost_nanos = a->cost_nanos,
+                             .saved_nanos = a->saved_nanos,
                              .bytes_in = call->body_in,
                              .bytes_out = x->answer_bytes + bytes_more,
                              .duration_us = (uint64_t)((now_ns - call->started_ns) / CLOCK_US),
@@ -298,7 +326,27 @@ void exchange_charge(struct exchange *x, uint16_t status, uint64_t bytes_more)
     if (a->slot != STORE_SLOT_NONE) write_record(x, a, &u, guess, cancel, status, bytes_more);
     if (cancel) limit_cancel(&a->limit, t);
     else limit_release(&a->limit, t);
-    if (a->slot != STORE_SLOT_NONE) (void)store_journal_done(w->cfg.journal, a->slot);
+    if (a->slot != STORE_SLOT_NONE) {
+        const uint64_t number = store_journal_done(w->cfg.journal, a->slot);
+        if (w->cfg.commit_wanted) a->commit_number = number;
+    }
     if (tokens > 0 && !guess) estimate_learn(w->estimator, a->model, x->principal->key_id, tokens);
     account_count(x, &u);
+}
+
+void account_commit(struct exchange *x)
+{
+    struct account *a = x->account;
+    struct worker *w = x->worker;
+    if (RW_LIKELY(!a || !a->commit_number)) return;
+    const uint64_t number = a->commit_number;
+    const int64_t until = x->call->loop->now_ns + COMMIT_NS_MAX;
+    a->commit_number = 0;
+    w->cfg.commit_wanted(w->cfg.ctx);
+    while (store_journal_committed(w->cfg.journal) < number && !w->commit_failing) {
+        fiber_event_clear(&w->commit);
+        const int r = fiber_wait(&w->commit, until);
+        (void)COUNT_IF(r == -ETIME);
+        if (r < 0) return;
+    }
 }

@@ -13,7 +13,7 @@
 // Clamped  where a hard budget has not enough left for the worst case, a chat is asked for a shorter answer: max_tokens goes up
 //          as what fits, and x-ringway-clamped says so.
 // Without  a store (worker_cfg.journal NULL) nothing is kept and nothing is limited.
-// Owner    the exchange's arena. Thread   the worker's. Nothing here suspends.
+// Owner    the exchange's arena. Thread   the worker's. Only account_commit() suspends.
 #ifndef RINGWAY_GATEWAY_ACCOUNT_H
 #define RINGWAY_GATEWAY_ACCOUNT_H
 
@@ -29,8 +29,10 @@ struct account {
     const struct price *price; // of the target; NULL: the model has none
     uint32_t slot; // STORE_SLOT_NONE: no record
     bool closed;
+    uint64_t commit_number; // of the journal: the answer waits for it; 0: it does not
     bool uncounted; // a limit has no room to be counted, which refuses
     int64_t cost_nanos; // as charged
+    int64_t saved_nanos; // what an answer from the cache would have cost
     uint64_t model; // for the estimator
     struct limit_bound end_user; // lent
     struct price found; // of a target that the plan does not name
@@ -39,6 +41,15 @@ struct account {
 // How it ended, for the record: the status that goes or went out, and the bytes of the answer that are about to. Does
 // nothing the second time.
 void exchange_charge(struct exchange *x, uint16_t status, uint64_t bytes_more);
+
+// Before the last bytes of an answer leave: suspends until the record is committed, where that is asked for
+// (usage.sync_interval 0). A ledger that cannot be written is not waited for.
+void account_commit(struct exchange *x);
+
+// The answer comes from the cache: the record says for whom and of what, and nothing is reserved.
+void account_hit(struct exchange *x);
+// What the provider counted when the answer was made.
+void account_saved(struct exchange *x, const struct usage *usage);
 
 // The lines that belong into the head of an answer; empty: none.
 struct span account_lines(struct exchange *x);

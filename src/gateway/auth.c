@@ -47,10 +47,9 @@ static struct worker_key *seen_at(struct worker *w, struct span key)
     return &w->keys_seen[(end * UINT32_C(0x9e3779b1)) >> (32 - WORKER_KEYS_SEEN_BITS)];
 }
 
-static enum stage look_up(struct exchange *x, const uint8_t digest[CRYPTO_SHA256_BYTES])
+static enum stage look_up(struct exchange *x, const uint8_t digest[CRYPTO_SHA256_BYTES],
+                          const struct principal *planned)
 {
-    const struct principal *planned =
-        map_get(&x->plan->principal_by_digest, span_of(digest, CRYPTO_SHA256_BYTES));
     struct worker *w = x->worker;
     const enum rw_err err = w->principals ? principal_find(w->principals, digest, w->loop.wall_ns / CLOCK_MS,
                                                            planned, x->plan->generation, &x->principal)
@@ -63,6 +62,12 @@ static enum stage look_up(struct exchange *x, const uint8_t digest[CRYPTO_SHA256
     return exchange_fail(x, END_OVERLOADED, "the accounts cannot be read");
 }
 
+static const struct principal *planned_for(const struct exchange *x,
+                                           const uint8_t digest[CRYPTO_SHA256_BYTES])
+{
+    return map_get(&x->plan->principal_by_digest, span_of(digest, CRYPTO_SHA256_BYTES));
+}
+
 static enum stage allowed(struct exchange *x)
 {
     const struct principal *p = x->principal;
@@ -73,21 +78,31 @@ static enum stage allowed(struct exchange *x)
     return STAGE_GO;
 }
 
+// Without a key: whoever the certificate of the connection stands for.
+static enum stage by_certificate(struct exchange *x)
+{
+    const uint64_t id = x->call->ops->peer(x->call);
+    const struct plan_peer *peer = id ? map_get(&x->plan->principal_by_peer, span_of(&id, sizeof id)) : NULL;
+    if (!peer) return exchange_fail(x, END_NO_KEY, NULL);
+    const enum stage s = look_up(x, peer->principal->digest, peer->principal);
+    return s == STAGE_GO ? allowed(x) : s;
+}
+
 enum stage exchange_authenticate(struct exchange *x)
 {
     if (x->route->kind == ROUTE_HEALTH || x->route->kind == ROUTE_READY) return STAGE_GO;
     struct span key = {NULL, 0};
     if (!key_of(&x->call->head, &key)) return exchange_fail(x, END_KEYS_CONTRADICT, NULL);
-    if (key.n == 0) return exchange_fail(x, END_NO_KEY, NULL);
+    if (key.n == 0) return by_certificate(x);
     struct worker_key *seen = seen_at(x->worker, key);
     if (seen->n == key.n && crypto_equal(seen->text, key.p, key.n)) {
         x->principal = seen->planned;
-        const enum stage s = x->principal ? STAGE_GO : look_up(x, seen->digest);
+        const enum stage s = x->principal ? STAGE_GO : look_up(x, seen->digest, planned_for(x, seen->digest));
         return s == STAGE_GO ? allowed(x) : s;
     }
     uint8_t digest[CRYPTO_SHA256_BYTES];
     crypto_hmac(&x->plan->key_hmac, key.p, key.n, digest);
-    const enum stage s = look_up(x, digest);
+    const enum stage s = look_up(x, digest, planned_for(x, digest));
     if (s != STAGE_GO) return s;
     if (key.n <= WORKER_KEY_BYTES_MAX) {
         seen->planned = x->principal->planned ? x->principal : NULL;

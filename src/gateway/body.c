@@ -34,7 +34,7 @@ void request_tables(void)
 
 static bool is_read(const struct route *r)
 {
-    return r->kind == ROUTE_PASS_JSON || r->kind == ROUTE_COHERE_V1;
+    return r->kind == ROUTE_PASS_JSON;
 }
 
 enum stage exchange_read(struct exchange *x)
@@ -71,6 +71,7 @@ static void read_for_the_books(struct exchange *x)
             n > x->max_tokens)
             x->max_tokens = n;
     }
+    if (x->max_tokens < 0 && x->route->dialect == &dialect_native) x->max_tokens = DIALECT_NATIVE_MAX_TOKENS;
     x->user = http_value(&x->call->head, HTTP_N_X_RINGWAY_USER);
     if (x->user.n || v[FIELD_USER].type != JSON_STRING) return;
     uint8_t *buf = arena_alloc(x->call->arena, v[FIELD_USER].len);
@@ -163,18 +164,6 @@ static enum stage read_fields(struct exchange *x)
     return STAGE_GO;
 }
 
-// Who sends Cohere's older form is told of the newer one; anything else is not served there.
-static enum stage refuse_v1(struct exchange *x)
-{
-    struct span message;
-    if (!json_member(x->body, SPAN("message"), &message))
-        return exchange_fail_text(x, END_NO_ROUTE, SPAN("POST "), x->path, SPAN(""));
-    x->param = "message";
-    return exchange_fail(x, END_BAD_FIELD,
-                         "This is a request of Cohere's v1 API, which is not served: send 'messages' to "
-                         "/v2/chat.");
-}
-
 enum stage exchange_scan(struct exchange *x)
 {
     if (!is_read(x->route)) return STAGE_GO;
@@ -191,5 +180,5 @@ enum stage exchange_scan(struct exchange *x)
     }
     if (r < 0) return bad_json(x, s);
     x->scan = s;
-    return x->route->kind == ROUTE_COHERE_V1 ? refuse_v1(x) : read_fields(x);
+    return read_fields(x);
 }

@@ -9,6 +9,8 @@
 //                                │                              │
 //                               route         model → target    │
 //                                │                              │
+//                               cache ~ ──────────────────────┤ a hit; or riding along with who asks the same (flight.h)
+//                                │                              │
 //                               reserve       tokens, money     │
 //                                │                              │
 //                               ask ~         connect, send, head of the answer (ask.c)
@@ -20,14 +22,16 @@
 //                              settle ◄─────────────────────────┘ ledger, metrics, log
 #include "gateway/exchange.h"
 
+#include "gateway/flight.h"
 #include "gateway/translate.h"
 #include "gateway/worker.h"
 
 typedef enum stage stage_fn(struct exchange *x);
 
 static stage_fn *const life[] = {
-    exchange_identify, exchange_authenticate, exchange_admit,   exchange_inform, exchange_read,
-    exchange_scan,     exchange_route,        exchange_reserve, exchange_ask,    exchange_relay,
+    exchange_identify, exchange_authenticate, exchange_admit, exchange_inform,
+    exchange_read,     exchange_scan,         exchange_route, exchange_cache,
+    exchange_reserve,  exchange_ask,          exchange_relay,
 };
 
 static const char id_digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
@@ -77,6 +81,7 @@ void exchange_run(struct call *call, struct worker *worker)
 
     enum stage s = STAGE_GO;
     for (size_t i = 0; i < sizeof life / sizeof *life && s == STAGE_GO; i++) s = life[i](x);
+    if (x->flight) s = flight_land(x, s);
     if (s == STAGE_FAIL) exchange_refuse(x);
 
     if (x->asked) ask_close(&x->ask);

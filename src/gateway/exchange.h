@@ -12,10 +12,12 @@
 #include "gateway/route.h"
 #include "gateway/worker.h"
 #include "net/call.h"
+#include "store/record.h"
 #include "wire/json.h"
 
 struct translation;
 struct account;
+struct flight;
 
 // What a stage says.
 enum stage {
@@ -101,10 +103,11 @@ struct exchange {
     const char *detail;
     const char *param;
     const char *allow; // methods, for 405
-    struct span error_type; // of an error in a dialect that names it in the head; n 0: none
     uint64_t answer_bytes; // of bodies, for the log
     struct account *account; // account.h; NULL: nothing is kept of this request
     uint32_t content_events; // of a stream: they went by
+    enum store_cache cache; // what the cache had to say; STORE_CACHE_NONE: it was not asked
+    struct flight *flight; // flight.h: others may be given this answer, too; NULL: it is only the client's
 };
 
 // Once in the process, before there are threads: the tables of JSON fields.
@@ -122,6 +125,7 @@ enum stage exchange_inform(struct exchange *x); // inform.c: health, models: ans
 enum stage exchange_read(struct exchange *x); // body.c: the whole body, or nothing for a streamed one
 enum stage exchange_scan(struct exchange *x); // body.c: valid JSON, and what we read of it
 enum stage exchange_route(struct exchange *x); // target.c: model and provider
+enum stage exchange_cache(struct exchange *x); // cache.c: the answer, if it is known
 enum stage exchange_reserve(struct exchange *x); // account.c: tokens and money, by an estimate
 enum stage exchange_ask(struct exchange *x); // request.c: the provider's request, until an answer began
 enum stage exchange_relay(struct exchange *x); // relay.c: the answer, whole or streamed

@@ -12,6 +12,16 @@ static struct span client_request_id(const struct http_head *head)
     return id.n <= CLIENT_REQUEST_ID_BYTES_MAX ? id : (struct span){NULL, 0};
 }
 
+// "/dev/v1/chat" as "/v1/chat": what API Gateway puts in front.
+static struct span strip_stage(struct span path)
+{
+    static const struct span stages[] = {SPAN_INIT("/dev"), SPAN_INIT("/staging"), SPAN_INIT("/prod")};
+    for (size_t i = 0; i < sizeof stages / sizeof *stages; i++)
+        if (span_starts(path, stages[i]) && path.n > stages[i].n && path.p[stages[i].n] == '/')
+            return span_from(path, stages[i].n);
+    return path;
+}
+
 // The path behind base_path; false if it does not begin with it.
 static bool strip_base(const struct plan *plan, struct span *path)
 {
@@ -49,6 +59,7 @@ enum stage exchange_identify(struct exchange *x)
     x->path = http_path(head);
     if (head->method == HTTP_OPTIONS && x->path.n == 1 && x->path.p[0] == '*')
         return call->bad != END_OK ? exchange_fail(x, call->bad, call->bad_reason) : preflight(x);
+    if (RW_UNLIKELY(x->plan->strip_stage_prefix)) x->path = strip_stage(x->path);
     struct span path = x->path;
     const bool ours = strip_base(x->plan, &path);
     // Probes find their routes with and without the prefix.
@@ -58,8 +69,6 @@ enum stage exchange_identify(struct exchange *x)
         return exchange_fail(x, END_BAD_REQUEST, "the path holds dot segments or malformed escapes");
     if (ours) x->path = path;
     if (ours || route->kind == ROUTE_HEALTH || route->kind == ROUTE_READY) x->route = route;
-    if (route->chat && http_has(head, HTTP_N_USER_AGENT))
-        x->route = route_for_sdk(x->route, http_value(head, HTTP_N_USER_AGENT));
     // Turned away: by now it is known in which dialect.
     if (call->bad != END_OK) return exchange_fail(x, call->bad, call->bad_reason);
     if (x->route->kind == ROUTE_NONE)

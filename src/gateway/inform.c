@@ -175,7 +175,6 @@ enum stage exchange_inform(struct exchange *x)
     case ROUTE_MODEL: return model(x);
     case ROUTE_USAGE: return inform_usage(x);
     case ROUTE_NONE:
-    case ROUTE_COHERE_V1:
     case ROUTE_PASS_JSON:
     case ROUTE_PASS_BODY: break;
     }

@@ -76,6 +76,12 @@ struct plan_model {
     struct plan_timeouts timeouts;
 };
 
+// A client that is known by its certificate.
+struct plan_peer {
+    uint64_t id; // tls_peer.id
+    const struct principal *principal;
+};
+
 struct plan_origin {
     struct span name; // "host:port", for people
     struct io_addr addr[UP_ADDRS_MAX];
@@ -97,6 +103,14 @@ struct plan_seat {
     uint32_t users;
 };
 
+// Answers from the cache (cache.h).
+struct plan_cache {
+    int64_t ttl_ms;
+    bool global; // tenants are given each other's answers
+    bool sampled; // also those to requests with a temperature
+    struct principal_list models, tools; // of requests that are left out
+};
+
 struct plan {
     uint64_t generation;
     struct plan_seat *seats; // one for each worker, by its index: that worker's to write
@@ -116,12 +130,14 @@ struct plan {
     struct map model_by_name;
     struct map provider_by_name;
     struct map principal_by_digest;
+    struct map principal_by_peer; // struct plan_peer, by the bytes of its id
     struct crypto_hmac_key key_hmac; // of all keys, those of the store, too
     int32_t default_model; // index, -1: none
     int32_t default_provider; // index, -1: none
     struct span service_name;
     struct span version;
     struct span base_path;
+    bool strip_stage_prefix;
     struct span cors_origin; // the value of allow-origin when it is always the same ("*"); else empty
     const struct span *cors_origins;
     uint32_t cors_origin_count;
@@ -137,6 +153,7 @@ struct plan {
     const struct price_table *prices;
     const struct limit_bound *limit; // of all requests; NULL: none
     const struct limit_set *end_user; // of each end user; NULL: none
+    const struct plan_cache *cache; // NULL: off
     uint16_t budget_status; // of a refusal because of money
     bool ledger_full_refuses; // else requests go on without a record
     bool limits_closed; // a limit that cannot be read or counted refuses

@@ -3,6 +3,7 @@
 #include "gateway/exchange.h"
 #include "gateway/translate.h"
 #include "gateway/worker.h"
+#include "providers/dialect.h"
 
 #define TEXT_BYTES_MAX 1024
 
@@ -40,15 +41,31 @@ static struct span dialect_body(struct exchange *x, struct span text, uint32_t *
     json_out_init(&out, &t->memory);
     const uint16_t own = x->route->dialect->encode_error(&error, &t->reply, &out);
     if (error.kind != CHAT_E_BAD_REQUEST) *status = own;
-    x->error_type = dialect_error_type(x->route->dialect, error.kind);
     return json_out_flat(&out);
+}
+
+// Older gateways' words, which their clients look for, where those clients ask: their own routes, and the list of models.
+static uint32_t words_of(const struct exchange *x, char text[TEXT_BYTES_MAX])
+{
+    const char *known = NULL;
+    if (x->route->shape == SHAPE_NATIVE ||
+        (x->route->shape == SHAPE_OPENAI && x->route->kind != ROUTE_PASS_JSON &&
+         x->route->kind != ROUTE_PASS_BODY)) {
+        if (x->end == END_NO_KEY) known = "Missing API key. Include x-api-key header.";
+        if (x->end == END_BAD_KEY) known = "Invalid API key.";
+        if (x->end == END_RATE_LIMITED) known = "Rate limit exceeded. Please slow down.";
+    }
+    if (!known) return end_text(x->end, x->detail, text, TEXT_BYTES_MAX);
+    const size_t n = strlen(known);
+    memcpy(text, known, n);
+    return (uint32_t)n;
 }
 
 // The body of an error. *status is what the head says.
 static struct span error_body(struct exchange *x, uint32_t *status)
 {
     char text[TEXT_BYTES_MAX];
-    const uint32_t text_n = end_text(x->end, x->detail, text, sizeof text);
+    const uint32_t text_n = words_of(x, text);
     if (x->route->shape == SHAPE_DIALECT) {
         const struct span body = dialect_body(x, span_of(text, text_n), status);
         if (body.p) return body;
@@ -147,6 +164,8 @@ void exchange_refuse(struct exchange *x)
     }
     if (status == 503 && !x->retry_after_s) x->retry_after_s = 1;
     if (x->end == END_BUDGET) status = x->plan->budget_status;
+    // There a model that is not known is a wrong field.
+    if (x->end == END_NO_MODEL && x->route->dialect == &dialect_native) status = 400;
     const enum rw_end end = x->end;
     const char *detail = x->detail;
     // What is said is said also when the worker is being stopped; a client that has left is found out by the send.

@@ -4,6 +4,7 @@
 #include "base/fmt.h"
 #include "base/limits.h"
 #include "gateway/account.h"
+#include "gateway/flight.h"
 #include "gateway/meter.h"
 #include "gateway/relay.h"
 #include "gateway/worker.h"
@@ -39,7 +40,7 @@ static enum stage send_failed(struct exchange *x, int err)
                          NULL);
 }
 
-void relay_start(struct exchange *x, uint64_t length)
+void relay_head(struct exchange *x, uint64_t length)
 {
     struct call_field fields[CALL_FIELDS_MAX];
     struct call_reply reply;
@@ -50,6 +51,11 @@ void relay_start(struct exchange *x, uint64_t length)
     x->call->ops->reply_start(x->call, &reply);
 }
 
+void relay_start(struct exchange *x, uint64_t length)
+{
+    if (RW_LIKELY(!x->flight) || flight_head(x, length)) relay_head(x, length);
+}
+
 enum stage relay_forward(struct exchange *x, const struct iovec *iov, uint32_t n, bool last)
 {
     const int64_t from = x->call->loop->now_ns;
@@ -57,9 +63,14 @@ enum stage relay_forward(struct exchange *x, const struct iovec *iov, uint32_t n
     if ((last || x->answered) && x->account) {
         uint64_t bytes = 0;
         for (uint32_t i = 0; i < n; i++) bytes += iov[i].iov_len;
-        exchange_charge(x, x->call->status, bytes);
+        exchange_charge(x, x->flight ? x->ask.status : x->call->status, bytes);
+        account_commit(x);
     }
-    const int r = x->call->ops->reply_write(x->call, iov, n, last, exchange_write_until(x));
+    const enum flight_way way = RW_LIKELY(!x->flight) ? FLIGHT_SEND : flight_take(x, iov, n);
+    if (way == FLIGHT_FAIL) return STAGE_FAIL;
+    int r = 0;
+    if (way == FLIGHT_SEND) r = x->call->ops->reply_write(x->call, iov, n, last, exchange_write_until(x));
+    if (x->flight) flight_sent(x);
     x->client_wait_ns += x->call->loop->now_ns - from;
     if (r < 0) return send_failed(x, r);
     for (uint32_t i = 0; i < n; i++) x->answer_bytes += iov[i].iov_len;

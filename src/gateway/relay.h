@@ -8,6 +8,8 @@
 
 // The head, with the provider's status and x->ask.content_type.
 void relay_start(struct exchange *x, uint64_t length);
+// The same when others ride along: to the exchange's own client (flight.h).
+void relay_head(struct exchange *x, uint64_t length);
 // Pieces of the body, at most CALL_IOV_MAX. STAGE_FAIL: the client could not be reached.
 enum stage relay_forward(struct exchange *x, const struct iovec *iov, uint32_t n, bool last);
 

@@ -1,5 +1,6 @@
 // Chats that are decoded on their way: into another dialect, or only to know what was used and whether the answer is whole. All
 // that one receive brought leaves in one send here, too.
+#include "base/fmt.h"
 #include "gateway/account.h"
 #include "gateway/relay.h"
 #include "gateway/translate.h"
@@ -38,7 +39,6 @@ static enum stage reply_error(struct exchange *x, const struct chat_error *error
     const struct span body = json_out_flat(&out);
     if (json_out_done(&out) || !body.p) return no_memory(x);
     x->end = end;
-    x->error_type = dialect_error_type(x->route->dialect, error->kind);
     return exchange_reply(x, status, SPAN("application/json"), body);
 }
 
@@ -98,6 +98,36 @@ static enum stage translate_stream(struct exchange *x)
     }
 }
 
+// What the answers of /v1/chat have besides: team, time, cost and provider, in the object that is open no more.
+static bool native_metadata(struct exchange *x, struct json_out *out)
+{
+    const struct span answer = json_out_flat(out);
+    const int64_t nanos = x->account ? x->account->cost_nanos : 0;
+    char usd[FMT_DECIMAL_BYTES];
+    struct fmt f;
+    if (!answer.p || answer.n < 2) return false;
+    fmt_init(&f, usd, sizeof usd);
+    // Six decimals always, rounded up as the cost itself is.
+    const int64_t micros = (nanos + 999) / 1000;
+    fmt_u64(&f, (uint64_t)(micros / 1000000));
+    fmt_char(&f, '.');
+    for (int64_t unit = 100000; unit > 0; unit /= 10) fmt_char(&f, (char)('0' + micros / unit % 10));
+    struct json_out whole;
+    json_out_init(&whole, &x->translation->memory);
+    json_out_bytes(&whole, (struct span){answer.p, answer.n - 1});
+    json_out_bytes(&whole, SPAN(",\"gateway_metadata\":"));
+    json_out_object(&whole);
+    json_out_key_string(&whole, SPAN("team_id"), x->principal->team);
+    json_out_key_u64(&whole, SPAN("latency_ms"),
+                     (uint64_t)((x->call->loop->now_ns - x->call->started_ns) / CLOCK_MS));
+    json_out_key_raw(&whole, SPAN("cost_usd"), fmt_text(&f));
+    json_out_key_string(&whole, SPAN("provider"), x->provider->name);
+    json_out_end(&whole);
+    json_out_bytes(&whole, SPAN("}"));
+    *out = whole;
+    return json_out_done(out) == RW_OK;
+}
+
 static enum stage translate_whole(struct exchange *x)
 {
     struct translation *t = x->translation;
@@ -121,6 +151,7 @@ static enum stage translate_whole(struct exchange *x)
     if (err) return no_memory(x);
     x->ask.content_type = SPAN("application/json");
     exchange_charge(x, x->ask.status, out.bytes);
+    if (x->route->dialect == &dialect_native && !native_metadata(x, &out)) return no_memory(x);
     relay_start(x, out.bytes);
     const enum stage s = send_out(x, &out, true);
     return s == STAGE_GO ? STAGE_DONE : s;

@@ -1,6 +1,7 @@
 // What answers have in common: the fields of every head, and whole answers of ours.
 #include "base/fmt.h"
 #include "gateway/account.h"
+#include "gateway/flight.h"
 #include "gateway/translate.h"
 #include "gateway/worker.h"
 
@@ -86,7 +87,7 @@ void exchange_reply_init(struct exchange *x, struct call_reply *reply, struct ca
         fields[n++] = (struct call_field){SPAN("access-control-allow-origin"), origin};
         fields[n++] = (struct call_field){SPAN("vary"), SPAN("origin")};
     }
-    if (x->asked) {
+    if (x->asked || x->cache == STORE_CACHE_HIT) {
         if (x->model) reply->lines[lines++] = x->model->answer_lines;
         else n += target_fields(x, fields + n);
         if (x->translation && x->translation->dropped_n)
@@ -94,9 +95,12 @@ void exchange_reply_init(struct exchange *x, struct call_reply *reply, struct ca
                                               span_of(x->translation->dropped, x->translation->dropped_n)};
         for (uint32_t i = 0; i < x->crossed_count; i++) fields[n++] = x->crossed[i];
     }
-    // Amazon's SDKs take an error's class from this field.
-    if (RW_UNLIKELY(x->error_type.n))
-        fields[n++] = (struct call_field){SPAN("x-amzn-errortype"), x->error_type};
+    if (x->cache != STORE_CACHE_NONE) {
+        static const struct span words[] = {[STORE_CACHE_HIT] = SPAN_INIT("hit"),
+                                            [STORE_CACHE_MISS] = SPAN_INIT("miss"),
+                                            [STORE_CACHE_BYPASS] = SPAN_INIT("bypass")};
+        fields[n++] = (struct call_field){SPAN("x-ringway-cache"), words[x->cache]};
+    }
     if (x->account) {
         const struct span limits = account_lines(x);
         if (limits.n) reply->lines[lines++] = limits;
@@ -120,7 +124,10 @@ enum stage exchange_reply(struct exchange *x, uint16_t status, struct span conte
     struct call *call = x->call;
     struct call_field fields[CALL_FIELDS_MAX];
     struct call_reply reply;
+    // What others waited for is not to come.
+    if (x->flight) (void)flight_land(x, STAGE_FAIL);
     exchange_charge(x, status, body.n);
+    account_commit(x);
     exchange_reply_init(x, &reply, fields);
     reply.status = status;
     reply.length = body.n;

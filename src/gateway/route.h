@@ -20,7 +20,6 @@ enum route_kind {
     ROUTE_MODEL,
     ROUTE_USAGE,
     ROUTE_PASS_JSON, // a JSON body that names a model; the answer is JSON or a stream
-    ROUTE_COHERE_V1, // an older API of Cohere's clients, which is not served: they are told where
     ROUTE_PASS_BODY, // a body that is passed through in pieces
 };
 
@@ -49,10 +48,6 @@ extern const struct route route_unknown;
 // Never NULL: the last entry is ROUTE_NONE. *ret_rest
 // is what lies behind the path of a route that ends with '/'; of one with a model in the path that model, as it was sent.
 const struct route *route_find(struct span path, struct span *ret_rest);
-
-// The same for who asks: agent is the user-agent that the request named. Mistral's SDKs ("mistral-client-python/3.7.0") share
-// OpenAI's path and have words and rules of their own.
-const struct route *route_for_sdk(const struct route *r, struct span agent);
 
 // Its clients name the model in the path,
 bool route_names_model(const struct route *r);

@@ -28,12 +28,19 @@ static void count(struct exchange *x, int64_t duration_ns)
     if (x->usage.reasoning_tokens > 0)
         metric_add(m, METRIC_TOKENS, metric_label(model, METRIC_TOKENS_REASONING),
                    (uint64_t)x->usage.reasoning_tokens);
+    if (x->cache != STORE_CACHE_NONE) metric_add(m, METRIC_CACHE, x->cache - STORE_CACHE_HIT, 1);
+    if (x->account && x->account->saved_nanos > 0)
+        metric_add(m, METRIC_CACHE_SAVED, 0, (uint64_t)x->account->saved_nanos);
     if (x->asked) {
         // Waiting for the provider is not ours, and neither is waiting for the client to send its body or to read.
         const int64_t own = duration_ns - x->ask.waited_ns - x->client_wait_ns;
         metric_observe_ns(m, METRIC_OVERHEAD, 0, own);
     }
 }
+
+static const struct span cache_words[] = {[STORE_CACHE_HIT] = SPAN_INIT("hit"),
+                                          [STORE_CACHE_MISS] = SPAN_INIT("miss"),
+                                          [STORE_CACHE_BYPASS] = SPAN_INIT("bypass")};
 
 static void write_line(struct exchange *x, int64_t duration_ns)
 {
@@ -58,6 +65,7 @@ static void write_line(struct exchange *x, int64_t duration_ns)
         r.upstream_model = x->upstream_model;
     }
     r.upstream_request_id = x->upstream_request_id;
+    if (x->cache != STORE_CACHE_NONE) r.cache = cache_words[x->cache];
     if (x->principal) r.principal = x->principal->log_line;
     r.end = x->end;
     r.status = call->head_sent ? call->status : 0;

@@ -23,6 +23,10 @@ static enum stage by_model(struct exchange *x)
 {
     const struct plan *plan = x->plan;
     struct span name = x->model_named;
+    // What older gateways fell back to, as long as the configuration names nothing else.
+    if (name.n == 0 && plan->default_model < 0 && x->route->dialect == &dialect_native &&
+        map_get(&plan->model_by_name, SPAN("nova-micro")))
+        name = SPAN("nova-micro");
     if (name.n == 0) {
         if (plan->default_model < 0) {
             x->param = "model";

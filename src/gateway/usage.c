@@ -25,9 +25,9 @@ struct usage_job {
 static enum rw_err report(struct usage_job *j, struct store_reader *usage, struct store_reader *accounts)
 {
     struct json_out *o = &j->out;
-    char id[FMT_U64_BYTES];
     json_out_object(o);
-    json_out_key_string(o, SPAN("team_id"), span_of(id, (size_t)(fmt_raw_u64(id, j->ask.team) - id)));
+    // By the name that POST /admin/keys was told.
+    json_out_key_string(o, SPAN("team_id"), j->team_name);
     json_out_key_string(o, SPAN("team_name"), j->team_name);
     RW_TRY(usage_report_summary(o, usage, &j->ask));
     RW_TRY(usage_report_groups(o, usage, accounts, &j->ask, j->by, ROWS_MAX));

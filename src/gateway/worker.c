@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "gateway/exchange.h"
+#include "gateway/flight.h"
 #include "policy/estimate.h"
 
 #define BACKLOG 4096
@@ -173,6 +174,23 @@ enum rw_err worker_credential(struct worker *w, uint32_t index, const struct cre
     m->mail.open = mail_credential;
     io_loop_post(&w->loop, &m->mail);
     return RW_OK;
+}
+
+static void mail_committed(struct io_loop *loop, struct io_mail *mail)
+{
+    struct worker *w = LIST_OWNER(mail, struct worker, commit_mail);
+    (void)loop;
+    atomic_store(&w->commit_posted, false);
+    w->commit_failing = atomic_load(&w->commit_err) != RW_OK;
+    fiber_event_set(&w->commit);
+}
+
+void worker_committed(struct worker *w, enum rw_err err)
+{
+    atomic_store(&w->commit_err, (int)err);
+    if (atomic_exchange(&w->commit_posted, true)) return;
+    w->commit_mail.open = mail_committed;
+    io_loop_post(&w->loop, &w->commit_mail);
 }
 
 // --- Accepting.
@@ -405,6 +423,8 @@ void worker_drain(struct worker *w, struct worker_mail *m, int64_t idle_ns, int6
 bool worker_is_done(const struct worker *w)
 {
     if (!w->draining || w->accepting || w->http.open > 0 || w->loop.fibers.running > 0) return false;
+    // The writer has something of this worker's.
+    if (w->flights && w->flights->posted > 0) return false;
     // A client that another worker has handed over may lie in the box.
     if (atomic_load_explicit(&w->loop.mail, memory_order_relaxed)) return false;
     for (uint32_t i = 0; i < w->listener_count; i++)
@@ -425,6 +445,7 @@ enum rw_err worker_open(struct worker *w, struct io_driver *driver, const struct
     w->loop.owner = w;
     w->access.ring = cfg->access;
     prng_seed(&w->prng, cfg->seed);
+    fiber_event_init(&w->commit);
     io_timer_init(&w->trim, trim);
     io_timer_init(&w->drain_end, drain_end);
     io_timer_init(&w->drain_quiet, drain_quiet);
@@ -449,6 +470,11 @@ enum rw_err worker_open(struct worker *w, struct io_driver *driver, const struct
         w->estimator = estimate_new();
         w->limit_clock = limit_clock_cell(cfg->cells);
         if (!w->estimator || !w->limit_clock) err = (enum rw_err) - ENOMEM;
+    }
+    if (!err && cfg->answers) {
+        w->flights = malloc(sizeof *w->flights);
+        if (w->flights) flights_init(w->flights);
+        else err = (enum rw_err) - ENOMEM;
     }
     if (!err) err = listen_all(w, ret_listener);
     if (err) {
@@ -487,6 +513,7 @@ void worker_close(struct worker *w)
     plan_done(w, w->plan);
     principals_close(w->principals);
     estimate_free(w->estimator);
+    free(w->flights);
     free(w->listeners);
     free(w->origins);
     free(w->answers);

@@ -51,6 +51,10 @@ struct worker_cfg {
     struct store *store; // accounts; NULL: none
     struct store_cells *cells; // of limits; with a store
     struct store_journal *journal; // this worker's; with a store
+    // Answers wait until their record is committed: this asks for it, of any thread; worker_committed() says when it is. NULL:
+    // they do not wait.
+    void (*commit_wanted)(void *ctx);
+    struct store_answers *answers; // the cache; NULL: none, and no plan has one
     // Connections of each worker, for the balance at accept; NULL: none. WORKER_CLOSED until it is open and once it drains.
     _Atomic uint32_t *open_by_worker;
     struct worker **peers; // all workers, this one included; NULL: none
@@ -96,8 +100,14 @@ struct worker {
     struct access_log access;
     struct principals *principals; // NULL: only keys of the configuration are known
     struct estimator *estimator; // with a journal
+    struct flights *flights; // with a cache
     struct limit_time limit_time;
     struct store_cell *limit_clock;
+    struct fiber_event commit; // records were committed, or could not be
+    bool commit_failing;
+    _Atomic int commit_err; // of the last commit
+    _Atomic bool commit_posted;
+    struct io_mail commit_mail;
     struct worker_limit_text limit_text[2][2]; // requests, tokens; of OpenAI, of Anthropic
     struct prng prng;
     uint64_t sequence; // of request ids
@@ -146,6 +156,9 @@ enum rw_err worker_addrs(struct worker *w, uint32_t origin, const struct io_addr
 // A new credential, which the letter holds until it is taken. -ENOMEM: the worker goes on with the one it has.
 enum rw_err worker_credential(struct worker *w, uint32_t index, const struct credential *c) RW_WARN_UNUSED;
 void worker_drain(struct worker *w, struct worker_mail *m, int64_t idle_ns, int64_t timeout_ns);
+// Records of this worker's journal were committed, or could not be: then nobody waits until a commit succeeds again. Not after
+// worker_free().
+void worker_committed(struct worker *w, enum rw_err err);
 
 // --- For exchanges.
 const struct plan *worker_plan_use(struct worker *w);

@@ -59,6 +59,8 @@ struct call_ops {
     int (*reply_continue)(struct call *c, int64_t deadline_ns);
     // The answer cannot be completed: the client must not take it for whole. Ends the connection without an ending.
     void (*reply_break)(struct call *c);
+    // Whose certificate the client has shown: tls_peer.id; 0: none that is known.
+    uint64_t (*peer)(const struct call *c);
 };
 
 #define CALL_IOV_MAX 64

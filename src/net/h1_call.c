@@ -321,6 +321,12 @@ static void reply_break(struct call *call)
     call_of(call)->close = true;
 }
 
+static uint64_t peer(const struct call *call)
+{
+    const struct net_tls *tls = ((const struct h1_call *)(const void *)call)->conn->tls;
+    return tls ? tls->info.peer : 0;
+}
+
 const struct call_ops h1_call_ops = {
     .body_whole = body_whole,
     .body_read = body_read,
@@ -329,6 +335,7 @@ const struct call_ops h1_call_ops = {
     .reply_write = reply_write,
     .reply_continue = reply_continue,
     .reply_break = reply_break,
+    .peer = peer,
 };
 
 bool h1_call_finish(struct h1_call *c)

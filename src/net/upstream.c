@@ -4,11 +4,14 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "io/dial.h"
 #include "tls/crypto.h"
 
 #define IDLE_MAX_NS (60 * CLOCK_SEC)
 #define SWEEP_NS (5 * CLOCK_SEC)
 #define REFUSAL_WAIT_NS (50 * CLOCK_MS)
+
+static_assert(UP_ADDRS_MAX <= IO_DIAL_MAX, "all addresses can be tried");
 
 static const struct http_rules answer_rules = {
     .head_bytes_max = HTTP_HEAD_BYTES, .target_bytes_max = 1, .fields_max = HTTP_FIELDS_MAX};
@@ -115,22 +118,22 @@ static void prefer(struct up_origin *o, const struct io_addr *addr)
 
 static int connect_any(struct up_origin *o, struct up_conn *c, int64_t deadline_ns)
 {
-    int r = -EHOSTUNREACH;
+    const struct io_addr *const bind_to = o->bind_to.n ? &o->bind_to : NULL;
     // A copy: the resolver may replace or turn the list while this fiber waits, and others that connect at the same time move
     // addr_next; one address would be tried twice and another never.
     struct io_addr addr[UP_ADDRS_MAX];
     const uint32_t n = o->addr_count, first = o->addr_next;
+    if (n == 0) return -EHOSTUNREACH;
     for (uint32_t i = 0; i < n; i++) addr[i] = o->addr[(first + i) % n];
-    for (uint32_t i = 0; i < n; i++) {
-        // The rest of the time is shared by the addresses that are left.
-        const int64_t left = deadline_ns == CLOCK_NEVER ? 0 : (deadline_ns - o->loop->now_ns) / (n - i);
-        const int64_t until = left > 0 ? o->loop->now_ns + left : deadline_ns;
-        r = io_stream_connect(&c->s, o->loop, &addr[i], o->bind_to.n ? &o->bind_to : NULL, IO_STREAM_ONCE,
-                              IO_GROUP_UPSTREAM, until);
-        if (r == 0) prefer(o, &addr[i]);
-        if (r == 0 || r == -ECANCELED) break;
-    }
-    return r;
+    if (n == 1)
+        return io_stream_connect(&c->s, o->loop, addr, bind_to, IO_STREAM_ONCE, IO_GROUP_UPSTREAM,
+                                 deadline_ns);
+    uint32_t which;
+    const int fd = io_dial(o->loop, addr, n, bind_to, deadline_ns, &which);
+    if (fd < 0) return fd;
+    prefer(o, &addr[which]);
+    io_stream_open(&c->s, o->loop, fd, IO_STREAM_ONCE, IO_GROUP_UPSTREAM);
+    return 0;
 }
 
 // --- Through a proxy.

@@ -28,7 +28,7 @@ struct up_shared {
     int32_t idle_max;
 };
 
-#define UP_ADDRS_MAX 8
+#define UP_ADDRS_MAX 8 // tried in this order, see io/dial.h
 
 struct up_origin {
     struct io_loop *loop;

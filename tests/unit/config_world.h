@@ -41,6 +41,7 @@ static const struct world_entry world_variables[] = {
     {"AWS_SECRET_ACCESS_KEY", SECRET},
     {"AWS_SESSION_TOKEN", SECRET},
     {"RINGWAY_CI_KEY", SECRET "-of-a-client"},
+    {"RINGWAY_ADMIN_TOKEN", SECRET "-of-an-administrator"},
     {NULL, NULL},
 };
 

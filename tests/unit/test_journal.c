@@ -43,9 +43,19 @@ static void see(uint32_t *held, void *ctx)
     memset(held, 0, sizeof seen.held);
 }
 
+// What was said last of a commit.
+static enum rw_err told_last;
+
+static void note_commit(uint8_t worker, enum rw_err err, void *ctx)
+{
+    (void)worker;
+    (void)ctx;
+    told_last = err;
+}
+
 static void open_all(bool with_journal)
 {
-    const struct store_writer_cfg cfg = {.give_back = see};
+    const struct store_writer_cfg cfg = {.give_back = see, .committed = note_commit};
     struct store_writer_cfg own = cfg;
     s = store_dir_open();
     own.store = s;
@@ -460,8 +470,9 @@ static int64_t fixed_time(void *ctx)
     return T0;
 }
 
-static void told(uint8_t worker, void *ctx)
+static void told(uint8_t worker, enum rw_err err, void *ctx)
 {
+    assert_int_equal(err, RW_OK);
     assert_int_equal(worker, 0);
     atomic_fetch_add((_Atomic uint32_t *)ctx, 1);
 }
@@ -523,7 +534,7 @@ static void live_through_full_disk(void (*fill)(void), void (*room)(void))
     }
     REQUIRE(st.trouble == (enum rw_err) - EFBIG || st.trouble == (enum rw_err) - ENOSPC ||
             st.trouble == (enum rw_err) - EIO);
-    REQUIRE(st.waiting >= 2 && st.trouble_since_ms != 0);
+    REQUIRE(st.waiting >= 2 && st.trouble_since_ms != 0 && told_last == st.trouble);
     f = find();
     REQUIRE(f.records == st.records && f.records <= records - 2);
     // It goes on: journals are on disk already.
@@ -532,7 +543,7 @@ static void live_through_full_disk(void (*fill)(void), void (*room)(void))
     room();
     while (store_writer_step(writer, T0 + 2000)) {}
     store_writer_stats(writer, &st);
-    REQUIRE(st.trouble == RW_OK && st.trouble_since_ms == 0 && st.waiting == 0);
+    REQUIRE(st.trouble == RW_OK && st.trouble_since_ms == 0 && st.waiting == 0 && told_last == RW_OK);
     f = find();
     REQUIRE(f.records == records && f.cost_nanos == 7 * (int64_t)records);
 }

@@ -88,7 +88,8 @@ static struct store_record random_record(void)
     r.status = (uint16_t)(prng_below(&rng, 3) * 200);
     r.flags = prng_below(&rng, 256) & ~(uint32_t)(STORE_CRASHED | STORE_EARLIER_BOOT);
     for (int i = 0; i < STORE_TOKENS_COUNT; i++) r.tokens[i] = prng_below(&rng, UINT32_MAX);
-    r.cost_nanos = (int64_t)(prng_next(&rng) >> 20);
+    // A hit has saved what another one costs.
+    store_record_money_set(&r, (int64_t)(prng_next(&rng) >> 20));
     r.bytes_in = prng_next(&rng) >> 20;
     r.bytes_out = prng_next(&rng) >> 20;
     r.duration_us = prng_next(&rng) >> 20;
@@ -281,6 +282,7 @@ static void assert_record_equal(const struct store_record *a, const struct store
     assert_int_equal(a->key, b->key);
     assert_memory_equal(a->tokens, b->tokens, sizeof a->tokens);
     assert_int_equal(a->cost_nanos, b->cost_nanos);
+    assert_int_equal(a->saved_nanos, b->saved_nanos);
     assert_int_equal(a->bytes_in, b->bytes_in);
     assert_int_equal(a->bytes_out, b->bytes_out);
     assert_int_equal(a->duration_us, b->duration_us);
