@@ -427,6 +427,16 @@ static bool bind_limits(struct plan_memory *m, const struct config_rates *rates,
         books_fill_bound(m->world->store, m->world->cells, who, bound) == RW_OK;
 }
 
+static bool join_model(struct plan_memory *m, struct plan_model *to)
+{
+    const struct limit_bound *const level[LIMIT_LEVELS] = {[LIMIT_MODEL] = to->limit};
+    const struct limit_set *const set[LIMIT_LEVELS] = {[LIMIT_MODEL] = to->limit ? to->limit->set : NULL};
+    struct limit_list *list = to->limit ? take(m, limit_list_bytes(set)) : NULL;
+    if (list) limit_list_make(m->world->cells, level, list);
+    to->limits = list;
+    return list || !to->limit;
+}
+
 // Of each end user: cells are lent to them as they come.
 static bool end_user_limits(struct plan_memory *m)
 {
@@ -486,7 +496,8 @@ static struct plan_model *add_models(struct plan_memory *m)
         to->hash = map_hash(to->name, 0);
         if (!add_price(m, to) ||
             !bind_limits(m, &from->limits, LIMIT_MODEL, id_of_model(to->name),
-                         &(struct store_usage_query){.model = to->name}, &to->limit))
+                         &(struct store_usage_query){.model = to->name}, &to->limit) ||
+            !join_model(m, to))
             return NULL;
         to->target_row = metric_target_row(m->world->labels, to->name, m->plan.providers[t->provider].name);
         to->model_row = metric_model_row(m->world->labels, to->name);

@@ -78,6 +78,7 @@ enum stage exchange_admit(struct exchange *x)
     level[LIMIT_TEAM] = p->limit[1];
     level[LIMIT_TENANT] = p->limit[2];
     level[LIMIT_GLOBAL] = x->plan->limit;
+    a->limit.list[0] = p->limits;
     struct limit_refusal why;
     if (limit_admit(&a->limit, LIMIT_ALL_LEVELS, limit_now(w), &why)) return STAGE_GO;
     return account_refuse(x, &why);
@@ -179,6 +180,7 @@ enum stage exchange_reserve(struct exchange *x)
     struct limit_refusal why;
     if (x->model && x->model->limit) {
         a->limit.level[LIMIT_MODEL] = x->model->limit;
+        a->limit.list[1] = x->model->limits;
         if (!limit_admit(&a->limit, LIMIT_BIT(LIMIT_MODEL), t, &why)) return account_refuse(x, &why);
     }
     if (!admit_end_user(x, a, t, &why))

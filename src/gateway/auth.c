@@ -50,10 +50,11 @@ static struct worker_key *seen_at(struct worker *w, struct span key)
 static enum stage look_up(struct exchange *x, const uint8_t digest[CRYPTO_SHA256_BYTES],
                           const struct principal *planned)
 {
+    const struct principal_plan plan = {x->plan->generation, planned, x->plan->limit};
     struct worker *w = x->worker;
-    const enum rw_err err = w->principals ? principal_find(w->principals, digest, w->loop.wall_ns / CLOCK_MS,
-                                                           planned, x->plan->generation, &x->principal)
-                                          : RW_E_NOT_FOUND;
+    const enum rw_err err = w->principals
+        ? principal_find(w->principals, digest, w->loop.wall_ns / CLOCK_MS, &plan, &x->principal)
+        : RW_E_NOT_FOUND;
     if (err == RW_OK) return STAGE_GO;
     if (err == RW_E_NOT_FOUND) {
         x->principal = planned;

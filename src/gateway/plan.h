@@ -72,6 +72,7 @@ struct plan_model {
     const struct price_about *about; // NULL: nothing is known of it
     struct span list_members; // what GET /v1/models says besides its name (plan_ready.h)
     const struct limit_bound *limit; // of the model; NULL: none
+    const struct limit_list *limits; // the same, joined
     uint64_t hash; // of its name, for the estimator
     struct plan_timeouts timeouts;
 };

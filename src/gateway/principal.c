@@ -27,6 +27,7 @@ struct principals {
     struct limit_set set[PRINCIPAL_LEVELS];
     bool limited[PRINCIPAL_LEVELS];
     bool limits_left_out;
+    const struct principal_plan *plan_says;
 };
 
 struct principals *principals_open(struct store *store, struct store_cells *cells, enum rw_err *ret_err)
@@ -140,6 +141,33 @@ static enum rw_err keep_limit(struct builder *b, struct principals *all, uint32_
     return RW_OK;
 }
 
+// What a key of the configuration may is what stands there; it lives as long as the plan.
+static void lay_over(struct principal *made, const struct principal *planned)
+{
+    made->known = true;
+    made->models[0] = planned->models[0];
+    made->providers[0] = planned->providers[0];
+    made->limit[0] = planned->limit[0];
+    made->disabled = made->disabled || planned->disabled;
+}
+
+static void join_limits(struct builder *b, struct principals *all)
+{
+    const struct principal *planned = all->plan_says->planned;
+    const struct limit_bound *global = all->plan_says->global, *level[LIMIT_LEVELS] = {0};
+    const struct limit_set *set[LIMIT_LEVELS] = {0};
+    for (uint32_t i = 0; i < PRINCIPAL_LEVELS; i++)
+        if (all->limited[i]) set[limit_levels[i]] = &all->set[i];
+    if (planned) set[LIMIT_KEY] = planned->limit[0] ? planned->limit[0]->set : NULL;
+    if (global) set[LIMIT_GLOBAL] = global->set;
+    struct limit_list *list = take(b, limit_list_bytes(set));
+    if (!b->principal) return;
+    for (uint32_t i = 0; i < PRINCIPAL_LEVELS; i++) level[limit_levels[i]] = b->principal->limit[i];
+    level[LIMIT_GLOBAL] = global;
+    limit_list_make(all->cells, level, list);
+    b->principal->limits = list;
+}
+
 static enum rw_err build(struct builder *b, struct principals *all,
                          const struct store_account level[PRINCIPAL_LEVELS])
 {
@@ -159,6 +187,8 @@ static enum rw_err build(struct builder *b, struct principals *all,
             p->expires_ms = level[i].expires_ms;
     }
     for (uint32_t i = 0; i < PRINCIPAL_LEVELS; i++) RW_TRY(keep_limit(b, all, i, level[i].id));
+    if (p && all->plan_says->planned) lay_over(p, all->plan_says->planned);
+    join_limits(b, all);
     uint8_t *line = take(b, ACCESS_PRINCIPAL_BYTES_MAX);
     if (!p) return RW_OK;
     p->name = names[0];
@@ -169,7 +199,7 @@ static enum rw_err build(struct builder *b, struct principals *all,
     p->tenant_id = level[2].id;
     const struct access_record r = {.tenant = names[2], .team = names[1], .key = names[0]};
     p->log_line = span_of(line, access_log_prepare_principal(&r, (char *)line));
-    p->known = !(level[0].flags & (STORE_REVOKED | STORE_FROM_FILE));
+    p->known = p->known || !(level[0].flags & (STORE_REVOKED | STORE_FROM_FILE));
     return RW_OK;
 }
 
@@ -230,25 +260,15 @@ static enum rw_err read_levels(struct principals *p, const uint8_t *digest, int6
     return RW_OK;
 }
 
-// What a key of the configuration may is what stands there; it lives as long as the plan.
-static void lay_over(struct principal *made, const struct principal *planned, uint64_t generation)
-{
-    made->plan = generation;
-    made->known = true;
-    made->models[0] = planned->models[0];
-    made->providers[0] = planned->providers[0];
-    made->limit[0] = planned->limit[0];
-    made->disabled = made->disabled || planned->disabled;
-}
-
 static struct principal *read_anew(struct principals *p, const uint8_t *digest, int64_t wall_ms,
-                                   const struct principal *planned, uint64_t generation, enum rw_err *ret_err)
+                                   const struct principal_plan *plan, enum rw_err *ret_err)
 {
     struct store_account level[PRINCIPAL_LEVELS];
     struct principal *made;
     // Before the records: what is changed meanwhile makes the entry old, never the other way round.
     const uint64_t version = store_accounts_version(p->store);
     p->limits_left_out = false;
+    p->plan_says = plan;
     *ret_err = read_levels(p, digest, wall_ms, level);
     const bool unknown = *ret_err == RW_E_NOT_FOUND;
     if (unknown) made = calloc(1, sizeof *made);
@@ -260,7 +280,7 @@ static struct principal *read_anew(struct principals *p, const uint8_t *digest, 
     }
     if (p->limits_left_out || (made->known && level[0].previous_until_ms > wall_ms))
         made->good_until_ms = wall_ms + AGAIN_MS;
-    if (planned && !unknown) lay_over(made, planned, generation);
+    made->plan = plan->generation;
     memcpy(made->digest, digest, sizeof made->digest);
     made->version = version;
     *ret_err = RW_OK;
@@ -284,21 +304,21 @@ static struct principal *as_it_was(const struct principals *p, struct principal 
 }
 
 enum rw_err principal_find(struct principals *p, const uint8_t digest[STORE_HASH_BYTES], int64_t wall_ms,
-                           const struct principal *planned, uint64_t generation, const struct principal **ret)
+                           const struct principal_plan *plan, const struct principal **ret)
 {
-    if (!planned) generation = 0;
     uint32_t at;
     memcpy(&at, digest, sizeof at);
     struct principal **slot = &p->slot[at % SLOTS];
     struct principal *one = *slot;
-    const bool fresh = one && one->plan == generation && one->version == store_accounts_version(p->store) &&
-        !(one->version & 1) && (!one->good_until_ms || wall_ms < one->good_until_ms) &&
+    const bool fresh = one && one->plan == plan->generation &&
+        one->version == store_accounts_version(p->store) && !(one->version & 1) &&
+        (!one->good_until_ms || wall_ms < one->good_until_ms) &&
         crypto_equal(one->digest, digest, STORE_HASH_BYTES);
     if (RW_UNLIKELY(!fresh)) {
         enum rw_err err;
-        one = read_anew(p, digest, wall_ms, planned, generation, &err);
-        if (err && !(one = as_it_was(p, *slot, digest, generation)))
-            return p->rules.auth_open && planned ? RW_E_NOT_FOUND : err;
+        one = read_anew(p, digest, wall_ms, plan, &err);
+        if (err && !(one = as_it_was(p, *slot, digest, plan->generation)))
+            return p->rules.auth_open && plan->planned ? RW_E_NOT_FOUND : err;
         if (one != *slot) drop(*slot);
         *slot = one;
         one->cached = true;

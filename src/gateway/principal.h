@@ -37,12 +37,13 @@ struct principal {
     const struct io_cidr *cidrs[PRINCIPAL_LEVELS];
     uint32_t cidr_count[PRINCIPAL_LEVELS];
     const struct limit_bound *limit[PRINCIPAL_LEVELS]; // NULL: none
+    const struct limit_list *limits; // these and those of all requests, joined; NULL in a plan's
     uint8_t digest[STORE_HASH_BYTES];
     // --- The cache's.
     bool known;
     bool cached; // in a slot
     uint32_t users;
-    uint64_t version, plan; // a plan's generation; 0: the key does not stand in the configuration
+    uint64_t version, plan; // a plan's generation
     int64_t good_until_ms; // 0: as long as the version holds
 };
 
@@ -63,12 +64,18 @@ void principals_close(struct principals *p); // NULL is fine. No principal is in
 // At first limits are open and authentication is closed.
 void principals_rules(struct principals *p, const struct principal_rules *rules);
 
-// planned: the key of the configuration with this hash, of the plan with this generation; NULL: there is none. RW_E_NOT_FOUND:
-// no such key, or none in the store for `planned`, or its account cannot be read and the rules let `planned` in as it stands.
-// Other errors are the store's: nobody can be let in.
+// What the plan says.
+struct principal_plan {
+    uint64_t generation;
+    const struct principal *planned; // the key of the configuration with this hash; NULL: there is none
+    const struct limit_bound *global; // of all requests; NULL: no limit
+};
+
+// RW_E_NOT_FOUND: no such key, or none in the store for `planned`, or its account cannot be read and the rules let `planned` in
+// as it stands. Other errors are the store's: nobody can be let in.
 RW_WARN_UNUSED enum rw_err principal_find(struct principals *p, const uint8_t digest[STORE_HASH_BYTES],
-                                          int64_t wall_ms, const struct principal *planned,
-                                          uint64_t generation, const struct principal **ret);
+                                          int64_t wall_ms, const struct principal_plan *plan,
+                                          const struct principal **ret);
 void principal_leave(struct principals *p, const struct principal *principal); // both may be NULL
 
 bool principal_may_model(const struct principal *p, struct span model);

@@ -1,8 +1,9 @@
 // See limit.h. Each part of each level is taken by one compare-and-swap; which parts were taken is remembered in one bit each,
-// so that giving back is exact whatever was refused or only looked at.
-#include "policy/limit_priv.h"
+// so that giving back is exact whatever was refused or only looked at. Levels that are joined in a list are first tried as a
+// whole (limit_quick.h); while that stands, no bits are kept of them.
+#include "policy/limit_quick.h"
 
-#include <stddef.h>
+#include <float.h>
 
 // A place for one more request becomes free when another ends, and nobody knows when.
 #define CONCURRENCY_WAIT_NS CLOCK_SEC
@@ -132,32 +133,8 @@ static bool take_count(const struct taking *k, const struct limit_bound *b, cons
     return ok;
 }
 
-// The ordinary case in a straight line: concurrency, a rate, or money in a period that has begun, with room for it, and nobody
-// in between. False: nothing was changed.
-static inline bool take_quick(const struct taking *k, const struct limit_bound *b, uint8_t i, int64_t n)
-{
-    const struct limit_part *p = &b->set->part[i];
-    struct limit *l = k->l;
-    const uint16_t bit = (uint16_t)(1u << i);
-    int64_t used_ns;
-    if (b->set->shadow || b->lent) return false;
-    if (p->kind == LIMIT_K_BUCKET) {
-        if (!limit_bucket_try(word_of(b, p), &p->bucket, n, k->t->now_ns, &used_ns)) return false;
-        show(l, p, limit_bucket_left(&p->bucket, used_ns), used_ns);
-    } else if (p->kind == LIMIT_K_SLOTS) {
-        if (!limit_slot_try(word_of(b, p), p->limit)) return false;
-    } else {
-        if (!limit_what_is_money(p->what) || p->kind == LIMIT_K_RING || l->ahead[k->level]) return false;
-        const struct limit_count count = {.bits = p->bits,
-                                          .period = p->kind == LIMIT_K_DAY ? k->at->day : k->at->month};
-        if (!limit_count_try(word_of(b, p), &count, n, p->limit)) return false;
-    }
-    l->taken[k->level] |= bit;
-    return true;
-}
-
-// Whatever the part is, and whoever came in between.
-static __attribute__((noinline)) bool take_whole(const struct taking *k, uint8_t i, int64_t n)
+// Takes n of part i of the level. False: refused, and *why says so. A limit in shadow never refuses.
+static bool take(const struct taking *k, uint8_t i, int64_t n)
 {
     const struct limit_bound *b = k->l->level[k->level];
     const struct limit_part *p = &b->set->part[i];
@@ -184,30 +161,14 @@ static __attribute__((noinline)) bool take_whole(const struct taking *k, uint8_t
     return false;
 }
 
-// Takes n of part i of the level. False: refused, and *why says so. A limit in shadow never refuses.
-static inline bool take(const struct taking *k, uint8_t i, int64_t n)
-{
-    return RW_LIKELY(take_quick(k, k->l->level[k->level], i, n)) || take_whole(k, i, n);
-}
-
-// As take_quick(): what was taken in the period that it still is.
-static inline bool give_quick(const struct limit *l, enum limit_level level, const struct limit_bound *b,
-                              const struct limit_part *p, int64_t n, const struct limit_when *taken_at,
-                              const struct limit_time *t)
-{
-    if (p->kind == LIMIT_K_BUCKET) return limit_bucket_give_try(word_of(b, p), &p->bucket, n);
-    const bool day = p->kind == LIMIT_K_DAY;
-    if ((!day && p->kind != LIMIT_K_MONTH) || l->ahead[level]) return false;
-    const struct limit_count count = {.bits = p->bits, .period = day ? taken_at->day : taken_at->month};
-    return count.period == (day ? t->at.day : t->at.month) &&
-        limit_count_try(word_of(b, p), &count, -n, LIMIT_AMOUNT_MAX(p->bits));
-}
-
-static __attribute__((noinline)) void add_whole(struct limit *l, enum limit_level level, uint8_t i, int64_t n,
-                                                const struct limit_when *taken_at, const struct limit_time *t)
+// Books n more (or fewer) of part i, which was taken at that moment: a period that is over is left alone, and so is one so
+// long ago that its number may mean another.
+static void add(struct limit *l, enum limit_level level, uint8_t i, int64_t n,
+                const struct limit_when *taken_at, const struct limit_time *t)
 {
     const struct limit_bound *b = l->level[level];
     const struct limit_part *p = &b->set->part[i];
+    if (n == 0) return;
     if (p->kind == LIMIT_K_BUCKET) {
         limit_bucket_add(word_of(b, p), &p->bucket, n, t->now_ns);
         return;
@@ -222,16 +183,6 @@ static __attribute__((noinline)) void add_whole(struct limit *l, enum limit_leve
     } else {
         limit_count_add(word_of(b, p), &count, n);
     }
-}
-
-// Books n more (or fewer) of part i, which was taken at that moment: a period that is over is left alone, and so is one so
-// long ago that its number may mean another.
-static inline void add(struct limit *l, enum limit_level level, uint8_t i, int64_t n,
-                       const struct limit_when *taken_at, const struct limit_time *t)
-{
-    const struct limit_bound *b = l->level[level];
-    if (n == 0 || (n < 0 && give_quick(l, level, b, &b->set->part[i], -n, taken_at, t))) return;
-    add_whole(l, level, i, n, taken_at, t);
 }
 
 // --- Concurrency, which a journal remembers.
@@ -275,24 +226,66 @@ static void leave(struct limit *l, enum limit_level level, bool give_requests, c
     l->taken[level] = 0;
 }
 
+// Notes of the levels whose lists were taken as a whole what was taken of each, where it goes on part by part.
+static __attribute__((noinline)) void spell_out(struct limit *l)
+{
+    for (unsigned i = 0; i < LIMIT_LISTS; i++) {
+        const uint8_t levels = l->list[i] ? l->list[i]->levels & l->quick : 0;
+        for (unsigned level = 0; levels >> level; level++) {
+            if (!(levels & LIMIT_BIT(level))) continue;
+            const struct limit_set *set = l->level[level]->set;
+            l->admitted_at[level] = l->list_at[i];
+            l->taken[level] = (uint16_t)((1u << (l->reserved ? set->count : set->admit)) - 1);
+            l->ahead[level] = 0;
+        }
+    }
+    l->quick = 0;
+}
+
 // Level `refused` refused: what this call took is given back, also what was lent for levels that it did not come to.
 static void step_back(struct limit *l, unsigned refused, uint32_t levels, uint8_t before,
                       const struct limit_time *t)
 {
+    spell_out(l);
     for (unsigned level = 0; level < LIMIT_LEVELS; level++) {
         if (!(levels & LIMIT_BIT(level)) || before & LIMIT_BIT(level) || !l->level[level]) continue;
-        if (level <= refused) leave(l, (enum limit_level)level, true, t);
+        if (level <= refused || l->admitted & LIMIT_BIT(level)) leave(l, (enum limit_level)level, true, t);
         else if (l->level[level]->lent) let_go(l, (enum limit_level)level);
     }
+}
+
+// The least that is left of those in lists, as it is shown.
+static void show_least(struct limit *l, const struct limit_least *least)
+{
+    if (!least->step) return;
+    const struct limit_part *p = least->step->part;
+    const int64_t left =
+        p->kind == LIMIT_K_BUCKET ? limit_bucket_left(&p->bucket, least->reset_ns) : (int64_t)least->left;
+    show(l, p, left, least->reset_ns);
+}
+
+static void admit_lists(struct limit *l, uint32_t levels, const struct limit_time *t)
+{
+    struct limit_least least = {.left = DBL_MAX};
+    for (unsigned i = 0; i < LIMIT_LISTS; i++) {
+        const struct limit_list *list = l->list[i];
+        if (!list || list->levels & ~levels || list->levels & l->admitted) continue;
+        if (!limit_quick_admit(list, t, hold_of(l), &least)) continue;
+        l->quick |= list->levels;
+        l->admitted |= list->levels;
+        l->list_at[i] = t->at;
+    }
+    show_least(l, &least);
 }
 
 bool limit_admit(struct limit *l, uint32_t levels, const struct limit_time *t, struct limit_refusal *ret)
 {
     const uint8_t before = l->admitted;
     if (!before) l->requests = (struct limit_view){0};
+    admit_lists(l, levels, t);
     for (unsigned level = 0; level < LIMIT_LEVELS; level++) {
         const struct limit_bound *b = l->level[level];
-        if (!b || !(levels & LIMIT_BIT(level)) || before & LIMIT_BIT(level)) continue;
+        if (!b || !(levels & ~(uint32_t)l->admitted & LIMIT_BIT(level))) continue;
         l->admitted_at[level] = t->at;
         const struct taking k = {.l = l, .level = (enum limit_level)level, .t = t, .at = &t->at, .why = ret};
         bool ok = true;
@@ -309,9 +302,14 @@ bool limit_admit(struct limit *l, uint32_t levels, const struct limit_time *t, s
 
 uint32_t limit_wants(const struct limit *l)
 {
-    uint32_t wants = 0;
-    for (unsigned level = 0; level < LIMIT_LEVELS; level++)
-        if (l->admitted & LIMIT_BIT(level)) wants |= l->level[level]->set->wants;
+    uint32_t wants = 0, rest = l->admitted;
+    for (unsigned i = 0; i < LIMIT_LISTS; i++) {
+        if (!l->list[i] || l->list[i]->levels & ~rest) continue;
+        wants |= l->list[i]->wants;
+        rest &= ~(uint32_t)l->list[i]->levels;
+    }
+    for (unsigned level = 0; rest; level++, rest >>= 1)
+        if (rest & 1) wants |= l->level[level]->set->wants;
     return wants;
 }
 
@@ -368,12 +366,53 @@ static void unreserve_level(const struct taking *k, int64_t tokens, int64_t nano
 static void forget_old(struct limit *l, const struct limit_time *t)
 {
     if (l->reserved && t->at.utc_ns - l->reserved_at.utc_ns < LIMIT_DAY_NS / 2) return;
-    for (unsigned level = 0; level < LIMIT_LEVELS; level++)
+    if (l->reserved) spell_out(l);
+    for (unsigned level = 0; l->reserved && level < LIMIT_LEVELS; level++)
         if (l->admitted & LIMIT_BIT(level))
             l->taken[level] &= (uint16_t)((1u << l->level[level]->set->admit) - 1);
     l->reserved = false;
     l->reserved_at = t->at;
     l->token_estimate = l->nanos = 0;
+}
+
+// The first reservation of what lists took as a whole. False: they go on part by part, and nothing was reserved.
+static bool reserve_lists(struct limit *l, int64_t tokens, int64_t nanos, const struct limit_time *t,
+                          const struct limit_bases *bases)
+{
+    struct limit_least least = {.left = DBL_MAX};
+    for (unsigned i = 0; i < LIMIT_LISTS; i++) {
+        const struct limit_list *list = l->list[i];
+        if (!list || !(list->levels & l->quick)) continue;
+        if (RW_LIKELY(limit_quick_reserve(list, tokens, nanos, t, bases, &least))) continue;
+        while (i-- > 0)
+            if (l->list[i] && l->list[i]->levels & l->quick)
+                limit_quick_return(l->list[i], tokens, nanos, bases);
+        return false;
+    }
+    show_least(l, &least);
+    return true;
+}
+
+// Level by level, those that are in no list. False: refused, and what was taken of them was given back.
+static bool reserve_levels(struct taking *k, int64_t tokens, int64_t nanos)
+{
+    struct limit *l = k->l;
+    const uint32_t levels = l->admitted & ~(uint32_t)l->quick;
+    uint16_t before[LIMIT_LEVELS];
+    for (unsigned level = 0; levels >> level; level++) {
+        if (!(levels & LIMIT_BIT(level))) continue;
+        before[level] = l->taken[level];
+        k->level = (enum limit_level)level;
+        uint8_t end;
+        if (reserve_level(k, tokens, nanos, &end)) continue;
+        for (unsigned back = 0; back <= level; back++) {
+            if (!(levels & LIMIT_BIT(back))) continue;
+            k->level = (enum limit_level)back;
+            unreserve_level(k, tokens, nanos, back == level ? end : l->level[back]->set->count, before[back]);
+        }
+        return false;
+    }
+    return true;
 }
 
 bool limit_reserve(struct limit *l, int64_t tokens, int64_t nanos, const struct limit_time *t,
@@ -384,20 +423,13 @@ bool limit_reserve(struct limit *l, int64_t tokens, int64_t nanos, const struct 
     if (tokens < l->token_estimate) tokens = l->token_estimate;
     if (nanos < l->nanos) nanos = l->nanos;
     l->tokens = (struct limit_view){0};
-    uint16_t before[LIMIT_LEVELS];
+    const struct limit_bases bases = limit_bases_of(&l->reserved_at);
     struct taking k = {.l = l, .t = t, .at = &l->reserved_at, .why = ret, .least_room = INT64_MAX};
-    for (unsigned level = 0; level < LIMIT_LEVELS; level++) {
-        if (!(l->admitted & LIMIT_BIT(level))) continue;
-        before[level] = l->taken[level];
-        k.level = (enum limit_level)level;
-        uint8_t end;
-        if (reserve_level(&k, tokens, nanos, &end)) continue;
-        for (unsigned back = 0; back <= level; back++) {
-            if (!(l->admitted & LIMIT_BIT(back))) continue;
-            k.level = (enum limit_level)back;
-            unreserve_level(&k, tokens, nanos, back == level ? end : l->level[back]->set->count,
-                            before[back]);
-        }
+    if (l->reserved || !reserve_lists(l, tokens, nanos, t, &bases)) spell_out(l);
+    if (!reserve_levels(&k, tokens, nanos)) {
+        for (unsigned i = 0; i < LIMIT_LISTS; i++)
+            if (l->list[i] && l->list[i]->levels & l->quick)
+                limit_quick_return(l->list[i], tokens, nanos, &bases);
         return false;
     }
     l->reserved = true;
@@ -437,12 +469,12 @@ static int64_t correction(const struct limit *l, const struct limit_part *p)
     return used - amount_of(p, l->token_estimate, l->nanos);
 }
 
-// In one direction. Usage within the estimate exceeds nothing, unless a rate took less of it than was asked for.
+// In one direction, level by level.
 static void settle(struct limit *l, bool excess, const struct limit_time *t)
 {
-    if (excess && !l->cut && l->used_tokens <= l->token_estimate && l->used_nanos <= l->nanos) return;
-    for (unsigned level = 0; level < LIMIT_LEVELS; level++) {
-        if (!(l->admitted & LIMIT_BIT(level))) continue;
+    const uint32_t levels = l->admitted & ~(uint32_t)l->quick;
+    for (unsigned level = 0; levels >> level; level++) {
+        if (!(levels & LIMIT_BIT(level))) continue;
         const struct limit_set *set = l->level[level]->set;
         for (uint8_t i = set->admit; i < set->count; i++) {
             if (!(l->taken[level] & 1u << i)) continue;
@@ -452,20 +484,46 @@ static void settle(struct limit *l, bool excess, const struct limit_time *t)
     }
 }
 
+// Usage within the estimate exceeds nothing, unless a rate took less of it than was asked for.
+static bool within(const struct limit *l)
+{
+    return !l->cut && l->used_tokens <= l->token_estimate && l->used_nanos <= l->nanos;
+}
+
 void limit_charge(struct limit *l, int64_t tokens, int64_t nanos, const struct limit_time *t)
 {
     MUST(tokens >= 0 && nanos >= 0 && !l->charged);
     l->charged = true;
     l->used_tokens = tokens;
     l->used_nanos = nanos;
-    if (l->reserved) settle(l, true, t);
+    if (!l->reserved || RW_LIKELY(within(l))) return;
+    spell_out(l);
+    settle(l, true, t);
+}
+
+// What lists took as a whole.
+static void end_lists(struct limit *l)
+{
+    const struct limit_bases bases = limit_bases_of(&l->reserved_at);
+    const int64_t tokens = l->token_estimate - l->used_tokens, nanos = l->nanos - l->used_nanos;
+    for (unsigned i = 0; i < LIMIT_LISTS; i++) {
+        const struct limit_list *list = l->list[i];
+        if (!list || !(list->levels & l->quick)) continue;
+        if (l->reserved) limit_quick_return(list, tokens, nanos, &bases);
+        limit_quick_leave(list->step, list->step + list->places, hold_of(l));
+    }
+    l->admitted &= (uint8_t)~l->quick;
+    l->quick = 0;
 }
 
 static void end(struct limit *l, bool give_requests, const struct limit_time *t)
 {
-    if (l->reserved) settle(l, false, t);
+    // Where the day is another by now, the number of its period may mean another one.
+    if (give_requests || !within(l) || (l->reserved && l->day != t->at.day)) spell_out(l);
+    end_lists(l);
+    if (l->reserved && l->admitted) settle(l, false, t);
     l->reserved = false;
-    for (unsigned level = 0; level < LIMIT_LEVELS; level++)
+    for (unsigned level = 0; l->admitted >> level; level++)
         if (l->admitted & LIMIT_BIT(level)) leave(l, (enum limit_level)level, give_requests, t);
 }
 

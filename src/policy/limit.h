@@ -28,6 +28,8 @@
 #ifndef RINGWAY_POLICY_LIMIT_H
 #define RINGWAY_POLICY_LIMIT_H
 
+#include <stddef.h>
+
 #include "policy/limit_cell.h"
 #include "policy/limit_time.h"
 
@@ -159,6 +161,38 @@ RW_WARN_UNUSED enum rw_err limit_lend(struct store_cells *cells, struct limit_id
                                       struct limit_bound *ret);
 void limit_lend_give(struct limit_bound *bound);
 
+// --- Joined: the parts of levels that often come together as one list of steps, which a request of the ordinary kind takes in a
+// straight line (limit_quick.h). A level with a part that is not ordinary (a fixed window, a rolling budget) or in shadow is
+// left out, and does without.
+
+struct limit_step {
+    _Atomic int64_t *word;
+    int64_t room; // holders, nanoseconds to full, tokens or nanos
+    int64_t unit_ns; // of a bucket; of a count the number of its base
+    union {
+        double per_ns; // of a bucket: 1 / unit_ns
+        struct {
+            uint32_t hold, level; // of a place: what is noted in limit_hold, and where
+        };
+    };
+    const struct limit_part *part;
+};
+
+struct limit_list {
+    uint8_t levels; // bits
+    uint8_t wants; // of limit_wants()
+    // Where the steps of a kind end: places, requests in buckets and in quotas, tokens in buckets and in quotas, money.
+    uint8_t places, requests, request_quotas, tokens, token_quotas, end;
+    int64_t most_tokens, most_nanos; // of a request, within all of the limits: more is not ordinary
+    struct limit_step step[];
+};
+
+// How large a list of those levels is.
+size_t limit_list_bytes(const struct limit_set *const set[LIMIT_LEVELS]);
+// The bounds and their sets live as long as the list. NULL: no such level.
+void limit_list_make(struct store_cells *cells, const struct limit_bound *const level[LIMIT_LEVELS],
+                     struct limit_list *ret);
+
 // The cell of limit_time.h. NULL: the table is full.
 struct store_cell *limit_clock_cell(struct store_cells *cells);
 
@@ -193,8 +227,11 @@ struct limit_view {
     int64_t reset_ns; // until it is whole again
 };
 
+#define LIMIT_LISTS 2
+
 struct limit {
     const struct limit_bound *level[LIMIT_LEVELS];
+    const struct limit_list *list[LIMIT_LISTS]; // of some of these levels, each in one list; NULL: none
     struct store_cells *cells;
     struct limit_hold *hold; // NULL: own_hold
     // --- Read only for others.
@@ -204,8 +241,9 @@ struct limit {
     uint32_t day, month; // to which the money is charged; 0 before limit_reserve()
     // --- Private.
     uint8_t admitted; // levels
+    uint8_t quick; // of these those whose list was taken as a whole; what follows does not say so of them
     uint16_t taken[LIMIT_LEVELS], ahead[LIMIT_LEVELS]; // parts
-    struct limit_when admitted_at[LIMIT_LEVELS], reserved_at;
+    struct limit_when admitted_at[LIMIT_LEVELS], list_at[LIMIT_LISTS], reserved_at;
     int64_t used_tokens, used_nanos; // as charged
     bool reserved, charged;
     bool cut; // a rate in tokens took less than the estimate

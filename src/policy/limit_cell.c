@@ -4,20 +4,7 @@
 
 #include "base/check.h"
 
-// Between the load of a word and the compare-and-swap another caller may come in: tests/unit/test_limit_cell.c defines this to
-// let the others run here, in every order.
-#ifndef LIMIT_STEP
-#define LIMIT_STEP() ((void)0)
-#endif
-
 static_assert(LIMIT_DEBT_NS_MAX < INT64_MAX / 4, "now, debt and cost must fit");
-
-static int64_t load(const _Atomic int64_t *word)
-{
-    const int64_t v = atomic_load_explicit(word, memory_order_relaxed);
-    LIMIT_STEP();
-    return v;
-}
 
 static bool swap(_Atomic int64_t *word, int64_t *old, int64_t new)
 {
@@ -31,7 +18,7 @@ static bool swap(_Atomic int64_t *word, int64_t *old, int64_t new)
 
 bool limit_slot_take(_Atomic int64_t *word, int64_t limit, enum limit_force force, int64_t *ret_holders)
 {
-    int64_t n = load(word);
+    int64_t n = limit_word(word);
     do {
         if (n >= limit && force != LIMIT_COUNT_ONLY) {
             *ret_holders = n;
@@ -44,7 +31,7 @@ bool limit_slot_take(_Atomic int64_t *word, int64_t limit, enum limit_force forc
 
 void limit_slot_give(_Atomic int64_t *word)
 {
-    int64_t n = load(word);
+    int64_t n = limit_word(word);
     do {
         if (COUNT_IF(n <= 0)) return; // given back twice: better one too few than a count below zero
     } while (!swap(word, &n, n - 1));
@@ -72,7 +59,7 @@ bool limit_bucket_take(_Atomic int64_t *word, const struct limit_bucket *b, int6
 {
     MUST(n >= 0 && n <= b->burst);
     const int64_t cost = n * b->unit_ns, room = b->burst * b->unit_ns;
-    int64_t full_at = load(word);
+    int64_t full_at = limit_word(word);
     int64_t next;
     do {
         const int64_t from =
@@ -90,7 +77,7 @@ bool limit_bucket_take(_Atomic int64_t *word, const struct limit_bucket *b, int6
 void limit_bucket_add(_Atomic int64_t *word, const struct limit_bucket *b, int64_t n, int64_t now_ns)
 {
     const int64_t change = n >= 0 ? cost_ns(b, n) : -cost_ns(b, n == INT64_MIN ? INT64_MAX : -n);
-    int64_t full_at = load(word);
+    int64_t full_at = limit_word(word);
     int64_t next;
     do {
         // A bucket that was full for long is full now: the debt begins now. What is given back to it is lost.
@@ -142,7 +129,7 @@ bool limit_count_take(_Atomic int64_t *word, const struct limit_count *k, int64_
                       int64_t *ret_left, bool *ret_ahead)
 {
     MUST(n >= 0);
-    int64_t old = load(word), used, next;
+    int64_t old = limit_word(word), used, next;
     bool ok;
     int32_t on;
     do {
@@ -168,7 +155,7 @@ static int64_t amount_add(int64_t amount, int64_t n, uint8_t bits)
 
 void limit_count_add(_Atomic int64_t *word, const struct limit_count *k, int64_t n)
 {
-    int64_t old = load(word), next;
+    int64_t old = limit_word(word), next;
     do {
         const struct parts p = parts_of(old, k->bits);
         const int32_t on = on_by(old, p, k);
@@ -180,7 +167,7 @@ void limit_count_add(_Atomic int64_t *word, const struct limit_count *k, int64_t
 
 void limit_count_fill(_Atomic int64_t *word, const struct limit_count *k, int64_t n)
 {
-    int64_t old = load(word), next;
+    int64_t old = limit_word(word), next;
     do {
         const struct parts p = parts_of(old, k->bits);
         const int32_t on = on_by(old, p, k);
@@ -191,7 +178,7 @@ void limit_count_fill(_Atomic int64_t *word, const struct limit_count *k, int64_
 
 int64_t limit_count_used(const _Atomic int64_t *word, const struct limit_count *k)
 {
-    const int64_t v = load(word);
+    const int64_t v = limit_word(word);
     const struct parts p = parts_of(v, k->bits);
     return on_by(v, p, k) >= 0 ? p.amount : 0;
 }
@@ -209,7 +196,7 @@ static struct parts moved_on(const struct limit_ring *r, const struct limit_coun
     for (int32_t i = on; i < 0; i++) {
         p.period = (p.period + 1) & period_mask(k->bits);
         const uint32_t leaves = (p.period - r->slots) & period_mask(k->bits);
-        const struct parts slot = parts_of(load(r->slot[leaves % LIMIT_RING_SLOTS]), k->bits);
+        const struct parts slot = parts_of(limit_word(r->slot[leaves % LIMIT_RING_SLOTS]), k->bits);
         if (slot.period == leaves) p.amount = amount_add(p.amount, -slot.amount, k->bits);
     }
     return p;
@@ -219,7 +206,7 @@ static struct parts moved_on(const struct limit_ring *r, const struct limit_coun
 static void slot_add(const struct limit_ring *r, const struct limit_count *k, uint32_t period, int64_t n)
 {
     _Atomic int64_t *word = r->slot[period % LIMIT_RING_SLOTS];
-    int64_t old = load(word), next;
+    int64_t old = limit_word(word), next;
     do {
         const struct parts p = parts_of(old, k->bits);
         const struct limit_count own = {.period = period, .bits = k->bits};
@@ -233,7 +220,7 @@ bool limit_ring_take(const struct limit_ring *r, const struct limit_count *k, in
                      enum limit_force force, int64_t *ret_left, bool *ret_ahead)
 {
     MUST(n >= 0 && r->slots <= LIMIT_RING_SLOTS);
-    int64_t old = load(r->total), next;
+    int64_t old = limit_word(r->total), next;
     struct parts p;
     do {
         p = moved_on(r, k, old);
@@ -255,7 +242,7 @@ bool limit_ring_take(const struct limit_ring *r, const struct limit_count *k, in
 // Changes the total by n if the slot k->period still belongs to it. False: it does not.
 static bool total_add(const struct limit_ring *r, const struct limit_count *k, int64_t n)
 {
-    int64_t old = load(r->total), next;
+    int64_t old = limit_word(r->total), next;
     do {
         const struct parts p = moved_on(r, k, old);
         const uint32_t age = (p.period - k->period) & period_mask(k->bits);
@@ -281,5 +268,5 @@ void limit_ring_add(const struct limit_ring *r, const struct limit_count *k, int
 
 int64_t limit_ring_used(const struct limit_ring *r, const struct limit_count *k)
 {
-    return moved_on(r, k, load(r->total)).amount;
+    return moved_on(r, k, limit_word(r->total)).amount;
 }

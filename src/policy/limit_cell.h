@@ -29,6 +29,12 @@
 
 #include "base/clock.h"
 
+// Between the load of a word and the compare-and-swap another caller may come in: tests/unit/test_limit_cell.c defines this to
+// let the others run here, in every order.
+#ifndef LIMIT_STEP
+#define LIMIT_STEP() ((void)0)
+#endif
+
 #define LIMIT_DAY_NS (86400 * CLOCK_SEC)
 // Keeps the rounding of a rate below one percent: 600 million tokens a minute.
 #define LIMIT_UNIT_NS_MIN INT64_C(100)
@@ -108,45 +114,73 @@ int64_t limit_count_used(const _Atomic int64_t *word, const struct limit_count *
 // --- One try, inline, for what each request does. True: done, as the functions above would have. False: it does not fit, or
 // somebody came in between, or it is not the ordinary case; nothing was changed, and the functions above decide.
 
+static inline int64_t limit_word(const _Atomic int64_t *word)
+{
+    const int64_t v = atomic_load_explicit(word, memory_order_relaxed);
+    LIMIT_STEP();
+    return v;
+}
+
 static inline bool limit_word_try(_Atomic int64_t *word, int64_t old, int64_t new)
 {
-    return atomic_compare_exchange_strong_explicit(word, &old, new, memory_order_relaxed,
-                                                   memory_order_relaxed);
+    const bool done =
+        atomic_compare_exchange_strong_explicit(word, &old, new, memory_order_relaxed, memory_order_relaxed);
+    LIMIT_STEP();
+    return done;
 }
 
 static inline bool limit_slot_try(_Atomic int64_t *word, int64_t limit)
 {
-    const int64_t n = atomic_load_explicit(word, memory_order_relaxed);
+    const int64_t n = limit_word(word);
     return n < limit && limit_word_try(word, n, n + 1);
 }
 
-static inline bool limit_bucket_try(_Atomic int64_t *word, const struct limit_bucket *b, int64_t n,
+static inline bool limit_slot_give_try(_Atomic int64_t *word)
+{
+    const int64_t n = limit_word(word);
+    return n > 0 && limit_word_try(word, n, n - 1);
+}
+
+// n at once; room_ns: burst * unit_ns. n * unit_ns does not overflow.
+static inline bool limit_bucket_try(_Atomic int64_t *word, int64_t unit_ns, int64_t room_ns, int64_t n,
                                     int64_t now_ns, int64_t *ret_used_ns)
 {
-    if (n > b->burst) return false;
-    const int64_t full_at = atomic_load_explicit(word, memory_order_relaxed);
-    const int64_t used_ns = (full_at > now_ns ? full_at - now_ns : 0) + n * b->unit_ns;
-    if (used_ns > b->burst * b->unit_ns) return false;
-    *ret_used_ns = used_ns;
-    return limit_word_try(word, full_at, now_ns + used_ns);
+    const int64_t full_at = limit_word(word);
+    const int64_t next = (full_at > now_ns ? full_at : now_ns) + n * unit_ns;
+    *ret_used_ns = next - now_ns;
+    return next - now_ns <= room_ns && limit_word_try(word, full_at, next);
 }
 
-// Gives n back, at most the burst.
-static inline bool limit_bucket_give_try(_Atomic int64_t *word, const struct limit_bucket *b, int64_t n)
+// Gives back n that were taken. Always done; and where it is full by now nothing is lost: what lies in the past means full,
+// however far.
+static inline void limit_bucket_back(_Atomic int64_t *word, int64_t unit_ns, int64_t n)
 {
-    if (n > b->burst) return false;
-    const int64_t full_at = atomic_load_explicit(word, memory_order_relaxed), next = full_at - n * b->unit_ns;
-    return next >= 0 && limit_word_try(word, full_at, next);
+    atomic_fetch_sub_explicit(word, n * unit_ns, memory_order_relaxed);
 }
 
-// Changes the amount of the word's own period by n, to at most `most`.
-static inline bool limit_count_try(_Atomic int64_t *word, const struct limit_count *k, int64_t n,
-                                   int64_t most)
+// What a count's word says at the beginning of a period.
+static inline int64_t limit_count_base(uint32_t period, uint8_t bits)
 {
-    const int64_t old = atomic_load_explicit(word, memory_order_relaxed);
-    if (((uint64_t)old >> k->bits) != (k->period & (UINT64_MAX >> k->bits))) return false;
-    const int64_t used = old & LIMIT_AMOUNT_MAX(k->bits);
-    return n <= most - used && n >= -used && limit_word_try(word, old, old + n);
+    return (int64_t)((uint64_t)period << bits);
+}
+
+// Takes n (0 to limit) of a count whose word is in the period of the base: one of another differs from it by more than any
+// limit. *ret_left: what could be taken afterwards.
+static inline bool limit_count_try(_Atomic int64_t *word, int64_t base, int64_t limit, int64_t n,
+                                   int64_t *ret_left)
+{
+    const int64_t old = limit_word(word);
+    const uint64_t used = (uint64_t)old - (uint64_t)base, most = (uint64_t)(limit - n);
+    *ret_left = (int64_t)(most - used);
+    return used <= most && limit_word_try(word, old, old + n);
+}
+
+// Gives n back, of at most the limit.
+static inline bool limit_count_back_try(_Atomic int64_t *word, int64_t base, int64_t limit, int64_t n)
+{
+    const int64_t old = limit_word(word);
+    const uint64_t rest = (uint64_t)old - (uint64_t)base - (uint64_t)n;
+    return rest <= (uint64_t)(limit - n) && limit_word_try(word, old, old - n);
 }
 
 // --- Rings.

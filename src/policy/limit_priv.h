@@ -25,6 +25,9 @@ static_assert(LIMIT_C_COUNT <= LIMIT_CELLS_MAX, "an object may use all of them")
 static_assert(LIMIT_HOLD_CELLS == LIMIT_END_USER + LIMIT_C_RING_DAY,
               "an end user holds all cells but the rings'");
 
+// Of counts by the calendar, which begin anew when the word of their period is another.
+enum limit_base { LIMIT_BASE_QUOTA, LIMIT_BASE_DAY, LIMIT_BASE_MONTH, LIMIT_BASES };
+
 #define LIMIT_W_USD_DAY 3
 #define LIMIT_W_USD_MONTH 4
 #define LIMIT_W_REQUESTS_DAY 5

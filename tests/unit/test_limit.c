@@ -604,6 +604,172 @@ static void test_forget__money_and_quotas_are_rebuilt_rates_stay(void **state)
     assert_int_equal(used(month, LIMIT_USD_MONTH), USD);
 }
 
+// --- Joined in lists: the same as without, whatever happens.
+
+enum { PLAYERS = 4, MOVES = 60000 };
+
+// A gateway with limits at four levels: key, team and global are joined (as far as they are ordinary), the model is alone in a
+// list. Two of them play the same moves, one without lists.
+struct world {
+    struct limit_set set[LIMIT_LEVELS];
+    struct limit_bound bound[LIMIT_LEVELS];
+    struct limit_list *list[LIMIT_LISTS];
+    struct limit player[PLAYERS];
+    struct limit_hold hold[PLAYERS];
+};
+
+static uint32_t world_seed;
+
+static int64_t any(int64_t most)
+{
+    world_seed = world_seed * 1664525u + 1013904223u;
+    return (int64_t)(world_seed >> 8) % (most + 1);
+}
+
+static struct limit_cfg any_limits(void)
+{
+    struct limit_cfg cfg = limit_cfg_none();
+    if (any(2)) cfg.concurrency = 2 + any(2);
+    if (any(2)) cfg.rpm = 5 + any(100);
+    if (any(2)) cfg.tpm = 500 + any(5000);
+    if (any(2)) cfg.usd_per_day = 2000 + any(5000);
+    if (any(2)) cfg.usd_per_month = 20000 + any(50000);
+    if (any(3) == 0) cfg.usd_per_request = 250;
+    cfg.hard = any(3) != 0;
+    cfg.shadow = any(7) == 0;
+    cfg.rolling = any(7) == 0;
+    cfg.fixed_window = any(7) == 0;
+    cfg.rate_count = (uint32_t)any(2);
+    cfg.rate[0] = (struct limit_rate){.window = LIMIT_DAY, .limit = 200 + any(300)};
+    cfg.rate[1] = (struct limit_rate){.window = LIMIT_DAY, .tokens = true, .limit = 20000 + any(30000)};
+    return cfg;
+}
+
+static void world_make(struct world *w, const struct limit_cfg cfg[LIMIT_LEVELS], uint64_t id, bool lists)
+{
+    const struct limit_bound *joined[LIMIT_LEVELS] = {0}, *alone[LIMIT_LEVELS] = {0};
+    const struct limit_set *sets_of[LIMIT_LEVELS] = {0};
+    const char *why = NULL;
+    memset(w, 0, sizeof *w);
+    for (unsigned level = 0; level < LIMIT_END_USER; level++) {
+        assert_int_equal(limit_compile(&cfg[level], (enum limit_level)level, &w->set[level], &why), RW_OK);
+        assert_int_equal(limit_bind(cells, (enum limit_level)level, (struct limit_id){id, 0}, &w->set[level],
+                                    &w->bound[level]),
+                         RW_OK);
+        *(level == LIMIT_MODEL ? &alone[level] : &joined[level]) = &w->bound[level];
+        sets_of[level] = &w->set[level];
+    }
+    for (int i = 0; lists && i < LIMIT_LISTS; i++) {
+        w->list[i] = malloc(limit_list_bytes(sets_of));
+        assert_non_null(w->list[i]);
+        limit_list_make(cells, i ? alone : joined, w->list[i]);
+    }
+}
+
+static void world_free(struct world *w)
+{
+    for (int i = 0; i < LIMIT_LISTS; i++) free(w->list[i]);
+}
+
+enum move { BEGIN, MODEL, RESERVE, CHARGE, CANCEL, MOVE_KINDS };
+
+// -1: that move makes no sense now.
+static int world_move(struct world *w, int who, enum move move, int64_t tokens, int64_t nanos,
+                      struct limit_refusal *why)
+{
+    struct limit *l = &w->player[who];
+    const uint32_t all = LIMIT_ALL_LEVELS;
+    if (move == BEGIN) {
+        if (l->admitted) return -1;
+        *l = (struct limit){.cells = cells, .hold = &w->hold[who], .list = {w->list[0]}};
+        for (unsigned level = 0; level < LIMIT_END_USER; level++)
+            if (level != LIMIT_MODEL) l->level[level] = &w->bound[level];
+        return limit_admit(l, all, &now, why);
+    }
+    if (!l->admitted || l->charged) return -1;
+    if (move == MODEL) {
+        if (l->admitted & LIMIT_BIT(LIMIT_MODEL) || l->reserved) return -1;
+        l->level[LIMIT_MODEL] = &w->bound[LIMIT_MODEL];
+        l->list[1] = w->list[1];
+        return limit_admit(l, LIMIT_BIT(LIMIT_MODEL), &now, why);
+    }
+    if (move == RESERVE) return limit_reserve(l, tokens, nanos, &now, why);
+    if (move == CHARGE) {
+        limit_charge(l, tokens, nanos, &now);
+        limit_release(l, &now);
+    } else {
+        limit_cancel(l, &now);
+    }
+    l->admitted = 0;
+    return 1;
+}
+
+static void assert_same_views(const struct limit_view *a, const struct limit_view *b)
+{
+    assert_int_equal(a->limit, b->limit);
+    assert_int_equal(a->remaining, b->remaining);
+}
+
+static void assert_same_worlds(const struct world *a, const struct world *b)
+{
+    for (unsigned level = 0; level < LIMIT_END_USER; level++)
+        for (int what = 0; what < LIMIT_WHAT_COUNT; what++) {
+            int64_t n = 0, m = 0, limit;
+            const bool has = limit_used(&a->bound[level], (enum limit_what)what, &now, &n, &limit);
+            assert_int_equal(has, limit_used(&b->bound[level], (enum limit_what)what, &now, &m, &limit));
+            assert_int_equal(n, m);
+        }
+    for (int i = 0; i < PLAYERS; i++)
+        for (unsigned level = 0; level < LIMIT_END_USER; level++)
+            assert_int_equal(a->hold[i].held[level] != 0, b->hold[i].held[level] != 0);
+}
+
+static void test_list__does_what_the_levels_do_one_by_one(void **state)
+{
+    (void)state;
+    static struct world with, without;
+    int done[MOVE_KINDS][2] = {0}, joined = 0;
+    for (int i = 0; i < MOVES; i++) {
+        if (i % 500 == 0) {
+            struct limit_cfg cfg[LIMIT_LEVELS];
+            world_seed = (uint32_t)i + 7;
+            for (int k = 0; k < LIMIT_LEVELS; k++) cfg[k] = any_limits();
+            world_free(&with);
+            world_make(&with, cfg, 5000 + 2 * (uint64_t)i, true);
+            world_make(&without, cfg, 5001 + 2 * (uint64_t)i, false);
+        }
+        const int who = (int)any(PLAYERS - 1);
+        const enum move move = (enum move)any(MOVE_KINDS - 1);
+        const int64_t tokens = any(600), nanos = any(300);
+        struct limit_refusal why = {0}, other = {0};
+        const int got = world_move(&with, who, move, tokens, nanos, &why);
+        assert_int_equal(got, world_move(&without, who, move, tokens, nanos, &other));
+        if (got == 0) {
+            assert_int_equal(why.level, other.level);
+            assert_int_equal(why.what, other.what);
+            assert_int_equal(why.wait_ns, other.wait_ns);
+        }
+        if (got >= 0) done[move][got]++;
+        if (got == 0 && move != RESERVE && with.player[who].admitted && any(1)) {
+            (void)world_move(&with, who, CANCEL, 0, 0, &why);
+            (void)world_move(&without, who, CANCEL, 0, 0, &other);
+        }
+        joined += with.player[who].quick != 0;
+        assert_int_equal(with.player[who].admitted, without.player[who].admitted);
+        assert_int_equal(with.player[who].shadowed, without.player[who].shadowed);
+        assert_int_equal(limit_wants(&with.player[who]), limit_wants(&without.player[who]));
+        if (got == 1 && move <= MODEL)
+            assert_same_views(&with.player[who].requests, &without.player[who].requests);
+        if (got == 1 && move == RESERVE)
+            assert_same_views(&with.player[who].tokens, &without.player[who].tokens);
+        assert_same_worlds(&with, &without);
+        later(any(9) ? any(2 * SEC) : any(9) ? any(3600 * SEC) : any(40 * LIMIT_DAY_NS));
+    }
+    world_free(&with);
+    for (int k = 0; k < MOVE_KINDS; k++) assert_true(done[k][1] > 200);
+    assert_true(done[BEGIN][0] > 200 && done[MODEL][0] > 3 && done[RESERVE][0] > 200 && joined > MOVES / 20);
+}
+
 // --- Races: 500 requests at once for a limit of 100.
 
 enum { RACERS = 5, EACH = 100, ROOM = 100 };
@@ -638,13 +804,21 @@ static int64_t try_all(struct store_cells *table, int kind)
         limit_bind(table, LIMIT_KEY, (struct limit_id){77 + (uint64_t)kind, 0}, &set, &level[0]) != RW_OK ||
         limit_bind(table, LIMIT_GLOBAL, (struct limit_id){77 + (uint64_t)kind, 0}, &set, &level[1]) != RW_OK)
         return INT64_MIN;
+    const struct limit_bound *const joined[LIMIT_LEVELS] = {
+        [LIMIT_KEY] = &level[0], [LIMIT_GLOBAL] = &level[1]};
+    const struct limit_set *const joined_sets[LIMIT_LEVELS] = {[LIMIT_KEY] = &set, [LIMIT_GLOBAL] = &set};
+    struct limit_list *list = malloc(limit_list_bytes(joined_sets));
+    if (!list) return INT64_MIN;
+    limit_list_make(table, joined, list);
     for (int i = 0; i < EACH; i++) {
         struct limit l = {.cells = table, .level = {[LIMIT_KEY] = &level[0], [LIMIT_GLOBAL] = &level[1]}};
+        if (i % 2) l.list[0] = list; // every other one in a straight line
         struct limit_refusal refusal;
         if (!limit_admit(&l, LIMIT_ALL_LEVELS, &now, &refusal)) continue;
         if (limit_reserve(&l, r.tokens, r.nanos, &now, &refusal)) got++;
         else limit_cancel(&l, &now);
     }
+    free(list);
     return got;
 }
 
@@ -776,6 +950,7 @@ int main(void)
         T(test_end_user__only_those_that_remember_nothing_are_forgotten),
         T(test_adopt__gives_back_what_the_dead_held),
         T(test_forget__money_and_quotas_are_rebuilt_rates_stay),
+        T(test_list__does_what_the_levels_do_one_by_one),
         T(test_race__of_threads_admits_exactly_the_limit),
         T(test_race__of_processes_admits_exactly_the_limit),
         T(test_race__settlements_fill_the_budget),

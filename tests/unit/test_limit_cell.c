@@ -469,6 +469,13 @@ static void slot_user(int i)
     if (won[i]) limit_slot_give(&shared.total);
 }
 
+static void slot_quick_user(int i)
+{
+    int64_t n;
+    won[i] = limit_slot_try(&shared.total, 2) || limit_slot_take(&shared.total, 2, LIMIT_ENFORCE, &n);
+    if (won[i] && !limit_slot_give_try(&shared.total)) limit_slot_give(&shared.total);
+}
+
 static void two_of_three(void)
 {
     assert_int_equal(won[0] + won[1] + won[2], 2);
@@ -502,6 +509,15 @@ static void bucket_settler(int i)
     if (won[i]) limit_bucket_add(&shared.total, &per_minute, amount[i] - 4, t0);
 }
 
+// As limit.c does: one try, then the whole function.
+static void bucket_quick_settler(int i)
+{
+    int64_t used;
+    won[i] = limit_bucket_try(&shared.total, SEC, 10 * SEC, 4, t0, &used) ||
+        limit_bucket_take(&shared.total, &per_minute, 4, t0, &used);
+    if (won[i]) limit_bucket_back(&shared.total, SEC, 4 - amount[i]);
+}
+
 static void bucket_settled(void)
 {
     assert_int_equal(shared.total, t0 + won_sum() * SEC);
@@ -525,6 +541,28 @@ static void count_settler(int i)
 {
     won[i] = count_take(&shared.total, 20, 10, 4);
     if (won[i]) count_add(&shared.total, 20, amount[i] - 4);
+}
+
+static void count_quick_settler(int i)
+{
+    const int64_t base = limit_count_base(20, LIMIT_MONEY_BITS);
+    int64_t left;
+    won[i] = limit_count_try(&shared.total, base, 10, 4, &left) || count_take(&shared.total, 20, 10, 4);
+    if (won[i] && !limit_count_back_try(&shared.total, base, 10, 4 - amount[i]))
+        count_add(&shared.total, 20, amount[i] - 4);
+}
+
+// In the next period: what is given back to the one before must not come out of its amount.
+static void count_in_the_next(int i)
+{
+    won[i] = count_take(&shared.total, 21, 10, 5);
+}
+
+static void count_not_of_the_next(void)
+{
+    assert_true(won[1]);
+    const int64_t used = count_used(&shared.total, 21);
+    assert_true(used == 5 || (used >= 5 + amount[0] && used <= 9)); // who came later was charged there
 }
 
 static void count_settled(void)
@@ -574,8 +612,12 @@ static void test_interleavings__slots(void **state)
     (void)state;
     void (*const takers[])(int) = {slot_taker, slot_taker, slot_taker};
     void (*const users[])(int) = {slot_user, slot_user};
+    void (*const mixed[])(int) = {slot_quick_user, slot_user};
+    void (*const quick[])(int) = {slot_quick_user, slot_quick_user};
     assert_true(all_orders(3, takers, nothing_taken, two_of_three) > 100);
     assert_true(all_orders(2, users, nothing_taken, none_held) > 50);
+    assert_true(all_orders(2, mixed, nothing_taken, none_held) > 50);
+    assert_true(all_orders(2, quick, nothing_taken, none_held) > 50);
 }
 
 static void test_interleavings__buckets(void **state)
@@ -587,6 +629,11 @@ static void test_interleavings__buckets(void **state)
     amount[0] = 1, amount[1] = 9, amount[2] = 0;
     void (*const settlers[])(int) = {bucket_settler, bucket_settler};
     assert_true(all_orders(2, settlers, nothing_taken, bucket_settled) > 50);
+    amount[0] = 1, amount[1] = 3;
+    void (*const mixed[])(int) = {bucket_quick_settler, bucket_settler};
+    void (*const quick[])(int) = {bucket_quick_settler, bucket_quick_settler};
+    assert_true(all_orders(2, mixed, nothing_taken, bucket_settled) > 20);
+    assert_true(all_orders(2, quick, nothing_taken, bucket_settled) > 20);
 }
 
 static void test_interleavings__counts(void **state)
@@ -598,6 +645,13 @@ static void test_interleavings__counts(void **state)
     amount[0] = 1, amount[1] = 9, amount[2] = 0;
     void (*const settlers[])(int) = {count_settler, count_settler};
     assert_true(all_orders(2, settlers, nothing_taken, count_settled) > 50);
+    amount[0] = 1, amount[1] = 3;
+    void (*const mixed[])(int) = {count_quick_settler, count_settler};
+    void (*const quick[])(int) = {count_quick_settler, count_quick_settler};
+    void (*const late[])(int) = {count_quick_settler, count_in_the_next};
+    assert_true(all_orders(2, mixed, nothing_taken, count_settled) > 50);
+    assert_true(all_orders(2, quick, nothing_taken, count_settled) > 50);
+    assert_true(all_orders(2, late, nothing_taken, count_not_of_the_next) > 20);
 }
 
 static void test_interleavings__rings(void **state)
@@ -629,6 +683,35 @@ static void *count_racer(void *arg)
     for (int i = 0; i < TRIES; i++) {
         *got += count_take(&raced.total, 77, 50000, 3);
         if (i % 3 == 0) count_add(&raced.total, 77, 0);
+    }
+    return NULL;
+}
+
+static void *bucket_quick_racer(void *arg)
+{
+    int64_t used = 0, *got = arg;
+    for (int i = 0; i < TRIES; i++) {
+        *got += limit_bucket_try(&raced.total, SEC, 50000 * SEC, 1, t0, &used) ||
+            limit_bucket_take(&raced.total, &race, 1, t0, &used);
+        if (i % 3 == 0 && *got > 0) {
+            limit_bucket_back(&raced.total, SEC, 1);
+            (*got)--;
+        }
+    }
+    return NULL;
+}
+
+static void *count_quick_racer(void *arg)
+{
+    const int64_t base = limit_count_base(77, LIMIT_MONEY_BITS);
+    int64_t left, *got = arg;
+    for (int i = 0; i < TRIES; i++) {
+        const bool ok =
+            limit_count_try(&raced.total, base, 50000, 3, &left) || count_take(&raced.total, 77, 50000, 3);
+        *got += ok;
+        if (!ok || i % 3) continue;
+        if (!limit_count_back_try(&raced.total, base, 50000, 3)) count_add(&raced.total, 77, -3);
+        (*got)--;
     }
     return NULL;
 }
@@ -670,6 +753,10 @@ static void test_threads__get_exactly_the_limit(void **state)
     (void)state;
     assert_int_equal(run_threads(bucket_racer), 50000);
     assert_int_equal(run_threads(count_racer), 16666);
+    const int64_t buckets = run_threads(bucket_quick_racer);
+    assert_true(buckets <= 50000 && raced.total == t0 + buckets * SEC);
+    const int64_t counts = run_threads(count_quick_racer);
+    assert_true(counts <= 16666 && count_used(&raced.total, 77) == 3 * counts);
     assert_int_equal(run_threads(ring_racer), 50000);
     assert_true(run_threads(slot_racer) > 0);
     assert_int_equal(raced.total, 0);
@@ -689,26 +776,33 @@ static void test_bucket_try__as_the_whole_function(void **state)
 {
     (void)state;
     uint32_t seed = 1;
-    int taken = 0, given = 0;
+    int taken = 0;
     for (int i = 0; i < TRIES; i++) {
-        const int64_t begun = t0 + (pick(&seed, 30) - 15) * SEC, n = pick(&seed, 12);
+        const int64_t begun = t0 + (pick(&seed, 30) - 15) * SEC, n = pick(&seed, 10);
         _Atomic int64_t word = begun, other = begun;
         int64_t used = 0, other_used = 0;
-        const bool fits = limit_bucket_take(&other, &per_minute, n <= 10 ? n : 10, t0, &other_used);
-        assert_int_equal(limit_bucket_try(&word, &per_minute, n, t0, &used), fits && n <= 10);
-        if (n > 10 || !fits) {
-            assert_int_equal(word, begun);
-            continue;
-        }
+        const bool fits = limit_bucket_take(&other, &per_minute, n, t0, &other_used);
+        assert_int_equal(limit_bucket_try(&word, SEC, 10 * SEC, n, t0, &used), fits);
+        assert_int_equal(word, fits ? other : begun);
+        if (!fits) continue;
         taken++;
-        assert_int_equal(word, other);
         assert_int_equal(used, other_used);
-        if (!limit_bucket_give_try(&word, &per_minute, n)) continue;
-        given++;
+        limit_bucket_back(&word, SEC, n);
         limit_bucket_add(&other, &per_minute, -n, t0);
         assert_int_equal(word, other);
     }
-    assert_true(taken > TRIES / 10 && given > TRIES / 10);
+    assert_true(taken > TRIES / 10);
+}
+
+static void test_bucket_back__of_one_that_is_full_by_now_makes_it_no_fuller(void **state)
+{
+    (void)state;
+    _Atomic int64_t word = 5 * SEC; // soon after the boot
+    int64_t used = 0;
+    limit_bucket_back(&word, SEC, 10);
+    assert_true(word < 0);
+    assert_true(limit_bucket_try(&word, SEC, 10 * SEC, 10, t0, &used));
+    assert_false(limit_bucket_try(&word, SEC, 10 * SEC, 1, t0, &used));
 }
 
 static void test_count_try__as_the_whole_function(void **state)
@@ -717,23 +811,28 @@ static void test_count_try__as_the_whole_function(void **state)
     uint32_t seed = 2;
     int taken = 0, given = 0;
     for (int i = 0; i < TRIES; i++) {
-        const struct limit_count k = {
-            .limit = 100, .bits = LIMIT_MONEY_BITS, .period = 20000 + (uint32_t)pick(&seed, 2)};
-        const int64_t begun = (int64_t)(UINT64_C(20001) << LIMIT_MONEY_BITS) + pick(&seed, 120),
-                      n = pick(&seed, 60) - 20;
+        const uint32_t period = 20000 + (uint32_t)pick(&seed, 2);
+        const struct limit_count k = {.limit = 100, .bits = LIMIT_MONEY_BITS, .period = period};
+        const int64_t base = limit_count_base(period, LIMIT_MONEY_BITS), n = pick(&seed, 60);
+        const int64_t begun = limit_count_base(20001, LIMIT_MONEY_BITS) + pick(&seed, 120);
         _Atomic int64_t word = begun, other = begun;
-        int64_t left;
+        int64_t left = 0, other_left = 0;
         bool ahead;
-        if (!limit_count_try(&word, &k, n, k.limit)) {
+        if (limit_count_try(&word, base, k.limit, n, &left)) {
+            assert_true(limit_count_take(&other, &k, n, LIMIT_ENFORCE, &other_left, &ahead) && !ahead);
+            assert_int_equal(left, other_left);
+            taken++;
+        } else {
             assert_int_equal(word, begun);
-            continue;
         }
-        if (n >= 0) assert_true(limit_count_take(&other, &k, n, LIMIT_ENFORCE, &left, &ahead) && !ahead);
-        else limit_count_add(&other, &k, n);
+        const int64_t more = pick(&seed, 60);
+        if (limit_count_back_try(&word, base, k.limit, more)) {
+            limit_count_add(&other, &k, -more);
+            given++;
+        }
         assert_int_equal(word, other);
-        (*(n >= 0 ? &taken : &given))++;
     }
-    assert_true(taken > TRIES / 10 && given > TRIES / 20);
+    assert_true(taken > TRIES / 10 && given > TRIES / 10);
 }
 
 static void test_slot_try__up_to_the_limit(void **state)
@@ -769,6 +868,7 @@ int main(void)
         cmocka_unit_test(test_ring_add__only_while_the_slot_is_in_the_window),
         cmocka_unit_test(test_ring_take__against_a_list_of_all_takes),
         cmocka_unit_test(test_bucket_try__as_the_whole_function),
+        cmocka_unit_test(test_bucket_back__of_one_that_is_full_by_now_makes_it_no_fuller),
         cmocka_unit_test(test_count_try__as_the_whole_function),
         cmocka_unit_test(test_slot_try__up_to_the_limit),
         cmocka_unit_test(test_interleavings__slots),
