@@ -283,9 +283,10 @@ bool limit_admit(struct limit *l, uint32_t levels, const struct limit_time *t, s
     const uint8_t before = l->admitted;
     if (!before) l->requests = (struct limit_view){0};
     admit_lists(l, levels, t);
-    for (unsigned level = 0; level < LIMIT_LEVELS; level++) {
+    for (uint32_t rest = levels & ~(uint32_t)l->admitted; rest; rest &= rest - 1) {
+        const unsigned level = (unsigned)__builtin_ctz(rest);
         const struct limit_bound *b = l->level[level];
-        if (!b || !(levels & ~(uint32_t)l->admitted & LIMIT_BIT(level))) continue;
+        if (!b) continue;
         l->admitted_at[level] = t->at;
         const struct taking k = {.l = l, .level = (enum limit_level)level, .t = t, .at = &t->at, .why = ret};
         bool ok = true;
