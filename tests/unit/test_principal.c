@@ -73,7 +73,7 @@ static void rules(bool limits_closed, bool auth_open)
 static enum rw_err find_at(int64_t ms, const struct principal *planned, const struct principal **ret)
 {
     *ret = NULL;
-    return principal_find(all, hash, ms, planned, 1, ret);
+    return principal_find(all, hash, ms, &(struct principal_plan){.generation = 1, .planned = planned}, ret);
 }
 
 static int setup(void **state)
