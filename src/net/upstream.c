@@ -128,7 +128,7 @@ static int connect_any(struct up_origin *o, struct up_conn *c, int64_t deadline_
     if (n == 1)
         return io_stream_connect(&c->s, o->loop, addr, bind_to, IO_STREAM_ONCE, IO_GROUP_UPSTREAM,
                                  deadline_ns);
-    uint32_t which;
+    uint32_t which = 0;
     const int fd = io_dial(o->loop, addr, n, bind_to, deadline_ns, &which);
     if (fd < 0) return fd;
     prefer(o, &addr[which]);
