@@ -225,6 +225,11 @@ static bool may_have_cost(const struct exchange *x)
     return k->status < 400;
 }
 
+int64_t account_guess_input(const struct exchange *x)
+{
+    return (x->body.n + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
+}
+
 // Each token in one class.
 static void classes_of(const struct usage *u, int64_t input, int64_t output, struct price_usage *ret)
 {
@@ -255,8 +260,8 @@ void account_saved(struct exchange *x, const struct usage *usage)
 static bool usage_of(const struct exchange *x, uint64_t bytes_more, struct price_usage *ret)
 {
     int64_t input = x->usage.input_tokens, output = x->usage.output_tokens;
-    const bool guess = (input < 0 || output < 0) && x->route->chat && may_have_cost(x);
-    if (guess && input < 0) input = (x->body.n + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
+    const bool guess = (input < 0 || output < 0) && (x->route->chat || x->translated) && may_have_cost(x);
+    if (guess && input < 0) input = account_guess_input(x);
     if (guess && output < 0)
         output = x->content_events ? x->content_events
                                    : (int64_t)((x->answer_bytes + bytes_more) /

@@ -41,6 +41,8 @@ struct account {
 // How it ended, for the record: the status that goes or went out, and the bytes of the answer that are about to. Does
 // nothing the second time.
 void exchange_charge(struct exchange *x, uint16_t status, uint64_t bytes_more);
+// Tokens of a request that nobody has counted.
+int64_t account_guess_input(const struct exchange *x);
 
 // Before the last bytes of an answer leave: suspends until the record is committed, where that is asked for
 // (usage.sync_interval 0). A ledger that cannot be written is not waited for.

@@ -200,9 +200,9 @@ static int answer_began(struct ask *a)
     return 0;
 }
 
-int ask_open(struct ask *a)
+// total_until_ns stands.
+static int open_within(struct ask *a)
 {
-    a->total_until_ns = clock_deadline(now(a), a->timeouts->total_ns);
     a->first_token_until_ns = a->stream ? clock_deadline(now(a), a->timeouts->first_token_ns) : CLOCK_NEVER;
     if (a->provider->kind == PLAN_ECHO) return echo_open(a);
     a->head = arena_alloc(a->arena, sizeof *a->head);
@@ -217,6 +217,21 @@ int ask_open(struct ask *a)
         r = attempt(a, true, &stale);
     }
     return r == 0 ? answer_began(a) : r;
+}
+
+int ask_open(struct ask *a)
+{
+    a->total_until_ns = clock_deadline(now(a), a->timeouts->total_ns);
+    return open_within(a);
+}
+
+int ask_again(struct ask *a)
+{
+    ask_close(a);
+    a->gzip = NULL;
+    a->coded_left = (struct span){NULL, 0};
+    a->decode_more = false;
+    return open_within(a);
 }
 
 // --- The answer.

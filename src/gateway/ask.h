@@ -68,6 +68,8 @@ struct ask {
 };
 
 int ask_open(struct ask *a) RW_WARN_UNUSED;
+// The same provider about something more, with another body; the answer before goes. Within the same total time.
+int ask_again(struct ask *a) RW_WARN_UNUSED;
 // The whole body in one region, at most max bytes; lives until ask_close().
 int ask_whole(struct ask *a, uint64_t max, struct span *ret) RW_WARN_UNUSED;
 // The next piece: 1, or 0 at the end. It may be changed in place.

@@ -16,6 +16,7 @@ enum stage relay_forward(struct exchange *x, const struct iovec *iov, uint32_t n
 // --- relay_chat.c
 // The provider's answer, in the client's dialect.
 enum stage relay_translated(struct exchange *x, bool stream);
+enum stage relay_embeddings(struct exchange *x);
 enum stage relay_translated_error(struct exchange *x);
 // The provider's bytes, decoded in passing for what the meter wants to know.
 enum stage relay_watched(struct exchange *x, bool stream);

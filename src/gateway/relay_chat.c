@@ -159,6 +159,7 @@ static enum stage translate_whole(struct exchange *x)
 
 enum stage relay_translated(struct exchange *x, bool stream)
 {
+    if (x->translation->embedding) return relay_embeddings(x);
     return stream ? translate_stream(x) : translate_whole(x);
 }
 

@@ -5,6 +5,7 @@
 #include "gateway/exchange.h"
 #include "gateway/translate.h"
 #include "gateway/worker.h"
+#include "providers/embed.h"
 #include "wire/json_edit.h"
 #include "wire/url.h"
 
@@ -181,6 +182,10 @@ static struct span model_path(struct exchange *x, struct span verb)
 static struct span path_up(struct exchange *x)
 {
     const struct plan_provider *p = x->provider;
+    if (x->translated && !x->route->chat) {
+        const struct span behind = embed_api_find(p->dialect, x->upstream_model)->path;
+        return p->model_in_path ? model_path(x, behind) : behind;
+    }
     const bool chat = x->translated || (x->route->chat && x->route->dialect == p->dialect);
     if (!p->model_in_path) return chat ? p->chat_path : x->route->upstream;
     if (!chat) return model_path(x, x->route->upstream);

@@ -28,6 +28,10 @@ static const struct route routes[] = {
      &dialect_responses, true, true, false},
     {SPAN_INIT("/v2/chat"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT("/v2/chat"),
      &dialect_cohere, true, true, false},
+    {SPAN_INIT("/v2/embed"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT("/v2/embed"),
+     &dialect_cohere, false, false, false},
+    {SPAN_INIT("/v2/rerank"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT("/v2/rerank"),
+     &dialect_cohere, false, false, false},
     {SPAN_INIT("/v1/chat"), ROUTE_PASS_JSON, SHAPE_NATIVE, ROUTE_POST, SPAN_INIT(""), &dialect_native, true,
      true, false},
     {SPAN_INIT("/v1beta/models"), ROUTE_MODELS, SHAPE_DIALECT, ROUTE_GET, SPAN_INIT(""), &dialect_gemini,
@@ -48,8 +52,8 @@ static const struct route routes[] = {
      false},
     {SPAN_INIT("/readyz"), ROUTE_READY, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), NULL, false, false, false},
 };
-// Google's, Amazon's and Azure's: the model, and behind it what is asked. Some of Google's SDKs say v1, where the models of others
-// are.
+// Google's, Amazon's and Azure's: the model, and behind it what is asked. Some of Google's SDKs say v1, where the models of
+// others are.
 static const struct route named_routes[] = {
     {SPAN_INIT("/v1beta/models/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT(":generateContent"),
      &dialect_gemini, true, true, false},
@@ -57,6 +61,10 @@ static const struct route named_routes[] = {
      SPAN_INIT(":streamGenerateContent"), &dialect_gemini, true, true, false},
     {SPAN_INIT("/v1beta/models/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT(":countTokens"),
      &dialect_gemini, false, false, false},
+    {SPAN_INIT("/v1beta/models/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT(":embedContent"),
+     &dialect_gemini, false, false, false},
+    {SPAN_INIT("/v1beta/models/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST,
+     SPAN_INIT(":batchEmbedContents"), &dialect_gemini, false, false, false},
     {SPAN_INIT("/model/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT("/converse"),
      &dialect_converse, true, true, false},
     {SPAN_INIT("/model/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT("/converse-stream"),
@@ -85,6 +93,11 @@ bool route_says_stream(const struct route *r)
 bool route_streams(const struct route *r)
 {
     return span_starts(r->upstream, SPAN(":stream")) || span_eq(r->upstream, SPAN("/converse-stream"));
+}
+
+bool route_embeds(const struct route *r)
+{
+    return span_eq(r->upstream, SPAN("/embeddings"));
 }
 
 static const struct route *named_find(struct span path, struct span *ret_model)

@@ -49,6 +49,8 @@ extern const struct route route_unknown;
 // is what lies behind the path of a route that ends with '/'; of one with a model in the path that model, as it was sent.
 const struct route *route_find(struct span path, struct span *ret_rest);
 
+// It is OpenAI's for embeddings, which other providers are asked for in their own way.
+bool route_embeds(const struct route *r);
 // Its clients name the model in the path,
 bool route_names_model(const struct route *r);
 // and there say whether to stream,

@@ -2,6 +2,7 @@
 #include "gateway/exchange.h"
 #include "gateway/worker.h"
 #include "providers/dialect.h"
+#include "providers/embed.h"
 
 static enum stage no_model(struct exchange *x, struct span name)
 {
@@ -106,7 +107,8 @@ enum stage exchange_route(struct exchange *x)
 {
     const enum stage s = x->route->kind == ROUTE_PASS_JSON ? by_model(x) : by_provider(x);
     if (s != STAGE_GO || (speaks(x->provider, x->route) && !x->json_array)) return s;
-    if (!x->route->chat)
+    if (!x->route->chat &&
+        !(route_embeds(x->route) && embed_api_find(x->provider->dialect, x->upstream_model)))
         return exchange_fail_text(x, END_BAD_FIELD, SPAN("The provider '"), x->provider->name,
                                   SPAN("' speaks another API, which has no counterpart of this route."));
     x->translated = true;

@@ -36,8 +36,7 @@ void translate_close(struct exchange *x)
     x->translation = NULL;
 }
 
-// The translation ended early: the field at fault and what to do, or there was no memory.
-static enum stage refused(struct exchange *x, enum rw_err err)
+enum stage translate_refused(struct exchange *x, enum rw_err err)
 {
     const struct chat_problem *p = &x->translation->ctx.problem;
     if (err != RW_E_BAD) return exchange_fail(x, END_OVERLOADED, "memory");
@@ -53,13 +52,14 @@ static enum stage refused(struct exchange *x, enum rw_err err)
 
 enum stage translate_request(struct exchange *x)
 {
+    if (!x->route->chat) return translate_embed_request(x);
     const enum stage s = translate_open(x);
     if (s != STAGE_GO) return s;
     struct translation *t = x->translation;
     const struct dialect_target target = {.model = x->upstream_model,
                                           .max_tokens_old = x->provider->max_tokens_old};
     enum rw_err err = client_of(x)->decode_request(&t->ctx, x->body, &t->request);
-    if (err) return refused(x, err);
+    if (err) return translate_refused(x, err);
     t->request.stream = x->stream;
     if (x->clamped) {
         struct fmt f;
@@ -72,7 +72,7 @@ enum stage translate_request(struct exchange *x)
     json_out_init(&t->body, &t->memory);
     err = x->provider->dialect->encode_request(&t->ctx, &t->request, &target, &t->body);
     if (!err) err = json_out_done(&t->body);
-    if (err) return refused(x, err);
+    if (err) return translate_refused(x, err);
     t->dropped_n = chat_losses_text(&t->ctx.losses, t->dropped, sizeof t->dropped);
     return STAGE_GO;
 }
@@ -82,7 +82,7 @@ enum stage translate_check(struct exchange *x)
     const enum stage s = translate_open(x);
     if (s != STAGE_GO) return s;
     const enum rw_err err = client_of(x)->check(&x->translation->ctx, x->body);
-    return err ? refused(x, err) : STAGE_GO;
+    return err ? translate_refused(x, err) : STAGE_GO;
 }
 
 void translate_usage(struct exchange *x, const struct chat_usage *usage)

@@ -1,4 +1,4 @@
-// A chat request whose client and provider speak different dialects: the body is decoded into the neutral model and encoded
+// A request whose client and provider speak different dialects: the body is decoded into the neutral model and encoded
 // again on its way up, the answer on its way down (providers/dialect.h). What the target cannot say is dropped and named in
 // x-ringway-dropped, or refused.
 //
@@ -19,6 +19,7 @@ struct translation {
     struct dialect_reply reply;
     struct json_out body; // the request, encoded
     struct dialect_pipe *pipe; // of a streamed answer
+    struct embedding *embedding; // translate_embed.c; NULL: it is a chat
     char dropped[CHAT_LOSSES_MAX * 40];
     uint32_t dropped_n;
 };
@@ -27,6 +28,10 @@ struct translation {
 enum stage translate_open(struct exchange *x);
 // x->body becomes x->translation->body.
 enum stage translate_request(struct exchange *x);
+// The same of a request for embeddings.
+enum stage translate_embed_request(struct exchange *x);
+// The translation ended early: the field at fault and what to do, or there was no memory.
+enum stage translate_refused(struct exchange *x, enum rw_err err);
 // What of a request must not pass even where nothing is translated.
 enum stage translate_check(struct exchange *x);
 void translate_close(struct exchange *x);

@@ -223,6 +223,10 @@ bool json_bool(struct span value, bool *ret);
 // Correctly rounded; too large gives false.
 bool json_double(struct span value, double *ret);
 
+// The numbers of an array of a text that was scanned, as floats: an embedding. Each is what rounding the correctly rounded double
+// gives. *ret_n: how many; more than cap are counted and not kept. False: another element stands there, or one is too large.
+bool json_floats(struct span array, float *out, uint32_t cap, uint32_t *ret_n);
+
 // What to do with an escape that is half of a surrogate pair.
 enum json_lone {
     JSON_LONE_REFUSE,

@@ -1,8 +1,10 @@
 // Numbers of json.h. A number is read as sign, digits without the zeros at both ends, and a power of ten;
 // the double is then exact by one multiplication or division where both sides are (Clinger, "How to read
 // floating point numbers accurately", 1990), and else left to strtod().
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/fmt.h"
@@ -194,10 +196,11 @@ static double double_of(struct span s, const struct number *number)
     return strtod(text, NULL);
 }
 
+static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
 bool json_double(struct span value, double *ret)
 {
-    static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     struct number number;
     if (!number_of(value, &number)) return false;
     double v;
@@ -211,5 +214,87 @@ bool json_double(struct span value, double *ret)
     }
     if (!isfinite(v)) return false;
     *ret = v;
+    return true;
+}
+
+// --- Embeddings: many numbers, of which most have few digits.
+
+// A double this near to the middle between two floats may have been rounded to the wrong side of it.
+#define FLOAT_MIDDLE (UINT64_C(1) << 28)
+#define FLOAT_DOUBT 8
+
+static bool float_is_certain(double v)
+{
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    const uint64_t low = bits & (2 * FLOAT_MIDDLE - 1), exponent = bits >> 52 & 0x7ff;
+    // Outside of these a float is subnormal or infinite.
+    if (exponent < 1023 - 126 || exponent > 1023 + 126) return false;
+    return low + FLOAT_DOUBT < FLOAT_MIDDLE || low > FLOAT_MIDDLE + FLOAT_DOUBT;
+}
+
+static bool odd_float(const uint8_t *p, const uint8_t *end, float *ret)
+{
+    double v;
+    if (!json_double((struct span){p, (uint32_t)(end - p)}, &v) || v > (double)FLT_MAX ||
+        v < -(double)FLT_MAX)
+        return false;
+    *ret = (float)v;
+    return true;
+}
+
+// The number at p; its end, or NULL. Ended by what is no part of a number: the text was scanned.
+static const uint8_t *read_float(const uint8_t *p, const uint8_t *end, float *ret)
+{
+    const uint8_t *begin = p;
+    uint64_t digits = 0;
+    int32_t exponent = 0;
+    const bool negative = p < end && *p == '-';
+    p += negative;
+    const uint8_t *first = p;
+    for (; p < end && (uint8_t)(*p - '0') <= 9; p++) digits = digits * 10 + (uint8_t)(*p - '0');
+    if (p == first) return NULL;
+    if (p < end && *p == '.') {
+        const uint8_t *fraction = ++p;
+        for (; p < end && (uint8_t)(*p - '0') <= 9; p++) digits = digits * 10 + (uint8_t)(*p - '0');
+        exponent = (int32_t)(fraction - p);
+    }
+    const bool many = p - first > 19; // they may have overflowed
+    if (p < end && (*p | 0x20) == 'e') {
+        const bool down = p + 1 < end && p[1] == '-';
+        int32_t e = 0;
+        p += 1 + (p + 1 < end && (p[1] == '-' || p[1] == '+'));
+        for (; p < end && (uint8_t)(*p - '0') <= 9; p++)
+            if (e < 10000) e = e * 10 + (*p - '0');
+        exponent += down ? -e : e;
+    }
+    if (RW_UNLIKELY(many || exponent < -22 || exponent > 22)) return odd_float(begin, p, ret) ? p : NULL;
+    double v = (double)digits;
+    v = exponent < 0 ? v / powers[-exponent] : v * powers[exponent];
+    if (RW_UNLIKELY(!float_is_certain(v))) return odd_float(begin, p, ret) ? p : NULL;
+    *ret = (float)(negative ? -v : v);
+    return p;
+}
+
+bool json_floats(struct span array, float *out, uint32_t cap, uint32_t *ret_n)
+{
+    const uint8_t *p = array.p, *end = array.p + array.n;
+    uint32_t n = 0;
+    *ret_n = 0;
+    if (array.n < 2 || *p != '[' || end[-1] != ']') return false;
+    p++;
+    end--;
+    for (;;) {
+        while (p < end && *p <= ' ') p++;
+        if (p == end) break;
+        float v;
+        p = read_float(p, end, &v);
+        if (!p) return false;
+        if (n < cap) out[n] = v;
+        n++;
+        while (p < end && *p <= ' ') p++;
+        if (p < end && *p++ != ',') return false;
+    }
+    *ret_n = n;
     return true;
 }

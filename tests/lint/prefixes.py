@@ -20,7 +20,7 @@ PREFIXES = {
     "store": "store",
     "net": "net h1 h2 call up ws_conn",
     "policy": "policy limit price estimate breaker retry budget_policy jwt",
-    "providers": "provider chat dialect",
+    "providers": "provider chat dialect embed",
     "feature": "feature guard usage cost rag mcp",
     "gateway": "gateway access_log account ask answer cache credential echo exchange flight flights inform meter principal principals"
     " relay request route translate worker",

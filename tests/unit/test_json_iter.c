@@ -229,6 +229,67 @@ static void test_numbers__doubles_are_correctly_rounded(void **state)
     }
 }
 
+static void assert_float(const char *number)
+{
+    char text[128];
+    float got[2] = {0}, want = (float)strtod(number, NULL);
+    uint32_t n = 0;
+    snprintf(text, sizeof(text), "[ %s ,%s]", number, number);
+    assert_true(json_floats(span_str(text), got, 2, &n));
+    assert_int_equal(n, 2);
+    if (memcmp(&got[0], &want, sizeof want) != 0 || memcmp(&got[1], &want, sizeof want) != 0)
+        fail_msg("%s: %a, not %a", number, (double)got[0], (double)want);
+}
+
+// Also the middle between two floats, and what lies next to it on both sides.
+static void test_floats__are_the_doubles_rounded_once_more(void **state)
+{
+    (void)state;
+    static const char *const odd[] = {"0",
+                                      "-0",
+                                      "-0.0",
+                                      "0e9",
+                                      "1e-46",
+                                      "1e-40",
+                                      "-3.4e38",
+                                      "16777217",
+                                      "16777219",
+                                      "0.1e1",
+                                      "12345678901234567890123.5",
+                                      "1E+2",
+                                      "0.00000000000000000000000001"};
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) assert_float(odd[i]);
+    struct prng r;
+    prng_seed(&r, 5);
+    for (int i = 0; i < 200000; i++) {
+        char text[64];
+        const uint32_t bits = (uint32_t)prng_next(&r);
+        float f;
+        memcpy(&f, &bits, sizeof f);
+        if (!isfinite(f)) continue;
+        double v = (double)f;
+        if (i % 4 == 1) v = (v + (double)nextafterf(f, INFINITY)) / 2;
+        if (i % 4 == 2) v = prng_below(&r, 2000000) / 1e6 - 1;
+        if (i % 8 == 5) v = nextafter(v, 0);
+        if (!(v > -3.4e38 && v < 3.4e38)) continue;
+        snprintf(text, sizeof(text), "%.*g", 1 + (int)prng_below(&r, 20), v);
+        assert_float(text);
+    }
+}
+
+static void test_floats__what_is_no_vector(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"1",      "{}",    "[\"1\"]", "[1,[2]]", "[null]",
+                                      "[1e39]", "[1 2]", "[-]",     "["};
+    float out[4];
+    uint32_t n = 7;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (json_floats(span_str(bad[i]), out, 4, &n)) fail_msg("%s", bad[i]);
+    assert_true(json_floats(SPAN("[]"), out, 4, &n) && n == 0);
+    assert_true(json_floats(SPAN("[1,2,3,4,5,6]"), out, 4, &n) && n == 6 && out[3] == 4);
+}
+
 static void test_numbers__doubles_of_very_many_digits(void **state)
 {
     (void)state;
@@ -442,6 +503,8 @@ int main(void)
         cmocka_unit_test(test_string__is_unescaped),
         cmocka_unit_test(test_string__refuses_what_is_none),
         cmocka_unit_test(test_string_each__hands_the_error_on),
+        cmocka_unit_test(test_floats__are_the_doubles_rounded_once_more),
+        cmocka_unit_test(test_floats__what_is_no_vector),
         cmocka_unit_test(test_key_is__compares_unescaped),
         cmocka_unit_test(test_next__stays_inside_bytes_that_are_no_json),
     };
