@@ -6,9 +6,6 @@
 #include "io/clock.h"
 #include "store/accounts.h"
 
-// Not the text of a key: its record is only ever found here, since a key of the configuration is not let in by its record.
-#define RUN_KEY "the key that is made for a run"
-
 struct making {
     struct store *store;
     struct store_reader *reader;
@@ -80,7 +77,7 @@ static enum rw_err number(struct making *m, struct span name, struct span team, 
 }
 
 static enum rw_err number_all(struct making *m, const struct store_pepper *pepper, const struct config *c,
-                              bool run_key, struct file_key *ret)
+                              struct file_key *ret)
 {
     uint8_t hash[STORE_HASH_BYTES];
     for (uint32_t i = 0; i < c->key_count; i++) {
@@ -88,18 +85,16 @@ static enum rw_err number_all(struct making *m, const struct store_pepper *peppe
         crypto_hmac(&pepper->hmac, k->key, strlen(k->key), hash);
         RW_TRY(number(m, span_str(k->name), span_str(k->team), hash, &ret[i]));
     }
-    if (!run_key) return RW_OK;
-    crypto_hmac(&pepper->hmac, RUN_KEY, sizeof RUN_KEY - 1, hash);
-    return number(m, SPAN("first"), SPAN("default"), hash, &ret[c->key_count]);
+    return RW_OK;
 }
 
 enum rw_err file_keys_number(struct store *s, const struct store_pepper *pepper, const struct config *c,
-                             bool run_key, struct file_key *ret)
+                             struct file_key *ret)
 {
     struct making m = {.store = s,
                        .buf = {.p = malloc(STORE_ACCOUNT_BYTES_MAX), .cap = STORE_ACCOUNT_BYTES_MAX}};
     enum rw_err err = m.buf.p ? store_reader_open(s, STORE_ACCOUNTS, &m.reader) : (enum rw_err) - ENOMEM;
-    if (!err) err = number_all(&m, pepper, c, run_key, ret);
+    if (!err) err = number_all(&m, pepper, c, ret);
     if (m.reader) store_reader_close(m.reader);
     free(m.buf.p);
     return err;

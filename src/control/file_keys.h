@@ -12,9 +12,9 @@ struct file_key {
     uint32_t tenant, team, key;
 };
 
-// ret: one for each key of the configuration, in its order, and with `run_key` one more for the key that is made for a run. A
+// ret: one for each key of the configuration, in its order. A
 // key that cannot be written is an error: without a number its requests could not be accounted for.
 RW_WARN_UNUSED enum rw_err file_keys_number(struct store *s, const struct store_pepper *pepper,
-                                            const struct config *c, bool run_key, struct file_key *ret);
+                                            const struct config *c, struct file_key *ret);
 
 #endif

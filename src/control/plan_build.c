@@ -522,9 +522,7 @@ static bool number_keys(struct plan_memory *m, struct principal *all, uint32_t c
 {
     struct plan_world *w = m->world;
     struct file_key *ids = take(m, (m->config->key_count + 1) * sizeof *ids);
-    if (!ids ||
-        (w->store && file_keys_number(w->store, w->pepper, m->config, count > m->config->key_count, ids)))
-        return false;
+    if (!ids || (w->store && file_keys_number(w->store, w->pepper, m->config, ids))) return false;
     for (uint32_t i = 0; i < count; i++) {
         all[i].planned = true;
         all[i].key_id = ids[i].key;

@@ -14,7 +14,6 @@
 
 #include "control/admin_local.h"
 #include "control/crash.h"
-#include "control/first_key.h"
 #include "control/log.h"
 #include "control/serve_priv.h"
 #include "gateway/exchange.h"
@@ -320,6 +319,12 @@ static void put_in_force(struct serve *s, struct config *config, struct plan *pl
             s->options.config_path, plan->provider_count, plan->model_count, plan->principal_count);
 }
 
+// A key that is in no store has to be in the plan.
+static const char *run_key(const struct serve *s, const struct config *config)
+{
+    return config->key_count || s->first_key.kept || !s->first_key.text[0] ? NULL : s->first_key.text;
+}
+
 enum rw_err serve_reload(struct serve *s, char *ret_why, size_t cap)
 {
     if (!s->options.config_path) {
@@ -346,8 +351,7 @@ enum rw_err serve_reload(struct serve *s, char *ret_why, size_t cap)
         config_errors_free(&errors);
         return RW_E_CONFIG;
     }
-    struct plan *plan =
-        plan_build(&s->world, config, config->key_count ? NULL : s->first_key, ret_why, (uint32_t)cap);
+    struct plan *plan = plan_build(&s->world, config, run_key(s, config), ret_why, (uint32_t)cap);
     if (!plan) {
         log_msg(LOG_ERROR, "%s", ret_why);
         log_msg(LOG_ERROR, "the configuration was not loaded: the one before stays in force");
@@ -485,7 +489,7 @@ static void greet(const struct serve *s)
         log_msg(LOG_WARNING, "%s is set, but there is no configuration file that names its provider",
                 c->skipped_env[i]);
     for (uint32_t i = 0; i < c->warning_count; i++) log_msg(LOG_WARNING, "%s", c->warnings[i]);
-    if (s->first_key) first_key_show(s->first_key, c);
+    first_key_show(&s->first_key, c, s->options.config_path);
 }
 
 // Accounts. False: the configuration insists on a folder that cannot be used.
@@ -537,24 +541,6 @@ static bool control_open(struct serve *s)
     return open == RW_OK;
 }
 
-static bool one_is_enough(const struct store_account *a, void *ctx)
-{
-    (void)a;
-    *(bool *)ctx = true;
-    return false;
-}
-
-static bool has_keys(struct serve *s)
-{
-    struct store_reader *r;
-    bool found = false;
-    uint32_t next;
-    if (!s->admin.store || store_reader_open(s->admin.store, STORE_ACCOUNTS, &r)) return false;
-    if (store_account_list(r, STORE_KEY, 0, 0, 1, one_is_enough, &found, &next)) found = false;
-    store_reader_close(r);
-    return found;
-}
-
 static bool parts_open(struct serve *s, uint32_t fit)
 {
     s->labels = metric_labels_new();
@@ -570,8 +556,8 @@ static bool parts_open(struct serve *s, uint32_t fit)
     s->world.cells = s->books.cells;
     s->world.answers = s->books.answers;
     char why[512];
-    if (s->config->key_count == 0 && !has_keys(s) && !(s->first_key = first_key_make())) return no_memory();
-    s->plan = plan_build(&s->world, s->config, s->first_key, why, sizeof why);
+    first_key_make(&s->admin, s->config, &s->first_key);
+    s->plan = plan_build(&s->world, s->config, run_key(s, s->config), why, sizeof why);
     if (!s->plan) {
         log_msg(LOG_ERROR, "%s", why);
         return false;
@@ -662,8 +648,7 @@ static void done(struct serve *s)
         metric_free(s->metrics[i]);
     }
     free(s->threads);
-    if (s->first_key) crypto_wipe(s->first_key, strlen(s->first_key));
-    free(s->first_key);
+    first_key_wipe(&s->first_key);
 }
 
 // After a run: the control loop's own operations are joined, plans that workers let go are freed.

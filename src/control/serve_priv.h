@@ -10,6 +10,7 @@
 
 #include "control/admin_server.h"
 #include "control/books.h"
+#include "control/first_key.h"
 #include "control/metrics_page.h"
 #include "control/plan_build.h"
 #include "control/serve.h"
@@ -64,7 +65,7 @@ struct serve {
     uint32_t running;
     struct io_probe probe;
     bool use_uring;
-    char *first_key;
+    struct first_key first_key;
     pthread_mutex_t start_lock;
     pthread_cond_t start_cond;
     uint32_t start_waiting;

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 
@@ -446,3 +447,30 @@ def test_list__pages(own):
     lines = done.stdout.splitlines()
     assert lines[0].split()[:3] == ["ID", "NAME", "PREFIX"] and len(lines) == 7
     assert all("default" in line for line in lines[1:])
+
+
+def test_first_key__in_a_file_once_and_known_to_the_next_start(launch, backend, tmp_path):
+    """Nobody has a key: one is made, kept, and written to a file since standard error is no terminal."""
+    own = launch(backend, keys=[])
+    path = pathlib.Path(own.config["admin"]["socket"]).parent / "first-key"
+    said = own.err().decode()
+    key = path.read_text().strip()
+    assert str(path) in said and "ringway key create" in said and key not in said
+    assert path.stat().st_mode & 0o777 == 0o600 and len(key) == 46
+    assert ask(own, key, times=4) == [200] * 4
+    assert [k["name"] for k in cli(own, "key", "list")["data"]] == ["first"]
+    path.unlink()
+    own.stop()
+    own.restart()
+    assert not path.exists() and ask(own, key) == [200]
+    # A reload neither makes another nor forgets it.
+    own.signal(signal.SIGHUP)
+    servers.wait_for(lambda: b"configuration loaded" in own.err(), 5, "the reload")
+    assert ask(own, key) == [200] and not path.exists()
+
+
+def test_first_key__of_a_run_where_nothing_is_kept(launch, backend):
+    own = launch(backend, keys=[], data_dir="off")
+    path = pathlib.Path(own.config["admin"]["socket"]).parent / "first-key"
+    assert "for this run" in own.err().decode()
+    assert ask(own, path.read_text().strip()) == [200]

@@ -487,7 +487,7 @@ def test_environment_variables_in_the_file(launch, backend, mock, tag):
 
 
 def test_serve_without_a_file(tmp_path):
-    """No configuration at all, on a terminal: a key for this run and a curl line; echo answers;
+    """No configuration at all, on a terminal: a first key, a curl line and the next commands; echo answers;
     provider variables are named.
     """
     with socket.socket() as s:
@@ -510,11 +510,11 @@ def test_serve_without_a_file(tmp_path):
     said = b""
     try:
         end = time.monotonic() + 10
-        while time.monotonic() < end and not (b"curl" in said and said.endswith(b"\n")):
+        while time.monotonic() < end and not (b"ringway usage" in said and said.endswith(b"\n")):
             if select.select([main], [], [], 0.2)[0]:
                 said += os.read(main, 65536)
         key = re.search(rb"rw-[A-Za-z0-9_-]{43}", said)
-        assert key and b"curl" in said and b"127.0.0.1:8080" in said, said
+        assert key and b"curl" in said and b"127.0.0.1:8080" in said and b"ringway usage" in said, said
         assert b"OPENAI_API_KEY" in said and b"sk-never-shown" not in said
         with rawhttp.Connection(("127.0.0.1", 8080)) as c:
             body = json.dumps(
