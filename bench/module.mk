@@ -26,6 +26,9 @@ bench-memory: all $(BENCH_PROGRAMS) ## bytes per idle connection, open stream an
 .PHONY: bench-tls bench-tls-arm64
 bench-tls: $(BUILD)/micro/tls ## AES-128-GCM records beside OpenSSL in the same run; fails below half of its speed: seconds
 	$(Q)$<
+.PHONY: bench-tls-proxy
+bench-tls-proxy: all $(BENCH_PROGRAMS) ## handshakes, proxying with TLS, storm, idle connections beside nginx (QUICK=1; PART="storm idle"): minutes
+	$(Q)bench/tls.py $(BUILD) $(PART)
 bench-tls-arm64: ## the same on an emulated AArch64, where instructions are counted: a minute
 	$(Q)$(DEPS) build arm64
 	+$(Q)sysroot=$$(tests/lib/arm64-vm --sysroot --pkg libc-ares-dev,libyaml-dev,libxxhash-dev) && \
