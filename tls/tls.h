@@ -109,6 +109,15 @@ struct tls_server;
 struct tls_server *tls_server_make(struct tls_identity *const *identity, uint32_t count,
                                    struct tls_trust *client_ca, bool strict_sni);
 
+// The cipher suites that are known, by OpenSSL's names ("ECDHE-RSA-AES128-GCM-SHA256"); index -1: no such.
+#define TLS_SUITES 6
+#define TLS_SUITES_ALL ((1u << TLS_SUITES) - 1)
+const char *tls_suite_at(uint32_t index);
+int tls_suite_find(const char *name);
+// Only those of the mask (bits by index) are spoken; which of them comes first is what this machine does fastest. Once, before
+// the first handshake. False: with none of them can an identity of the server's be used.
+bool tls_server_suites(struct tls_server *server, uint32_t mask);
+
 // A client that is known by its certificate: by one of its alternative names (DNS, URI, e-mail or IP address, as it stands
 // there), or by attributes of its subject that must all be there, "CN=app,O=Corp" ("\\," for a comma in a value).
 struct tls_peer {

@@ -57,7 +57,7 @@ struct tls_handshake *tls_client_start(void *memory, struct tls_client *client,
     br_ssl_client_context *cc = &h->ctx.client;
     br_ssl_client_zero(cc);
     h->eng = &cc->eng;
-    tls_profile(h->eng);
+    tls_profile(h->eng, TLS_SUITES_ALL);
     br_ssl_engine_set_x509(h->eng, &h->verify.vtable);
     if (client->identity) set_identity(cc, client->identity);
     br_ssl_engine_set_buffers_bidi(h->eng, h->ibuf, sizeof h->ibuf, h->obuf, sizeof h->obuf);
@@ -86,7 +86,7 @@ struct tls_handshake *tls_server_start(void *memory, struct tls_server *server, 
     br_ssl_server_context *sc = &h->ctx.server;
     br_ssl_server_zero(sc);
     h->eng = &sc->eng;
-    tls_profile(h->eng);
+    tls_profile(h->eng, server->suites);
     if (server->client_ca) {
         tls_verify_init(&h->verify, server->client_ca, now_s, 2);
         br_ssl_engine_set_x509(h->eng, &h->verify.vtable);

@@ -60,6 +60,7 @@ struct tls_server {
     struct tls_identity *identity[TLS_SERVER_IDENTITIES_MAX];
     uint32_t identity_n;
     bool strict_sni;
+    uint32_t suites; // bits by index
     struct tls_trust *client_ca;
     struct tls_peer *peer;
     uint32_t peer_n;
@@ -144,7 +145,7 @@ struct tls_verify {
 void tls_verify_init(struct tls_verify *v, const struct tls_trust *trust, int64_t now_s, uint8_t use);
 
 // --- tls_profile.c: what we offer and accept.
-void tls_profile(br_ssl_engine_context *eng);
+void tls_profile(br_ssl_engine_context *eng, uint32_t suites);
 const char *tls_suite_name(uint16_t suite);
 const char *tls_curve_name(int curve);
 

@@ -114,6 +114,7 @@ struct tls_server *tls_server_make(struct tls_identity *const *identity, uint32_
     for (uint32_t i = 0; i < count; i++) s->identity[i] = tls_identity_hold(identity[i]);
     s->identity_n = count;
     s->strict_sni = strict_sni;
+    s->suites = TLS_SUITES_ALL;
     s->client_ca = client_ca ? tls_trust_hold(client_ca) : NULL;
     return s;
 }

@@ -68,6 +68,8 @@ struct config_listener_tls {
     const struct config_identity *identities;
     uint32_t identity_count;
     bool strict_sni; // a name that no certificate has is refused
+    const char *const *suites; // names as tls.h has them; none: all
+    uint32_t suite_count;
     int64_t hsts_ns; // 0: off
 };
 

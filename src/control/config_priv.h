@@ -73,6 +73,7 @@ enum config_kind {
     CONFIG_K_BASE_PATH,
     CONFIG_K_ORIGIN, // of CORS
     CONFIG_K_TOKEN, // name of a header field
+    CONFIG_K_SUITE, // cipher suite of TLS
     CONFIG_K_ACCESS, // log.access: sets access and access_path
     // Several; every kind from here on.
     CONFIG_K_VALUES, // list of `element`

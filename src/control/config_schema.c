@@ -5,6 +5,7 @@
 //
 // A text ends up in the documentation as it stands. A default is the text that would set it in the file.
 #include "control/config_priv.h"
+#include "tls/tls.h"
 
 static const char *const proxy_protocols[] = {"off", "v1", "v2", "any", NULL};
 static const char *const ios[] = {"auto", "io_uring", "epoll", NULL};
@@ -109,6 +110,15 @@ static const struct config_option listen_tls_options[] = {
      AT(config_listener_tls, strict_sni),
      .def = "false",
      .doc = "Refuse clients that ask for a name (SNI) which no certificate has, or for none."},
+    {.key = "suites",
+     .kind = CONFIG_K_VALUES,
+     .element = CONFIG_K_SUITE,
+     LIST_AT(config_listener_tls, suites, suite_count),
+     .max = TLS_SUITES,
+     .def = "[]",
+     .doc =
+         "Only these cipher suites, such as ECDHE-ECDSA-AES256-GCM-SHA384; none: all that there are. Which "
+         "of them comes first is what this machine does fastest."},
     {.key = "hsts",
      .kind = CONFIG_K_DURATION,
      AT(config_listener_tls, hsts_ns),

@@ -3,6 +3,7 @@
 #include "control/config_priv.h"
 #include "policy/limit.h"
 #include "policy/price.h"
+#include "tls/tls.h"
 #include "wire/url.h"
 
 #define UNIT(text, factor) \
@@ -294,6 +295,21 @@ static bool set_origin(struct config_loader *l, const struct config_node *node, 
     return true;
 }
 
+static bool set_suite(struct config_loader *l, const struct config_node *node, const char **slot)
+{
+    const char *best = NULL;
+    uint32_t distance = UINT32_MAX;
+    *slot = node->text;
+    if (tls_suite_find(node->text) >= 0) return true;
+    for (uint32_t i = 0; i < TLS_SUITES; i++) config_nearer(node->raw, tls_suite_at(i), &best, &distance);
+    config_complain(l, node,
+                    "no cipher suite %s%s%s%s; there are ECDHE-ECDSA- and ECDHE-RSA- with AES128-GCM-SHA256, "
+                    "AES256-GCM-SHA384, CHACHA20-POLY1305",
+                    config_show(l, node), best ? "; did you mean \"" : "", best ? best : "",
+                    best ? "\"?" : "");
+    return false;
+}
+
 // --- References.
 
 static bool set_provider(struct config_loader *l, const struct config_node *node, int32_t *slot)
@@ -478,6 +494,7 @@ bool config_value_set(struct config_loader *l, const struct config_option *optio
     case CONFIG_K_BASE_PATH: return set_base_path(l, option, node, slot);
     case CONFIG_K_ORIGIN: return set_origin(l, node, slot);
     case CONFIG_K_ACCESS: return set_access(l, node);
+    case CONFIG_K_SUITE: return set_suite(l, node, slot);
     default: UNREACHABLE("config_build.c takes the kinds that are several values apart");
     }
 }
@@ -509,6 +526,7 @@ static const char *kind_text(enum config_kind kind)
     case CONFIG_K_BASE_PATH: return "path";
     case CONFIG_K_ORIGIN: return "origin";
     case CONFIG_K_TOKEN: return "header field";
+    case CONFIG_K_SUITE: return "cipher suite";
     case CONFIG_K_ACCESS: return "stdout, syslog, off or /path";
     case CONFIG_K_HEADERS: return "map of header fields to secrets";
     case CONFIG_K_USD: return "amount of USD";

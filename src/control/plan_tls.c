@@ -343,10 +343,28 @@ uint64_t plan_tls_peer_id(const struct plan_tls_served *made, const struct confi
     return id | 1;
 }
 
-static struct tls_server *make_server(const struct config_listener_tls *c, struct tls_identity *const *ids,
-                                      struct tls_trust *ca, const struct plan_tls_served *made)
+// Bits of the suites that are named; all, if none is.
+static uint32_t suites_of(const struct config_listener_tls *c)
 {
+    uint32_t mask = 0;
+    for (uint32_t i = 0; i < c->suite_count; i++) mask |= 1u << tls_suite_find(c->suites[i]);
+    return mask ? mask : TLS_SUITES_ALL;
+}
+
+// NULL with *ret_why.
+static struct tls_server *make_server(const struct config_listener_tls *c, struct tls_identity *const *ids,
+                                      struct tls_trust *ca, const struct plan_tls_served *made, char *ret_why,
+                                      uint32_t cap)
+{
+    snprintf(ret_why, cap, "out of memory");
     struct tls_server *server = tls_server_make(ids, c->more_count + 1, ca, c->strict_sni);
+    if (server && !tls_server_suites(server, suites_of(c))) {
+        snprintf(ret_why, cap,
+                 "suites: a certificate can be used with none of them (ECDHE-ECDSA- is for EC keys, "
+                 "ECDHE-RSA- for RSA)");
+        tls_server_let_go(server);
+        return NULL;
+    }
     if (!server || c->identity_count == 0) return server;
     struct tls_peer *peers = calloc(c->identity_count, sizeof *peers);
     for (uint32_t i = 0; peers && i < c->identity_count; i++) {
@@ -380,17 +398,17 @@ bool plan_tls_server(struct plan_tls *t, const struct config_listener *l, uint32
         const uint64_t id = plan_tls_peer_id(&next, &l->tls.identities[k]);
         crypto_sha256_update(&all, &id, sizeof id);
     }
+    const uint32_t suites = suites_of(&l->tls);
+    crypto_sha256_update(&all, &suites, sizeof suites);
     crypto_sha256_update(&all, &l->tls.strict_sni, sizeof l->tls.strict_sni);
     crypto_sha256_final(&all, digest);
     if (good && (!made->server || !crypto_equal(digest, made->digest, sizeof digest))) {
-        next.server = make_server(&l->tls, ids, ca, &next);
+        next.server = make_server(&l->tls, ids, ca, &next, why, sizeof why);
         good = next.server != NULL;
         if (good) {
             tls_server_let_go(made->server);
             memcpy(next.digest, digest, sizeof digest);
             *made = next;
-        } else {
-            snprintf(why, sizeof why, "out of memory");
         }
     }
     for (uint32_t k = 0; k < TLS_SERVER_IDENTITIES_MAX; k++) tls_identity_let_go(ids[k]);

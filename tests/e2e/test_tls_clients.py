@@ -125,6 +125,25 @@ def test_suites__all_of_them(gate, lab):
                 assert status == 200 and b"t0 t1 t2 " in body
 
 
+def test_suites__only_those_that_are_named(gate, lab, tmp_path):
+    g = gate({**pair(lab, "gate"), "suites": ["ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"]})
+    for suite in ("ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"):
+        with g.connect(context=g.context(ciphers=suite)) as tls:
+            assert tls.cipher()[0] == suite
+    with pytest.raises(ssl.SSLError):
+        g.connect(context=g.context(ciphers="ECDHE-ECDSA-AES128-GCM-SHA256"))
+    bad = {
+        "ECDHE-ECDSA-AES256-GCM-SHA256": 'did you mean "ECDHE-ECDSA-AES',
+        "AES128-SHA": "no cipher suite",
+        "ECDHE-RSA-AES128-GCM-SHA256": "can be used with none",
+    }
+    for suite, word in bad.items():
+        path = tmp_path / "c.yaml"
+        path.write_text(json.dumps({"listen": [{"address": "127.0.0.1:1", "tls": {**pair(lab, "gate"), "suites": [suite]}}]}))
+        done = subprocess.run([servers.RINGWAY, "check", "--config", path], capture_output=True, text=True)
+        assert done.returncode == 2 and word in done.stderr, done.stderr
+
+
 def test_streams_and_bodies(gate):
     g = gate()
     with g.connect() as tls:

@@ -70,7 +70,7 @@ static void peer_open(struct peer *p, const char *kind, uint16_t suite)
     p->id = identity_of(kind);
     br_ssl_server_zero(&p->sc);
     br_ssl_engine_context *eng = &p->sc.eng;
-    tls_profile(eng);
+    tls_profile(eng, TLS_SUITES_ALL);
     if (suite) br_ssl_engine_set_suites(eng, &suite, 1);
     if (p->id->skey.type == BR_KEYTYPE_RSA)
         br_ssl_server_set_single_rsa(&p->sc, p->id->chain, p->id->chain_n, &p->id->skey.key.rsa,
