@@ -481,6 +481,12 @@ int fiber_yield(void)
     return is_cancelled(f) ? -ECANCELED : 0;
 }
 
+struct scope *fiber_scope(void)
+{
+    MUST(running);
+    return running->scope;
+}
+
 enum rw_end fiber_cancelled(void)
 {
     return running && is_cancelled(running) ? running->scope->reason : END_OK;

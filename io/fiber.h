@@ -62,6 +62,7 @@ int fiber_sleep(int64_t deadline_ns);
 int fiber_yield(void);
 
 struct fiber *fiber_self(void);
+struct scope *fiber_scope(void); // of the running fiber
 // What the running fiber is about, for a crash report: n bytes that stay valid until it ends (or NULL again).
 void fiber_note(const uint8_t *text, uint32_t n);
 // The running fiber's note, {NULL, 0} outside fibers. Safe in a signal handler.

@@ -60,11 +60,14 @@
     X(END_UPSTREAM_AUTH, "upstream_auth", true, 502, \
       "The provider does not accept this gateway's credentials. Whoever runs the gateway has to mend that.") \
     X(END_NO_CREDENTIALS, "no_credentials", true, 502, \
-      "This gateway has no credentials for the provider: %. Whoever runs the gateway finds the reason in its log.") \
+      "This gateway has no credentials for the provider: %. Whoever runs the gateway finds the reason in " \
+      "its log.") \
     X(END_UPSTREAM_TIMEOUT, "upstream_timeout", true, 504, "The provider did not answer in time (%).") \
     X(END_TRUNCATED, "truncated", true, 502, \
       "The provider's answer broke off: %. What was sent is not complete.") \
     X(END_STREAM_ERROR, "stream_error", true, 502, "The provider reported an error in the stream.") \
+    X(END_REVOKED, "revoked", true, 401, \
+      "The API key was revoked while the answer was under way. What was sent is not complete.") \
     X(END_KILLED, "killed", true, 503, "The gateway is shutting down. Try again.")
 
 #define X(symbol, name, is_error, status, text) symbol,

@@ -197,6 +197,7 @@ struct config_limits {
 
 enum config_ledger_full { CONFIG_LEDGER_REFUSE, CONFIG_LEDGER_COUNT_ONLY };
 
+enum config_revoke { CONFIG_REVOKE_FINISH, CONFIG_REVOKE_CUT };
 enum config_store_error { CONFIG_STORE_OPEN, CONFIG_STORE_CLOSED };
 
 // What is kept of requests.
@@ -242,6 +243,7 @@ struct config {
     struct config_address admin_address; // addr.n 0: off
     const char *admin_token; // NULL: none
     struct config_usage usage;
+    enum config_revoke on_revoke;
     enum config_store_error store_error_limits, store_error_auth;
     struct config_cache cache;
     uint32_t budget_status;

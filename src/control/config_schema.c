@@ -11,6 +11,7 @@ static const char *const proxy_protocols[] = {"off", "v1", "v2", "any", NULL};
 static const char *const ios[] = {"auto", "io_uring", "epoll", NULL};
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const ledger_fulls[] = {"refuse", "count_only", NULL};
+static const char *const revokes[] = {"finish", "cut", NULL};
 static const char *const store_errors[] = {"open", "closed", NULL};
 static const char *const cache_scopes[] = {"tenant", "global", NULL};
 static const char *const response_models[] = {"upstream", "requested", NULL};
@@ -18,6 +19,7 @@ static const char *const response_models[] = {"upstream", "requested", NULL};
 static_assert(CONFIG_PROXY_ANY == 3 && CONFIG_IO_EPOLL == 2, "order of choices");
 static_assert(CONFIG_LOG_DEBUG == 3 && CONFIG_MODEL_REQUESTED == 1, "order of choices");
 static_assert(CONFIG_STORE_CLOSED == 1 && CONFIG_CACHE_GLOBAL == 1, "order of choices");
+static_assert(CONFIG_REVOKE_CUT == 1, "order of choices");
 static_assert(sizeof(enum config_io) == sizeof(uint32_t), "a choice is stored as uint32_t");
 
 // --- Where clients come in.
@@ -555,6 +557,14 @@ static const struct config_option top_options[] = {
      AT(config, usage),
      .section = &usage_section,
      .doc = "The ledger: a record of each request, and sums by day. With a data_dir."},
+    {.key = "on_revoke",
+     .kind = CONFIG_K_CHOICE,
+     AT(config, on_revoke),
+     .choices = revokes,
+     .def = "finish",
+     .doc = "Streams under way when their key is revoked, disabled, deleted or expires: finish, or cut, end "
+            "with "
+            "an error."},
     {.key = "on_store_error",
      .kind = CONFIG_K_SECTION,
      .section = &store_error_section,

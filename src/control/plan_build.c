@@ -716,6 +716,7 @@ struct plan *plan_build(struct plan_world *w, struct config *config, const char 
     p->access_log = config->access != CONFIG_ACCESS_OFF;
     struct plan_model *models = NULL;
     p->budget_status = (uint16_t)config->budget_status;
+    p->revoke_cuts = config->on_revoke == CONFIG_REVOKE_CUT;
     p->limits_closed = config->store_error_limits == CONFIG_STORE_CLOSED;
     p->auth_open = config->store_error_auth == CONFIG_STORE_OPEN;
     p->ledger_full_refuses = config->usage.on_ledger_full == CONFIG_LEDGER_REFUSE;

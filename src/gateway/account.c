@@ -278,7 +278,7 @@ static uint32_t clip(int64_t n)
 static bool was_cut(enum rw_end end)
 {
     return end == END_CLIENT_GONE || end == END_SEND_FAILED || end == END_TRUNCATED || end == END_KILLED ||
-        end == END_UPSTREAM_TIMEOUT || end == END_STREAM_ERROR;
+        end == END_REVOKED || end == END_UPSTREAM_TIMEOUT || end == END_STREAM_ERROR;
 }
 
 static void write_record(struct exchange *x, struct account *a, const struct price_usage *u, bool guess,

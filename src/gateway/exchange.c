@@ -23,6 +23,7 @@
 #include "gateway/exchange.h"
 
 #include "gateway/flight.h"
+#include "gateway/revoke.h"
 #include "gateway/translate.h"
 #include "gateway/worker.h"
 
@@ -84,6 +85,7 @@ void exchange_run(struct call *call, struct worker *worker)
     if (x->flight) s = flight_land(x, s);
     if (s == STAGE_FAIL) exchange_refuse(x);
 
+    if (RW_UNLIKELY(x->in_streams.next != NULL)) revoke_forget(x);
     if (x->asked) ask_close(&x->ask);
     if (!call->recorded) exchange_settle(x);
     principal_leave(worker->principals, x->principal);

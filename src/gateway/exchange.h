@@ -108,6 +108,10 @@ struct exchange {
     uint32_t content_events; // of a stream: they went by
     enum store_cache cache; // what the cache had to say; STORE_CACHE_NONE: it was not asked
     struct flight *flight; // flight.h: others may be given this answer, too; NULL: it is only the client's
+    // revoke.h: streams whose key may be revoked. in_streams.next NULL: it is not watched.
+    struct list in_streams;
+    struct scope *scope;
+    uint64_t seen_version, seen_generation; // of accounts and plan
 };
 
 // Once in the process, before there are threads: the tables of JSON fields.

@@ -157,6 +157,7 @@ struct plan {
     const struct plan_cache *cache; // NULL: off
     uint16_t budget_status; // of a refusal because of money
     bool ledger_full_refuses; // else requests go on without a record
+    bool revoke_cuts; // streams of a key that is revoked
     bool limits_closed; // a limit that cannot be read or counted refuses
     bool auth_open; // an account that cannot be read is as it was
     void *memory; // control's

@@ -12,7 +12,8 @@ static void openai_kind(enum rw_end end, uint32_t status, const char **ret_type,
 {
     *ret_type = status == 429 ? "requests" : status >= 500 ? "server_error" : "invalid_request_error";
     *ret_code = end_info(end)->name;
-    if (end == END_BAD_KEY || end == END_NO_KEY || end == END_KEYS_CONTRADICT) *ret_code = "invalid_api_key";
+    if (end == END_BAD_KEY || end == END_NO_KEY || end == END_REVOKED || end == END_KEYS_CONTRADICT)
+        *ret_code = "invalid_api_key";
     if (end == END_NO_MODEL) *ret_code = "model_not_found";
     if (end == END_RATE_LIMITED) *ret_code = "rate_limit_exceeded";
     if (end == END_BUDGET) *ret_code = "insufficient_quota";
@@ -131,7 +132,7 @@ static void refuse_late(struct exchange *x)
             begin = x->mid_event ? SPAN("\n\n") : SPAN("");
             end = SPAN("");
         } else {
-            uint32_t status = 500;
+            uint32_t status = x->end == END_REVOKED ? end_info(x->end)->status : 500;
             body = error_body(x, &status);
         }
         const struct iovec iov[] = {

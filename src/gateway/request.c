@@ -3,6 +3,7 @@
 #include "base/fmt.h"
 #include "gateway/echo.h"
 #include "gateway/exchange.h"
+#include "gateway/revoke.h"
 #include "gateway/translate.h"
 #include "gateway/worker.h"
 #include "providers/embed.h"
@@ -243,6 +244,7 @@ enum stage exchange_ask(struct exchange *x)
     const enum stage s = prepare(x);
     if (s != STAGE_GO) return s;
     x->asked = true;
+    if (RW_UNLIKELY(x->plan->revoke_cuts) && x->stream) revoke_watch(x);
     const int r = ask_open(&x->ask);
     if (r < 0) return exchange_fail_ask(x, r);
     fields_down(x);

@@ -5,6 +5,7 @@
 
 #include "gateway/exchange.h"
 #include "gateway/flight.h"
+#include "gateway/revoke.h"
 #include "policy/estimate.h"
 
 #define BACKLOG 4096
@@ -446,6 +447,7 @@ enum rw_err worker_open(struct worker *w, struct io_driver *driver, const struct
     w->access.ring = cfg->access;
     prng_seed(&w->prng, cfg->seed);
     fiber_event_init(&w->commit);
+    revoke_open(w);
     io_timer_init(&w->trim, trim);
     io_timer_init(&w->drain_end, drain_end);
     io_timer_init(&w->drain_quiet, drain_quiet);
@@ -508,6 +510,7 @@ void worker_close(struct worker *w)
     for (uint32_t i = 0; i < w->origin_count; i++)
         while (!up_origin_closed(&w->origins[i])) io_loop_turn(&w->loop, w->loop.now_ns + CLOCK_MS);
     h1_server_close(&w->http);
+    revoke_close(w);
     MUST(w->plan_users == 0 && !w->old_plans);
     crypto_wipe(w->keys_seen, sizeof w->keys_seen);
     plan_done(w, w->plan);

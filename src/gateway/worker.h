@@ -103,6 +103,8 @@ struct worker {
     struct flights *flights; // with a cache
     struct limit_time limit_time;
     struct store_cell *limit_clock;
+    struct list streams; // of exchanges, see revoke.h
+    struct io_timer revoke_look;
     struct fiber_event commit; // records were committed, or could not be
     bool commit_failing;
     _Atomic int commit_err; // of the last commit

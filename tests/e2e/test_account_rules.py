@@ -6,10 +6,13 @@ Method: the real binary with a data_dir, accounts made on the command line or in
 
 import json
 import os
+import signal
 import subprocess
+import time
 
 import pytest
 
+import rawhttp
 import servers
 
 CHAT = "/v1/chat/completions"
@@ -156,3 +159,58 @@ def ledger(server):
         [os.environ["RINGWAY_RECORDS_BIN"], server.config["data_dir"]], capture_output=True, check=True, timeout=20
     )
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+SLOW = {"model": "up/mock:chunks=100,pace=50ms", "stream": True}
+
+
+def begin(server, target, body, fields):
+    """A stream of five seconds whose first event was read."""
+    c = server.connect()
+    fields = [("content-type", "application/json"), *fields]
+    c.send(rawhttp.request("POST", target, fields, json.dumps({**body, "messages": USER}).encode()))
+    c.until(b"data:")
+    return c
+
+
+def test_revoke__cut_ends_streams_in_their_dialect(launch, backend, tmp_path):
+    """Two streams of one key, a third of another: revoking the first ends its two with an error, on whatever worker."""
+    own = launch(backend, data_dir=str(tmp_path / "data"), workers=2, on_revoke="cut")
+    one, other = (cli(own, "key", "create", "--name", n) for n in ("one", "other"))
+    bearer = ("authorization", f"Bearer {one['key']}")
+    openai = [begin(own, CHAT, SLOW, [bearer]) for _ in range(3)]
+    anthropic = begin(own, "/v1/messages", {**SLOW, "max_tokens": 99}, [bearer, ("anthropic-version", "2023-06-01")])
+    kept = begin(own, CHAT, SLOW, [("authorization", f"Bearer {other['key']}")])
+    started = time.monotonic()
+    cli(own, "key", "revoke", one["id"])
+    for c in openai:
+        rest = c.to_end()
+        assert b"[DONE]" not in rest and b'"code":"invalid_api_key"' in rest and b"revoked" in rest, rest[-400:]
+    rest = anthropic.to_end()
+    assert b"event: error" in rest and b"message_stop" not in rest, rest[-400:]
+    assert time.monotonic() - started < 2.5
+    assert b"chat.completion.chunk" in kept.until(b"data:")
+    cli(own, "key", "set", other["id"], "--disabled", "true")
+    assert b"invalid_api_key" in kept.to_end()
+    servers.wait_for(lambda: len(ledger(own)) == 5, 5, "five records")
+    assert all(r["end"] == "revoked" and "cut" in r["flags"] and r["output"] > 0 for r in ledger(own)), ledger(own)
+
+
+def test_revoke__a_key_that_the_file_no_longer_has(launch, backend, tmp_path):
+    key = "rw-e2e-soon-gone-aaaaaaaaaa"
+    keys = [{"name": "ci", "key": servers.KEY}, {"name": "gone", "key": key}]
+    own = launch(backend, data_dir=str(tmp_path / "data"), on_revoke="cut", keys=keys)
+    cut, kept = (begin(own, CHAT, SLOW, [("authorization", f"Bearer {k}")]) for k in (key, servers.KEY))
+    own.config["keys"] = keys[:1]
+    own.write_config()
+    own.signal(signal.SIGHUP)
+    assert b"invalid_api_key" in cut.to_end()
+    assert b"chat.completion.chunk" in kept.until(b"data:")
+
+
+def test_revoke__finish_is_the_default(own):
+    key = cli(own, "key", "create")
+    c = begin(own, CHAT, {**SLOW, "model": "up/mock:chunks=8,pace=100ms"}, [("authorization", f"Bearer {key['key']}")])
+    cli(own, "key", "revoke", key["id"])
+    c.until(b"[DONE]")
+    assert post(own, key["key"]).status == 401
