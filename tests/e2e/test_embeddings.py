@@ -143,6 +143,8 @@ class Provider(http.server.BaseHTTPRequestHandler):
                 status = 200
             except Wrong as e:
                 answer = {"message": str(e)}
+        elif self.path == "/v1/images/generations":
+            status, answer = 200, {"created": 1, "data": [{"b64_json": base64.b64encode(body["prompt"].encode()).decode()}]}
         elif self.path == "/v2/rerank":
             status, answer = 200, {"id": "r", "results": [{"index": 0, "relevance_score": 0.5}], "meta": {}}
         if len(self.calls) == self.fail_at:
@@ -176,6 +178,7 @@ def gateway(folder, provider, backend):
         "gemini": {"type": "gemini", "base_url": origin, "api_key": "up"},
         "mistral": {"type": "mistral", "base_url": origin + "/v1", "api_key": "up"},
         "bedrock": {"type": "bedrock", "base_url": origin, "api_key": "up"},
+        "oa": {"type": "openai", "base_url": origin + "/v1", "api_key": "up"},
         "claude": {"type": "anthropic", "base_url": origin, "api_key": "up"},
     }
     config["models"] = [{"name": "alias", "targets": [{"provider": "cohere", "model": "embed-v4.0"}]}]
@@ -285,6 +288,11 @@ def test_pass_through__of_the_apis_own_clients(gateway, calls):
     ranked = client.rerank(model="cohere/rerank-v3.5", query="q", documents=["a", "b"], top_n=1)
     assert ranked.results[0].relevance_score == 0.5
     assert calls[-1] == ("/v2/rerank", {"model": "rerank-v3.5", "query": "q", "documents": ["a", "b"], "top_n": 1})
+    assert gateway.post("/v1/rerank", {"model": "cohere/rerank-v3.5", "query": "q", "documents": ["a"]}).status == 200
+    assert calls[-1] == ("/v2/rerank", {"model": "rerank-v3.5", "query": "q", "documents": ["a"]})
+    with openai.OpenAI(base_url=gateway.url, api_key=KEY, max_retries=0) as images:
+        made = images.images.generate(model="oa/gpt-image-1", prompt="a ring")
+    assert base64.b64decode(made.data[0].b64_json) == b"a ring" and calls[-1][1]["model"] == "gpt-image-1"
     one = {"model": "models/gemini-embedding-001", "content": {"parts": [{"text": "a"}]}}
     found = gateway.post("/v1beta/models/gemini%2Fgemini-embedding-001:batchEmbedContents", {"requests": [one]})
     assert found.status == 200 and found.json() == {"embeddings": [{"values": vector("a")}]}, found
