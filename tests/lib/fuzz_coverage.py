@@ -26,6 +26,7 @@ ROWS = {
     "proxy_protocol": (["proxy_protocol"], ["src/wire/proxy_protocol.c"]),
     "gzip": (["gzip"], ["src/wire/gzip.c"]),
     "pem": (["pem"], ["tls/tls_pem.c", "tls/tls_cert.c", "tls/tls_skey.c", "tls/tls_pbes.c", "tls/crypto_sign.c"]),
+    "tls_record": (["tls_record"], ["tls/tls_record.c"]),
     "jwt": (["jwt"], ["src/policy/jwt.c"]),
     "jwks": (["jwks"], ["src/policy/jwt_keys.c"]),
     # Not config.c: it reads files and the environment, and hands the bytes to the rest.
