@@ -47,6 +47,14 @@ WITH_CRC static uint32_t by_instructions(uint32_t before, const void *data, size
 {
     const uint8_t *p = data;
     uint32_t crc = ~before;
+    for (; n >= 32; n -= 32, p += 32) {
+        uint64_t v[4];
+        memcpy(v, p, 32);
+        crc = STEP64(crc, v[0]);
+        crc = STEP64(crc, v[1]);
+        crc = STEP64(crc, v[2]);
+        crc = STEP64(crc, v[3]);
+    }
     for (; n >= 8; n -= 8, p += 8) {
         uint64_t v;
         memcpy(&v, p, 8);

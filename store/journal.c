@@ -305,75 +305,93 @@ void store_slots_free(struct store_journal *j, uint32_t n)
 
 // --- Reading a slot.
 
-static enum rw_err chain_read(const struct journal_map *m, uint32_t first, uint8_t *bytes, uint32_t *n)
+// A piece of text. RW_E_CORRUPT.
+static enum rw_err piece_read(const struct journal_map *m, uint32_t i, bool checked,
+                              const struct journal_text **ret)
 {
-    uint32_t i = first;
-    while (i != STORE_SLOT_NONE) {
-        if (i >= m->slots) return RW_E_CORRUPT;
-        const struct journal_text *t = journal_text_at(m, i);
-        if (atomic_load_explicit(&t->state, memory_order_acquire) != SLOT_TEXT) return RW_E_CORRUPT;
-        if (t->crc != store_slot_text_crc(t) || t->n == 0 || t->n > SLOT_MORE_BYTES) return RW_E_CORRUPT;
-        if (t->n > STORE_RECORD_BYTES_MAX - *n) return RW_E_CORRUPT;
-        memcpy(bytes + *n, t->bytes, t->n);
-        *n += t->n;
-        i = t->next;
-    }
+    if (i >= m->slots) return RW_E_CORRUPT;
+    const struct journal_text *t = journal_text_at(m, i);
+    if (atomic_load_explicit(&t->state, memory_order_acquire) != SLOT_TEXT) return RW_E_CORRUPT;
+    if (t->n == 0 || t->n > SLOT_MORE_BYTES) return RW_E_CORRUPT;
+    if (checked && t->crc != store_slot_text_crc(t)) return RW_E_CORRUPT;
+    *ret = t;
     return RW_OK;
 }
 
-static enum rw_err texts_read(const struct journal_map *m, const struct journal_slot *s, uint8_t *bytes,
-                              struct store_texts *ret)
+// Behind the n bytes that are there.
+static enum rw_err chain_read(const struct journal_map *m, uint32_t first, bool checked, uint8_t *bytes,
+                              uint32_t n, struct span *ret)
 {
-    uint32_t n = 0;
-    const uint32_t other = atomic_load_explicit(&s->retext, memory_order_acquire);
-    if (other != STORE_SLOT_NONE) {
-        RW_TRY(chain_read(m, other, bytes, &n));
-        return store_texts_decode(span_of(bytes, n), ret);
+    for (uint32_t i = first; i != STORE_SLOT_NONE;) {
+        const struct journal_text *t;
+        RW_TRY(piece_read(m, i, checked, &t));
+        i = t->next;
+        if (n == 0 && i == STORE_SLOT_NONE) {
+            *ret = span_of(t->bytes, t->n); // all of it in one piece: as it lies
+            return RW_OK;
+        }
+        if (t->n > STORE_RECORD_BYTES_MAX - n) return RW_E_CORRUPT;
+        memcpy(bytes + n, t->bytes, t->n);
+        n += t->n;
     }
-    if (s->open.text_bytes == 0) {
-        *ret = (struct store_texts){0};
-        return RW_OK;
-    }
-    n = s->open.text_bytes < SLOT_TEXT_BYTES ? s->open.text_bytes : SLOT_TEXT_BYTES;
-    memcpy(bytes, s->text, n);
-    RW_TRY(chain_read(m, s->open.text_next, bytes, &n));
-    return n == s->open.text_bytes ? store_texts_decode(span_of(bytes, n), ret) : RW_E_CORRUPT;
+    *ret = span_of(bytes, n);
+    return RW_OK;
 }
 
-enum rw_err store_slot_read(const struct journal_map *m, uint32_t slot, uint8_t *bytes,
+static enum rw_err texts_read(const struct journal_map *m, const struct journal_slot *s, bool checked,
+                              uint8_t *bytes, struct store_texts *ret)
+{
+    struct span all;
+    const uint32_t other = atomic_load_explicit(&s->retext, memory_order_acquire);
+    if (other != STORE_SLOT_NONE) {
+        RW_TRY(chain_read(m, other, checked, bytes, 0, &all));
+        return store_texts_decode(all, ret);
+    }
+    if (s->open.text_bytes == 0) return RW_OK;
+    const uint32_t n = s->open.text_bytes < SLOT_TEXT_BYTES ? s->open.text_bytes : SLOT_TEXT_BYTES;
+    memcpy(bytes, s->text, n);
+    RW_TRY(chain_read(m, s->open.text_next, checked, bytes, n, &all));
+    return all.n == s->open.text_bytes ? store_texts_decode(all, ret) : RW_E_CORRUPT;
+}
+
+static void final_read(const struct slot_final *f, struct store_record *r)
+{
+    r->status = f->status;
+    r->attempts = f->attempts;
+    r->cache = f->cache;
+    memcpy(r->tokens, f->tokens, sizeof r->tokens);
+    store_record_money_set(r, f->cost_nanos);
+    r->bytes_in = f->bytes_in;
+    r->bytes_out = f->bytes_out;
+    r->duration_us = f->duration_us;
+    r->first_byte_us = f->first_byte_us;
+    r->overhead_us = f->overhead_us;
+    r->end = span_of(f->end, strnlen(f->end, SLOT_END_BYTES));
+}
+
+enum rw_err store_slot_read(const struct journal_map *m, uint32_t slot, bool checked, uint8_t *bytes,
                             struct store_record *ret)
 {
     const struct journal_slot *s = &m->slot[slot];
     const uint32_t state = atomic_load_explicit(&s->state, memory_order_acquire);
     if (state != SLOT_OPEN && state != SLOT_FINAL) return RW_E_CORRUPT;
-    if (s->open_crc != store_slot_open_crc(s)) return RW_E_CORRUPT;
-    struct store_record r = {.part = s->open.part,
-                             .dialect = s->open.dialect,
-                             .flags = s->open.flags | STORE_CRASHED | STORE_ESTIMATED | STORE_FAILED,
-                             .tenant = s->open.tenant,
-                             .team = s->open.team,
-                             .key = s->open.key,
-                             .end = SPAN("crashed")};
-    memcpy(r.id, s->open.id, STORE_ID_BYTES);
-    r.tokens[STORE_TOKENS_OTHER] = atomic_load_explicit(&s->estimate_tokens, memory_order_acquire);
-    r.cost_nanos = atomic_load_explicit(&s->estimate_nanos, memory_order_acquire);
+    if (checked && s->open_crc != store_slot_open_crc(s)) return RW_E_CORRUPT;
+    *ret = (struct store_record){.part = s->open.part,
+                                 .dialect = s->open.dialect,
+                                 .flags = s->open.flags,
+                                 .tenant = s->open.tenant,
+                                 .team = s->open.team,
+                                 .key = s->open.key};
+    memcpy(ret->id, s->open.id, STORE_ID_BYTES);
     if (state == SLOT_FINAL) {
-        const struct slot_final *f = &s->final;
-        if (s->final_crc != store_slot_final_crc(s)) return RW_E_CORRUPT;
-        r.status = f->status;
-        r.attempts = f->attempts;
-        r.cache = f->cache;
-        r.flags = s->open.flags | f->flags;
-        memcpy(r.tokens, f->tokens, sizeof r.tokens);
-        store_record_money_set(&r, f->cost_nanos);
-        r.bytes_in = f->bytes_in;
-        r.bytes_out = f->bytes_out;
-        r.duration_us = f->duration_us;
-        r.first_byte_us = f->first_byte_us;
-        r.overhead_us = f->overhead_us;
-        r.end = span_of(f->end, strnlen(f->end, SLOT_END_BYTES));
+        if (checked && s->final_crc != store_slot_final_crc(s)) return RW_E_CORRUPT;
+        ret->flags |= s->final.flags;
+        final_read(&s->final, ret);
+    } else {
+        ret->flags |= STORE_CRASHED | STORE_ESTIMATED | STORE_FAILED;
+        ret->tokens[STORE_TOKENS_OTHER] = atomic_load_explicit(&s->estimate_tokens, memory_order_acquire);
+        ret->cost_nanos = atomic_load_explicit(&s->estimate_nanos, memory_order_acquire);
+        ret->end = SPAN("crashed");
     }
-    RW_TRY(texts_read(m, s, bytes, &r.texts));
-    *ret = r;
-    return RW_OK;
+    return texts_read(m, s, checked, bytes, &ret->texts);
 }

@@ -107,10 +107,11 @@ uint32_t store_slot_open_crc(const struct journal_slot *s);
 uint32_t store_slot_final_crc(const struct journal_slot *s);
 uint32_t store_slot_text_crc(const struct journal_text *t);
 
-// Reads a slot that is FINAL, or OPEN: then as crashed, at its estimate. bytes (STORE_RECORD_BYTES_MAX): the
-// texts, where the record's spans point. RW_E_CORRUPT.
-RW_WARN_UNUSED enum rw_err store_slot_read(const struct journal_map *m, uint32_t slot, uint8_t *bytes,
-                                           struct store_record *ret);
+// Reads a slot that is FINAL, or OPEN: then as crashed, at its estimate. The record's spans point into the slot and into
+// bytes (STORE_RECORD_BYTES_MAX). checked: by its checksums, which only a power cut makes wrong: not needed of a journal that
+// this process has written. RW_E_CORRUPT; *ret is undefined then.
+RW_WARN_UNUSED enum rw_err store_slot_read(const struct journal_map *m, uint32_t slot, bool checked,
+                                           uint8_t *bytes, struct store_record *ret);
 
 // Open, and nobody was asked yet.
 bool store_slot_unasked(const struct journal_slot *s);

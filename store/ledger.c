@@ -40,6 +40,7 @@ struct store_ledger {
     struct row *order[ROWS];
     struct cached_text text[TEXTS_CACHED]; // numbers that were committed, by hash
     bool texts_new; // some in `text` are of the transaction under way
+    struct cached_text *last_model, *last_provider; // where those of the record before are, or were
     MDB_cursor *raw; // at the end of the raw records, for the transaction under way
     struct row *last; // of the record before
     uint8_t bytes[STORE_RECORD_BYTES_MAX];
@@ -118,13 +119,16 @@ static enum rw_err text_make(struct store_txn *t, struct span text, uint32_t *re
     return RW_OK;
 }
 
-static enum rw_err text_number(struct store_ledger *l, struct store_txn *t, struct span text, uint32_t *ret)
+// *last: where a text was found that may well be the same; NULL: none.
+static enum rw_err text_number(struct store_ledger *l, struct store_txn *t, struct span text,
+                               struct cached_text **last, uint32_t *ret)
 {
-    if (text.n == 0) {
-        *ret = 0;
+    struct cached_text *c = *last;
+    if (text.n == 0 || (c && c->number && span_eq(span_of(c->p, c->n), text))) {
+        *ret = text.n ? c->number : 0;
         return RW_OK;
     }
-    struct cached_text *c = &l->text[map_hash(text, 0) & (TEXTS_CACHED - 1)];
+    *last = c = &l->text[map_hash(text, 0) & (TEXTS_CACHED - 1)];
     if (c->number == 0 || !span_eq(span_of(c->p, c->n), text)) {
         uint32_t number = 0;
         enum rw_err err = store_ledger_text_find(t->store, t->txn, text, &number);
@@ -195,22 +199,21 @@ static void sum_levels(struct store_ledger *l)
 
 static enum rw_err sum_up(struct store_ledger *l, struct store_txn *t, const struct store_record *r)
 {
-    struct store_sums sums;
     uint32_t model = 0, provider = 0;
     uint8_t p[TAG_KEY_BYTES];
     const uint32_t day = store_day(store_id_ms(r->id));
-    store_sums_of(r, &sums);
-    RW_TRY(text_number(l, t, r->texts.model, &model));
-    RW_TRY(text_number(l, t, r->texts.provider, &provider));
-    store_sums_add(&key_row(l, day, r, model, provider)->sums, &sums);
+    RW_TRY(text_number(l, t, r->texts.model, &l->last_model, &model));
+    RW_TRY(text_number(l, t, r->texts.provider, &l->last_provider, &provider));
+    store_sums_note(&key_row(l, day, r, model, provider)->sums, r);
     for (uint32_t i = 0; i < r->texts.tags_count; i++) {
         uint32_t tag = 0;
-        RW_TRY(text_number(l, t, r->texts.tags[i], &tag));
+        struct cached_text *none = NULL;
+        RW_TRY(text_number(l, t, r->texts.tags[i], &none, &tag));
         store_be32(p, day);
         store_be32(p + 4, r->team);
         store_be32(p + 8, tag);
         store_be32(p + 12, r->tenant);
-        store_sums_add(&row_of(l, TABLE_TAGS, p, TAG_KEY_BYTES)->sums, &sums);
+        store_sums_note(&row_of(l, TABLE_TAGS, p, TAG_KEY_BYTES)->sums, r);
     }
     return RW_OK;
 }

@@ -54,12 +54,15 @@ static uint32_t text_out(struct span s, uint8_t *out)
 
 static struct span text_in(struct store_in *in)
 {
-    const uint8_t n = store_in_u8(in);
-    if (n > in->rest.n || n > STORE_TEXT_BYTES_MAX) in->bad = true;
-    if (in->bad) return (struct span){NULL, 0};
-    const struct span s = {in->rest.p, n};
-    in->rest = (struct span){in->rest.p + n, in->rest.n - n};
-    return s;
+    const uint8_t *p = in->rest.p;
+    const uint32_t most = in->rest.n;
+    if (RW_UNLIKELY(in->bad || most == 0 || p[0] >= most || p[0] > STORE_TEXT_BYTES_MAX)) {
+        in->bad = true;
+        return (struct span){NULL, 0};
+    }
+    const uint32_t n = p[0];
+    in->rest = (struct span){p + 1 + n, most - 1 - n};
+    return (struct span){p + 1, n};
 }
 
 static_assert(128 + 24 + 7 + (5 + STORE_TAGS_MAX) * (1 + STORE_TEXT_BYTES_MAX) <= STORE_RECORD_BYTES_MAX,
@@ -75,6 +78,10 @@ uint32_t store_texts_bytes(const struct store_texts *t)
 uint32_t store_texts_encode(const struct store_texts *t, uint8_t *out)
 {
     MUST(t->tags_count <= STORE_TAGS_MAX);
+    if (t->encoded.n) {
+        memcpy(out, t->encoded.p, t->encoded.n);
+        return t->encoded.n;
+    }
     uint32_t n = text_out(t->model, out);
     n += text_out(t->provider, out + n);
     n += text_out(t->upstream_model, out + n);
@@ -101,10 +108,9 @@ static void texts_in(struct store_in *in, struct store_texts *ret)
 enum rw_err store_texts_decode(struct span bytes, struct store_texts *ret)
 {
     struct store_in in = {.rest = bytes};
-    struct store_texts t = {0};
-    texts_in(&in, &t);
+    texts_in(&in, ret);
     if (in.bad || in.rest.n) return RW_E_CORRUPT;
-    *ret = t;
+    ret->encoded = bytes;
     return RW_OK;
 }
 

@@ -50,6 +50,7 @@ struct store_texts {
     struct span client_id; // the client's own request id
     struct span tags[STORE_TAGS_MAX]; // "k=v"
     uint32_t tags_count;
+    struct span encoded; // all of the above as store_texts_encode() writes it; empty: not at hand
 };
 
 struct store_record {
@@ -86,9 +87,9 @@ static inline void store_record_money_set(struct store_record *r, int64_t nanos)
 // When the request began, milliseconds since 1970.
 static inline int64_t store_id_ms(const uint8_t id[STORE_ID_BYTES])
 {
-    int64_t ms = 0;
-    for (int i = 0; i < 6; i++) ms = ms << 8 | id[i];
-    return ms;
+    uint64_t high;
+    memcpy(&high, id, sizeof high);
+    return (int64_t)(__builtin_bswap64(high) >> 16);
 }
 
 void store_id_make(uint64_t wall_ms, uint16_t epoch, uint8_t worker, uint64_t sequence,
@@ -105,6 +106,7 @@ RW_WARN_UNUSED enum rw_err store_record_decode(struct span key, struct span valu
 
 // The texts by themselves: into `out` (STORE_RECORD_BYTES_MAX), and back. Each is a length and its bytes.
 uint32_t store_texts_encode(const struct store_texts *t, uint8_t *out);
+// RW_E_CORRUPT: *ret is undefined.
 RW_WARN_UNUSED enum rw_err store_texts_decode(struct span bytes, struct store_texts *ret);
 
 // Bytes that the encoded texts take.

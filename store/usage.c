@@ -15,22 +15,31 @@ void store_sums_add(struct store_sums *to, const struct store_sums *s)
 
 static_assert(sizeof(struct store_sums) == 20 * 8, "sums are 64 bits wide, without holes");
 
+void store_sums_note(struct store_sums *to, const struct store_record *r)
+{
+    const uint32_t flags = r->flags;
+    if (r->part == 0) {
+        to->requests++;
+        to->failed += (flags & STORE_FAILED) != 0;
+        to->cut += (flags & STORE_CUT) != 0;
+        to->refused += (flags & STORE_REFUSED) != 0;
+        to->cache_hits += r->cache == STORE_CACHE_HIT;
+        to->duration_us += r->duration_us;
+    } else {
+        to->attempts++;
+    }
+    to->estimated += (flags & STORE_ESTIMATED) != 0;
+    to->crashed += (flags & STORE_CRASHED) != 0;
+    to->unpriced += (flags & STORE_UNPRICED) != 0;
+    to->cost_nanos += r->cost_nanos;
+    to->saved_nanos += r->saved_nanos;
+    for (int i = 0; i < STORE_TOKENS_COUNT; i++) to->tokens[i] += r->tokens[i];
+}
+
 void store_sums_of(const struct store_record *r, struct store_sums *ret)
 {
-    const bool whole = r->part == 0;
-    *ret = (struct store_sums){.requests = whole,
-                               .failed = whole && (r->flags & STORE_FAILED),
-                               .estimated = (r->flags & STORE_ESTIMATED) != 0,
-                               .crashed = (r->flags & STORE_CRASHED) != 0,
-                               .cut = whole && (r->flags & STORE_CUT),
-                               .unpriced = (r->flags & STORE_UNPRICED) != 0,
-                               .cache_hits = whole && r->cache == STORE_CACHE_HIT,
-                               .attempts = !whole,
-                               .cost_nanos = r->cost_nanos,
-                               .saved_nanos = r->saved_nanos,
-                               .duration_us = whole ? r->duration_us : 0,
-                               .refused = whole && (r->flags & STORE_REFUSED)};
-    for (int i = 0; i < STORE_TOKENS_COUNT; i++) ret->tokens[i] = r->tokens[i];
+    *ret = (struct store_sums){0};
+    store_sums_note(ret, r);
 }
 
 // --- Groups: a hash table from a number to sums.

@@ -36,7 +36,8 @@ struct store_sums {
 };
 
 void store_sums_add(struct store_sums *to, const struct store_sums *s);
-// What one record adds.
+// What one record adds, to what is there and by itself.
+void store_sums_note(struct store_sums *to, const struct store_record *r);
 void store_sums_of(const struct store_record *r, struct store_sums *ret);
 
 enum store_group {

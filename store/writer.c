@@ -57,7 +57,7 @@ static enum rw_err put_slot(struct store_writer *w, struct store_txn *t, const s
     struct store_record r;
     const bool adopted = m == &w->adopted;
     if (adopted && store_slot_unasked(&m->slot[slot])) return RW_OK;
-    const enum rw_err unread = store_slot_read(m, slot, w->bytes, &r);
+    const enum rw_err unread = store_slot_read(m, slot, adopted, w->bytes, &r);
     if (unread) {
         w->damaged++;
         return RW_OK;
