@@ -18,8 +18,27 @@ static int64_t bounded(int64_t n, int64_t max)
     return n;
 }
 
+static bool is_in_and_out(const struct price_usage *u)
+{
+    int64_t others = u->searches;
+    for (int c = 0; c < PRICE_CLASSES; c++)
+        if (c != PRICE_INPUT && c != PRICE_OUTPUT) others |= u->tokens[c];
+    return others == 0 && (uint64_t)u->tokens[PRICE_INPUT] <= PRICE_TOKENS_MAX &&
+        (uint64_t)u->tokens[PRICE_OUTPUT] <= PRICE_TOKENS_MAX;
+}
+
+// Of tokens that are only read and written, as most are.
+static int64_t in_and_out(const struct price *p, int64_t in, int64_t out)
+{
+    const int64_t *price = p->above_tokens && in > p->above_tokens ? p->above_pico : p->pico;
+    const uint64_t pico = (uint64_t)(in * price[PRICE_INPUT] + out * price[PRICE_OUTPUT]);
+    return (int64_t)((pico + PICO_PER_NANO - 1) / PICO_PER_NANO);
+}
+
 int64_t price_nanos(const struct price *p, const struct price_usage *u, uint16_t *ret_unknown)
 {
+    if (RW_LIKELY(!ret_unknown && is_in_and_out(u)))
+        return in_and_out(p, u->tokens[PRICE_INPUT], u->tokens[PRICE_OUTPUT]);
     int64_t tokens[PRICE_CLASSES], prompt = 0, pico = 0;
     uint16_t unknown = 0;
     for (int c = 0; c < PRICE_CLASSES; c++) {

@@ -401,9 +401,32 @@ static void test_learn__the_table_keeps_what_is_used(void **state)
     estimate_free(e);
 }
 
+static void test_nanos__of_tokens_in_and_out_by_the_short_way_as_by_the_long_one(void **state)
+{
+    (void)state;
+    struct price p = {.above_tokens = 5000};
+    uint32_t seed = 3;
+    for (int c = 0; c < PRICE_CLASSES; c++)
+        p.pico[c] = 1234567 * (c + 1), p.above_pico[c] = 2345679 * (c + 1);
+    for (int i = 0; i < 20000; i++) {
+        uint16_t unknown;
+        struct price_usage u = {0};
+        seed = seed * 1664525u + 1013904223u;
+        u.tokens[PRICE_INPUT] = seed >> 8 & 0x3fff;
+        u.tokens[PRICE_OUTPUT] = seed >> 20 & 0xfff;
+        if (i % 5 == 0) u.tokens[i / 5 % PRICE_CLASSES] = seed >> 12 & 0xff;
+        assert_int_equal(price_nanos(&p, &u, NULL), price_nanos(&p, &u, &unknown));
+    }
+    const struct price_usage most = {
+        .tokens = {[PRICE_INPUT] = PRICE_TOKENS_MAX, [PRICE_OUTPUT] = PRICE_TOKENS_MAX}};
+    p.above_pico[PRICE_INPUT] = p.above_pico[PRICE_OUTPUT] = PRICE_PICO_MAX;
+    assert_int_equal(price_nanos(&p, &most, NULL), 2 * PRICE_TOKENS_MAX * (PRICE_PICO_MAX / 1000));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nanos__of_tokens_in_and_out_by_the_short_way_as_by_the_long_one),
         cmocka_unit_test(test_decimal__exact_and_rounded_up),
         cmocka_unit_test(test_each__tells_each_row_once_as_it_holds),
         cmocka_unit_test(test_nanos__a_record_is_summed_in_picos_and_rounded_once_up),
