@@ -99,6 +99,10 @@ char *fmt_raw_u64(char *at, uint64_t v)
         const uint32_t high = (uint32_t)v / 10000, low = (uint32_t)v % 10000;
         return put_four(put_short(at, high), low);
     }
+    if (v < UINT64_C(1000000000000)) {
+        const uint32_t low = (uint32_t)(v % 100000000);
+        return put_four(put_four(put_short(at, (uint32_t)(v / 100000000)), low / 10000), low % 10000);
+    }
     return put_digits(at, v, digits_of(v));
 }
 
@@ -259,10 +263,9 @@ void fmt_time_http(struct fmt *f, struct fmt_time *cache, int64_t wall_ns)
     fmt_bytes(f, cache->http, FMT_TIME_HTTP_BYTES);
 }
 
-void fmt_duration_go(struct fmt *f, int64_t ns)
+char *fmt_raw_duration_go(char *at, int64_t ns)
 {
     const uint64_t ms = ns <= 0 ? 0 : (uint64_t)ns / 1000000 + ((uint64_t)ns % 1000000 != 0);
-    char text[FMT_DURATION_BYTES], *at = text;
     if (ms == 0) {
         *at++ = '0';
     } else if (ms < 1000) {
@@ -281,7 +284,13 @@ void fmt_duration_go(struct fmt *f, int64_t ns)
         at = fmt_raw_decimal(at, (int64_t)(ms % 60000), 3);
     }
     *at++ = 's';
-    fmt_bytes(f, text, (uint32_t)(at - text));
+    return at;
+}
+
+void fmt_duration_go(struct fmt *f, int64_t ns)
+{
+    char text[FMT_DURATION_BYTES];
+    add(f, text, fmt_raw_duration_go(text, ns));
 }
 
 static char *put_v4(char *at, const uint8_t *a)

@@ -115,6 +115,7 @@ void fmt_ip(struct fmt *f, const uint8_t *address, uint32_t bytes);
 char *fmt_raw_u64(char *at, uint64_t v);
 char *fmt_raw_decimal(char *at, int64_t v, uint32_t decimals);
 char *fmt_raw_time_iso(char *at, struct fmt_time *cache, int64_t wall_ns);
+char *fmt_raw_duration_go(char *at, int64_t ns);
 char *fmt_raw_json(char *at, struct span s);
 
 #endif

@@ -96,63 +96,71 @@ static const struct line_names names[2][2] = {
      {"anthropic-ratelimit-tokens-limit: ", "anthropic-ratelimit-tokens-remaining: ",
       "anthropic-ratelimit-tokens-reset: "}}};
 
-// What stands before the number that changes with each answer is the same as long as the limit is.
-static void front_line(struct fmt *f, struct worker_limit_text *t, const struct line_names *n, int64_t limit)
+static void make_text(struct worker_limit_text *t, const struct line_names *n, int64_t limit)
 {
-    if (RW_UNLIKELY(t->limit != limit)) {
-        struct fmt made;
-        fmt_init(&made, t->text, sizeof t->text);
-        fmt_str(&made, n->limit);
-        fmt_i64(&made, limit);
-        fmt_str(&made, "\r\n");
-        fmt_str(&made, n->remaining);
-        MUST(!made.overflow);
-        t->n = made.n;
-        t->limit = limit;
-    }
-    fmt_bytes(f, t->text, t->n);
+    struct fmt front, middle;
+    fmt_init(&front, t->front, sizeof t->front);
+    fmt_str(&front, n->limit);
+    fmt_i64(&front, limit);
+    fmt_str(&front, "\r\n");
+    fmt_str(&front, n->remaining);
+    fmt_init(&middle, t->middle, sizeof t->middle);
+    fmt_str(&middle, "\r\n");
+    fmt_str(&middle, n->reset);
+    MUST(!front.overflow && !middle.overflow);
+    t->front_bytes = front.n;
+    t->middle_bytes = middle.n;
+    t->limit = limit;
 }
 
-static void view_lines(struct fmt *f, const struct exchange *x, const struct limit_view *v, bool tokens,
-                       bool anthropic)
+// The longest view, with what is copied too much.
+#define VIEW_BYTES \
+    (sizeof((struct worker_limit_text *)0)->front + FMT_U64_BYTES + \
+     sizeof((struct worker_limit_text *)0)->middle + FMT_DURATION_BYTES + 2)
+static_assert(2 * VIEW_BYTES + 128 <= ACCOUNT_LINES_BYTES, "both views, what was clamped and what it cost");
+
+static inline char *put_end(char *at)
 {
-    if (!v->limit) return;
+    memcpy(at, "\r\n", 2);
+    return at + 2;
+}
+
+static char *view_lines(char *at, const struct exchange *x, const struct limit_view *v, bool tokens,
+                        bool anthropic)
+{
+    if (!v->limit) return at;
     struct worker *w = x->worker;
-    const struct line_names *n = &names[tokens][anthropic];
-    front_line(f, &w->limit_text[tokens][anthropic], n, v->limit);
-    fmt_u64(f, v->remaining > 0 ? (uint64_t)v->remaining : 0);
-    fmt_str(f, "\r\n");
-    fmt_str(f, n->reset);
-    if (anthropic) fmt_time_iso(f, &w->access.clock, w->loop.wall_ns + v->reset_ns);
-    else fmt_duration_go(f, v->reset_ns);
-    fmt_str(f, "\r\n");
+    struct worker_limit_text *t = &w->limit_text[tokens][anthropic];
+    if (RW_UNLIKELY(t->limit != v->limit)) make_text(t, &names[tokens][anthropic], v->limit);
+    memcpy(at, t->front, sizeof t->front);
+    at = fmt_raw_u64(at + t->front_bytes, v->remaining > 0 ? (uint64_t)v->remaining : 0);
+    memcpy(at, t->middle, sizeof t->middle);
+    at += t->middle_bytes;
+    return put_end(anthropic ? fmt_raw_time_iso(at, &w->access.clock, w->loop.wall_ns + v->reset_ns)
+                             : fmt_raw_duration_go(at, v->reset_ns));
 }
 
 struct span account_lines(struct exchange *x)
 {
+    static const char clamped[] = "x-ringway-clamped: ", cost[] = "x-ringway-cost-usd: ";
     const struct account *a = x->account;
     const struct limit *l = &a->limit;
     const bool priced = a->closed && a->price && x->asked;
     if (!l->requests.limit && !l->tokens.limit && !priced && !x->clamped) return (struct span){NULL, 0};
     char *text = arena_alloc(x->call->arena, ACCOUNT_LINES_BYTES);
     if (!text) return (struct span){NULL, 0};
-    struct fmt f;
-    fmt_init(&f, text, ACCOUNT_LINES_BYTES);
     const bool theirs = x->route->dialect == &dialect_anthropic;
-    view_lines(&f, x, &l->requests, false, theirs);
-    view_lines(&f, x, &l->tokens, true, theirs);
+    char *at = view_lines(text, x, &l->requests, false, theirs);
+    at = view_lines(at, x, &l->tokens, true, theirs);
     if (x->clamped) {
-        fmt_str(&f, "x-ringway-clamped: ");
-        fmt_i64(&f, x->max_tokens);
-        fmt_str(&f, "\r\n");
+        memcpy(at, clamped, sizeof clamped - 1);
+        at = put_end(fmt_raw_u64(at + sizeof clamped - 1, (uint64_t)x->max_tokens));
     }
     if (priced) {
-        fmt_str(&f, "x-ringway-cost-usd: ");
-        fmt_decimal(&f, a->cost_nanos, USD_DECIMALS);
-        fmt_str(&f, "\r\n");
+        memcpy(at, cost, sizeof cost - 1);
+        at = put_end(fmt_raw_decimal(at + sizeof cost - 1, a->cost_nanos, USD_DECIMALS));
     }
-    MUST(!f.overflow);
-    return fmt_text(&f);
+    return span_of(text, (size_t)(at - text));
 }
 
 // --- Metrics.

@@ -76,11 +76,13 @@ struct worker_listener {
     bool ours; // made by this worker, not adopted
 };
 
-// The beginning of x-ratelimit-*, made for the limit that was named last.
+// What of x-ratelimit-* stands before the remainder and between it and the time, made for the limit that was named last. Copied
+// whole, with what lies behind.
 struct worker_limit_text {
     int64_t limit; // 0: none
-    uint32_t n;
-    char text[100];
+    uint32_t front_bytes, middle_bytes;
+    char front[112];
+    char middle[48];
 };
 
 struct worker {
