@@ -31,10 +31,8 @@ struct store_journal {
 
 uint32_t store_slot_open_crc(const struct journal_slot *s)
 {
-    uint8_t bytes[sizeof s->open + SLOT_TEXT_BYTES];
-    memcpy(bytes, &s->open, sizeof s->open);
-    memcpy(bytes + sizeof s->open, s->text, SLOT_TEXT_BYTES);
-    return store_crc32c(bytes, sizeof bytes);
+    const uint32_t crc = store_crc32c(&s->open, sizeof s->open), n = s->open.text_bytes;
+    return n ? store_crc32c_more(crc, s->text, n < SLOT_TEXT_BYTES ? n : SLOT_TEXT_BYTES) : crc;
 }
 
 uint32_t store_slot_final_crc(const struct journal_slot *s)
@@ -44,7 +42,8 @@ uint32_t store_slot_final_crc(const struct journal_slot *s)
 
 uint32_t store_slot_text_crc(const struct journal_text *t)
 {
-    return store_crc32c(&t->n, sizeof t->n + SLOT_MORE_BYTES) ^ t->next;
+    MUST(t->n <= SLOT_MORE_BYTES);
+    return store_crc32c(&t->n, sizeof t->n + t->n) ^ t->next;
 }
 
 // --- Free slots.
@@ -91,7 +90,6 @@ static uint32_t chain_write(struct store_journal *j, const uint8_t *bytes, uint3
         t->next = next;
         t->n = n - from < SLOT_MORE_BYTES ? n - from : SLOT_MORE_BYTES;
         memcpy(t->bytes, bytes + from, t->n);
-        memset(t->bytes + t->n, 0, SLOT_MORE_BYTES - t->n);
         t->crc = store_slot_text_crc(t);
         atomic_store_explicit(&t->state, SLOT_TEXT, memory_order_release);
         next = i;
@@ -140,8 +138,7 @@ uint32_t store_journal_begin(struct store_journal *j, const struct store_begin *
     s->open.dialect = b->dialect;
     s->open.text_bytes = (uint16_t)n;
     s->open.text_next = more ? chain_write(j, texts + inside, n - inside) : STORE_SLOT_NONE;
-    memcpy(s->text, texts, inside);
-    memset(s->text + inside, 0, SLOT_TEXT_BYTES - inside);
+    if (inside) memcpy(s->text, texts, inside);
     memset(s->held, 0, sizeof s->held);
     atomic_store_explicit(&s->estimate_tokens, b->estimate_tokens, memory_order_relaxed);
     atomic_store_explicit(&s->estimate_nanos, b->estimate_nanos, memory_order_relaxed);

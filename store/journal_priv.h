@@ -7,7 +7,7 @@
 #include "store/journal.h"
 
 #define JOURNAL_MAGIC UINT64_C(0x6c616e72756f4a52) // "RJournal"
-#define JOURNAL_VERSION 1
+#define JOURNAL_VERSION 2
 #define JOURNAL_HEAD_BYTES 4096
 #define JOURNAL_SLOT_BYTES 256
 #define JOURNAL_SUFFIX ".journal"
@@ -63,7 +63,7 @@ struct slot_final {
 
 struct journal_slot {
     _Atomic uint32_t state;
-    uint32_t open_crc; // of open and text
+    uint32_t open_crc; // of open and the text bytes
     uint32_t final_crc; // of final
     _Atomic uint32_t retext; // SLOT_TEXT with texts in place of the first ones, or STORE_SLOT_NONE
     _Atomic int64_t estimate_nanos;
@@ -80,7 +80,7 @@ struct journal_slot {
 struct journal_text {
     _Atomic uint32_t state; // SLOT_TEXT
     uint32_t next; // or STORE_SLOT_NONE
-    uint32_t crc; // of next, n and bytes
+    uint32_t crc; // of next, n and the n bytes
     uint32_t n; // bytes here
     uint8_t bytes[SLOT_MORE_BYTES];
 };

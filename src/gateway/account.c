@@ -287,15 +287,17 @@ static void write_record(struct exchange *x, struct account *a, const struct pri
     const struct call *call = x->call;
     const int64_t now_ns = call->loop->now_ns;
     const bool used = u->tokens[PRICE_INPUT] || u->tokens[PRICE_OUTPUT];
-    struct store_record r = {.status = status,
-                             .attempts = (uint8_t)(x->asked ? x->ask.attempts : 0),
-                             .cache = (uint8_t)x->cache,
-                             .cost_nanos = a->cost_nanos,
-                             .saved_nanos = a->saved_nanos,
-                             .bytes_in = call->body_in,
-                             .bytes_out = x->answer_bytes + bytes_more,
-                             .duration_us = (uint64_t)((now_ns - call->started_ns) / CLOCK_US),
-                             .end = span_str(end_info(x->end)->name)};
+    struct store_record r; // its texts are the slot's
+    memset(&r, 0, offsetof(struct store_record, texts));
+    r.status = status;
+    r.attempts = (uint8_t)(x->asked ? x->ask.attempts : 0);
+    r.cache = (uint8_t)x->cache;
+    r.cost_nanos = a->cost_nanos;
+    r.saved_nanos = a->saved_nanos;
+    r.bytes_in = call->body_in;
+    r.bytes_out = x->answer_bytes + bytes_more;
+    r.duration_us = (uint64_t)((now_ns - call->started_ns) / CLOCK_US);
+    r.end = span_str(end_info(x->end)->name);
     if (call->first_byte_ns) r.first_byte_us = clip((call->first_byte_ns - call->started_ns) / CLOCK_US);
     if (x->asked)
         r.overhead_us = clip((now_ns - call->started_ns - x->ask.waited_ns - x->client_wait_ns) / CLOCK_US);
