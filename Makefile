@@ -218,7 +218,7 @@ FORCE:
 # --- Run ----------------------------------------------------------------------------------------------------------------
 
 DEPS := tests/lib/deps.sh
-.PHONY: deps run demo run-llm demo-llm
+.PHONY: deps run demo tour man run-llm demo-llm
 deps: ## install what is missing to build, test and lint (Debian; needs root or sudo only if something is missing)
 	$(Q)$(DEPS) build test lint
 
@@ -232,6 +232,16 @@ demo: ## start, ask, print the answer, stop; fails if anything does
 	$(Q)$(DEPS) build demo
 	$(Q)$(MAKE) $(BUILD)/ringway
 	$(Q)RINGWAY_BIN=$(BUILD)/ringway tests/lib/demo.sh
+
+tour: ## what a new administrator would type, from the first key to a restored backup; fails if anything does (RECORD=FILE)
+	$(Q)$(DEPS) build demo
+	$(Q)$(MAKE) $(BUILD)/ringway $(BUILD)/ringway-mock
+	$(Q)RINGWAY_BIN=$(BUILD)/ringway RINGWAY_MOCK_BIN=$(BUILD)/ringway-mock tests/lib/tour.sh
+
+man: ## the manual, made from the list of commands: packaging/man/ringway.1 and ringway.yaml.5
+	$(Q)$(MAKE) $(BUILD)/ringway
+	$(Q)mkdir -p packaging/man
+	$(Q)for page in ringway.1 ringway.yaml.5; do $(BUILD)/ringway man $$page >packaging/man/$$page; done
 
 run-llm: ## start the gateway in front of a real model (LLM_URL=, GGUF=FILE, LLM=real; else a generated one)
 	$(Q)$(DEPS) build llm
@@ -436,12 +446,13 @@ lint-selftest: ## each rule of the lint catches its breaker
 # --- The rest -----------------------------------------------------------------------------------------------------------
 
 .PHONY: ci clean help
-ci: ## what .ci/run runs: lint, test, bench-instr-gate, demo, demo-llm
+ci: ## what .ci/run runs: lint, test, bench-instr-gate, demo, tour, demo-llm
 	$(Q)$(DEPS) build test lint demo llm
 	$(Q)$(MAKE) lint
 	$(Q)$(MAKE) test
 	$(Q)$(MAKE) bench-instr-gate
 	$(Q)$(MAKE) demo
+	$(Q)$(MAKE) tour
 	$(Q)TOY=1 $(MAKE) demo-llm
 
 clean: ## remove what was built

@@ -7,13 +7,14 @@
 
 #define DEFAULT_CONFIG "/etc/ringway/ringway.yaml"
 
-static const struct cli_option common_options[] = {
+const struct cli_option cli_common_options[] = {
     {"--config", CLI_TEXT, "FILE", "the configuration (default: $RINGWAY_CONFIG, then " DEFAULT_CONFIG ")",
      NULL},
     {"--output", CLI_TEXT, "table|json|csv", "for people, or for machines", NULL},
     {"--help", CLI_FLAG, NULL, "this, or about one command", NULL},
 };
-#define COMMON_OPTIONS (sizeof common_options / sizeof *common_options)
+#define COMMON_OPTIONS (sizeof cli_common_options / sizeof *cli_common_options)
+const uint32_t cli_common_option_count = COMMON_OPTIONS;
 
 // In the order of the help.
 static const struct {
@@ -23,10 +24,10 @@ static const struct {
     {cli_local_commands, &cli_local_command_count},   {cli_admin_commands, &cli_admin_command_count},
     {cli_usage_commands, &cli_usage_command_count},   {cli_prices_commands, &cli_prices_command_count},
     {cli_models_commands, &cli_models_command_count}, {cli_store_commands, &cli_store_command_count},
+    {cli_live_commands, &cli_live_command_count},     {cli_words_commands, &cli_words_command_count},
 };
 
-// NULL: there is no command i.
-static const struct cli_command *command(uint32_t i)
+const struct cli_command *cli_command_at(uint32_t i)
 {
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
         if (i < *tables[t].count) return &tables[t].at[i];
@@ -40,16 +41,28 @@ static const struct cli_command *command(uint32_t i)
 static int help(FILE *out)
 {
     fputs("Ringway, an LLM gateway.\n\nUsage: ringway COMMAND [OPTION]...\n\nCommands:\n", out);
-    for (uint32_t i = 0; command(i); i++) fprintf(out, "  %-14s %s\n", command(i)->name, command(i)->summary);
+    for (uint32_t i = 0; cli_command_at(i); i++)
+        fprintf(out, "  %-14s %s\n", cli_command_at(i)->name, cli_command_at(i)->summary);
     fputs("\nOptions of every command:\n", out);
     for (size_t i = 0; i < COMMON_OPTIONS; i++) {
         char shown[64];
-        const struct cli_option *o = &common_options[i];
+        const struct cli_option *o = &cli_common_options[i];
         snprintf(shown, sizeof shown, "%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
         fprintf(out, "  %-24s %s\n", shown, o->help);
     }
     fputs("\nExit status: 0 done, 1 failed, 2 wrong use or bad configuration.\n", out);
     return out == stdout ? 0 : 2;
+}
+
+// Of a command that needs no words about it.
+static void print_example(const struct cli_command *c)
+{
+    const char *argument = strcmp(c->arguments, "ID") == 0 ? " 7"
+        : strcmp(c->arguments, "NAME") == 0                ? " research"
+        : strcmp(c->arguments, "FILE") == 0                ? " keys.txt"
+                                                           : "";
+    printf("\nExample: ringway %s%s%s\n", c->name, argument,
+           *argument || c->arguments_min == 0 ? "" : " ...");
 }
 
 static int help_of(const struct cli_command *c)
@@ -64,6 +77,10 @@ static int help_of(const struct cli_command *c)
         printf("  %-24s %s\n", shown, o->help);
     }
     if (c->more) printf("\n%s", c->more);
+    char itself[64];
+    (void)snprintf(itself, sizeof itself, "ringway %s", c->name);
+    if (!c->more || !strstr(c->more, itself)) print_example(c);
+    printf("\nExit status: 0 done, 1 failed, 2 wrong use or bad configuration.\n");
     return 0;
 }
 
@@ -76,7 +93,7 @@ static const struct cli_command *find(int argc, char **argv, int *ret_words)
     snprintf(two, sizeof two, "%s %s", argv[1], argc > 2 ? argv[2] : "");
     const char *one = strcmp(argv[1], "--version") == 0 ? "version" : argv[1];
     const struct cli_command *c;
-    for (uint32_t i = 0; (c = command(i)) != NULL; i++) {
+    for (uint32_t i = 0; (c = cli_command_at(i)) != NULL; i++) {
         *ret_words = strchr(c->name, ' ') ? 2 : 1;
         if (strcmp(c->name, *ret_words == 2 ? two : one) == 0) return c;
     }
@@ -86,7 +103,7 @@ static const struct cli_command *find(int argc, char **argv, int *ret_words)
 static const struct cli_option *option_of(const struct cli_command *command, const char *name)
 {
     for (size_t i = 0; i < COMMON_OPTIONS; i++)
-        if (strcmp(common_options[i].name, name) == 0) return &common_options[i];
+        if (strcmp(cli_common_options[i].name, name) == 0) return &cli_common_options[i];
     for (uint32_t i = 0; i < command->option_count; i++)
         if (strcmp(command->options[i].name, name) == 0) return &command->options[i];
     return NULL;

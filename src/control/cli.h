@@ -79,6 +79,11 @@ int cli_call(const struct cli *c, const char *method, const char *target, struct
 
 int cli_run_tls_check(const struct cli *c);
 
+// In the order of the help; NULL: there is no command i.
+const struct cli_command *cli_command_at(uint32_t i);
+extern const struct cli_option cli_common_options[];
+extern const uint32_t cli_common_option_count;
+
 extern const struct cli_command cli_local_commands[];
 extern const uint32_t cli_local_command_count;
 extern const struct cli_command cli_admin_commands[];
@@ -89,6 +94,10 @@ extern const struct cli_command cli_models_commands[];
 extern const uint32_t cli_models_command_count;
 extern const struct cli_command cli_prices_commands[];
 extern const uint32_t cli_prices_command_count;
+extern const struct cli_command cli_live_commands[];
+extern const uint32_t cli_live_command_count;
+extern const struct cli_command cli_words_commands[];
+extern const uint32_t cli_words_command_count;
 extern const struct cli_command cli_store_commands[];
 extern const uint32_t cli_store_command_count;
 

@@ -239,7 +239,7 @@ static bool target_of(char *out, const char *collection, const char *id, const c
 static void print_object(const struct cli *c, const struct admin_answer *a)
 {
     if (c->output == CLI_JSON) printf("%s\n", a->body);
-    else cli_object_print(stdout, span_of(a->body, a->n));
+    else cli_object_print(stdout, c->output, span_of(a->body, a->n));
 }
 
 // One object: made, shown, changed.
@@ -386,6 +386,9 @@ static int key_delete(const struct cli *c)
     return one(c, "DELETE", "keys", c->argument[0], NULL, NULL);
 }
 
+// How often an import says how far it is.
+#define IMPORT_SHOW 100
+
 // One key a line, a name behind it if it has one. Lines that begin with # are remarks.
 static int key_import(const struct cli *c)
 {
@@ -399,6 +402,7 @@ static int key_import(const struct cli *c)
         return 1;
     }
     const char *team = cli_value(c, "--team");
+    const bool shows = isatty(STDERR_FILENO);
     while (status == 0 && getline(&line, &cap, f) >= 0) {
         char body[1400];
         struct json_writer w;
@@ -418,7 +422,9 @@ static int key_import(const struct cli *c)
         else status = cli_call(c, "POST", "/admin/v1/keys", json, &a);
         if (status) fprintf(stderr, "ringway: line %u of %s was not imported\n", number, c->argument[0]);
         else free(a.body), done++;
+        if (shows && done % IMPORT_SHOW == 0) fprintf(stderr, "\r%u keys ", done);
     }
+    if (shows && done >= IMPORT_SHOW) fprintf(stderr, "\r%*s\r", 20, "");
     printf("%u keys imported\n", done);
     free(line);
     fclose(f);

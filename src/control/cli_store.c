@@ -55,6 +55,7 @@ struct progress {
     bool runs;
     atomic_bool done;
     int fd;
+    bool reads; // how far it was read, else how long it is
 };
 
 static void *show(void *arg)
@@ -63,16 +64,21 @@ static void *show(void *arg)
     struct stat st;
     while (!atomic_load(&p->done)) {
         const struct timespec pause = {.tv_nsec = SHOW_EVERY_MS * 1000000L};
-        if (fstat(p->fd, &st) == 0) fprintf(stderr, "\r%llu MB ", (unsigned long long)st.st_size >> 20);
+        const bool known = fstat(p->fd, &st) == 0;
+        const off_t at = p->reads ? lseek(p->fd, 0, SEEK_CUR) : st.st_size;
+        if (known && p->reads && st.st_size > 0)
+            fprintf(stderr, "\r%llu of %llu MB ", (unsigned long long)at >> 20,
+                    (unsigned long long)st.st_size >> 20);
+        else if (known) fprintf(stderr, "\r%llu MB ", (unsigned long long)at >> 20);
         nanosleep(&pause, NULL);
     }
     fprintf(stderr, "\r%*s\r", 40, "");
     return NULL;
 }
 
-static void progress_begin(struct progress *p, int fd)
+static void progress_begin(struct progress *p, int fd, bool reads)
 {
-    *p = (struct progress){.fd = fd};
+    *p = (struct progress){.fd = fd, .reads = reads};
     p->runs = isatty(STDERR_FILENO) && pthread_create(&p->thread, NULL, show, p) == 0;
 }
 
@@ -136,7 +142,7 @@ static int write_backup(const struct source *from, const char *file, const char 
     if (part) (void)unlink(part); // of one that was cut short
     const int fd = part ? open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : STDOUT_FILENO;
     if (fd < 0) return fail(part, strerror(errno));
-    if (part) progress_begin(&progress, fd);
+    if (part) progress_begin(&progress, fd, false);
     enum rw_err err = from->socket ? ask_server(from, fd) : copy_store(from, file, fd);
     if (part) {
         progress_end(&progress);
@@ -254,7 +260,10 @@ static int restore(const struct cli *c)
         return status;
     }
     admin_make_parents(config->data_dir);
+    struct progress progress;
+    progress_begin(&progress, fd, true);
     const enum rw_err err = store_restore(config->data_dir, fd, cli_value(c, "--replace") != NULL, &got, why);
+    progress_end(&progress);
     if (err == (enum rw_err) - EEXIST)
         status = fail(config->data_dir, "holds a store already; --replace puts that aside first");
     else if (err) status = fail(c->argument[0], why);

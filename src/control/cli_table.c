@@ -164,10 +164,31 @@ void cli_table_print(FILE *out, enum cli_output as, const struct cli_column *col
     free(c.cell);
 }
 
-void cli_object_print(FILE *out, struct span object)
+static void object_csv(FILE *out, struct span object)
+{
+    struct span key, value;
+    bool first = true;
+    for (struct json_iter it = json_iter(object); json_next(&it, &key, &value); first = false)
+        fprintf(out, "%s%.*s", first ? "" : ",", SPAN_ARG(key));
+    fputc('\n', out);
+    first = true;
+    for (struct json_iter it = json_iter(object); json_next(&it, &key, &value); first = false) {
+        char *text = cli_text(value);
+        if (!first) fputc(',', out);
+        if (strcmp(text, "-") != 0) csv_cell(out, text);
+        free(text);
+    }
+    fputc('\n', out);
+}
+
+void cli_object_print(FILE *out, enum cli_output as, struct span object)
 {
     int width = 0;
     struct span key, value;
+    if (as == CLI_CSV) {
+        object_csv(out, object);
+        return;
+    }
     for (struct json_iter it = json_iter(object); json_next(&it, &key, &value);)
         if ((int)key.n > width) width = (int)key.n;
     for (struct json_iter it = json_iter(object); json_next(&it, &key, &value);) {

@@ -19,7 +19,7 @@ void cli_table_print(FILE *out, enum cli_output as, const struct cli_column *col
 // A JSON value as text, in malloc'd memory: strings without their quotes, lists with commas, objects as k=v. What would move a
 // terminal's cursor is a question mark.
 char *cli_text(struct span value);
-// One object, a member a line.
-void cli_object_print(FILE *out, struct span object);
+// One object: a member a line, or with CLI_CSV a line of names and one of values.
+void cli_object_print(FILE *out, enum cli_output as, struct span object);
 
 #endif

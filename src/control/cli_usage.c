@@ -120,7 +120,7 @@ static int explain(const struct cli *c)
     if (c->output == CLI_JSON) {
         printf("%s\n", a.body);
     } else if (c->output == CLI_CSV) {
-        cli_object_print(stdout, span_of(a.body, a.n));
+        cli_object_print(stdout, c->output, span_of(a.body, a.n));
     } else if (json_path(span_of(a.body, a.n), "story", &story)) {
         struct json_iter it = json_iter(story);
         while (json_next(&it, &none, &sentence)) {
