@@ -81,3 +81,9 @@ struct span chat_error_text(struct span body)
     if (body.n == 0) return SPAN("The provider gave no reason.");
     return body.n > ERROR_TEXT_BYTES_MAX ? (struct span){body.p, utf8_cut(body, ERROR_TEXT_BYTES_MAX)} : body;
 }
+
+struct span dialect_error_type(const struct dialect *dialect, enum chat_error_kind kind)
+{
+    return dialect->family == DIALECT_BEDROCK ? span_str(chat_error_table[kind].aws_type)
+                                              : (struct span){NULL, 0};
+}

@@ -120,6 +120,9 @@ extern const struct dialect dialect_native;
 
 const struct dialect *dialect_find(struct span name); // NULL: none of that name
 
+// What an error is called in the head of its answer, where the dialect's SDKs look for it; n 0: nothing is said there.
+struct span dialect_error_type(const struct dialect *dialect, enum chat_error_kind kind);
+
 // from->decode_answer(), with structured output that was asked for as a call turned back into text.
 enum rw_err dialect_answer(struct chat_ctx *ctx, const struct dialect *from, struct span body,
                            struct chat_answer *ret) RW_WARN_UNUSED;

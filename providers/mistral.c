@@ -1,6 +1,7 @@
 // See dialect.h: Mistral's dialect, as differences from OpenAI's. A request is made fit first (what Mistral does not know is lost
 // by name, ids become what it takes), then written in OpenAI's form with its few other words. Answers and streams are read as
-// OpenAI's, whose reader understands lists of chunks, whole calls and flat errors.
+// OpenAI's, whose reader understands lists of chunks, whole calls and flat errors. To its clients answers are OpenAI's, but a
+// stream hands over each call in one piece: its SDK refuses fragments, which have no name.
 #include "providers/openai_priv.h"
 
 #define ID_BYTES 9
@@ -175,6 +176,35 @@ static enum rw_err request(struct chat_ctx *ctx, struct span body, struct chat_r
     return RW_OK;
 }
 
+static void call_open(struct chat_writer *w, const struct writer_block *b)
+{
+    (void)w;
+    (void)b;
+}
+
+static void call_close(struct chat_writer *w, const struct writer_block *b)
+{
+    if (!b->held_cap) chat_openai_call_whole(w, b, SPAN("{}")); // nothing came
+}
+
+static const struct writer_ops calls = {
+    .open = call_open, .text = chat_openai_call_whole, .close = call_close, .whole_calls = true};
+
+static enum rw_err write(struct chat_writer *w, const struct chat_event *e)
+{
+    switch (e->kind) {
+    case CHAT_EV_TOOL_START:
+    case CHAT_EV_TOOL_ARGS:
+    case CHAT_EV_TOOL_END:
+        if (e->choice == 0) return chat_blocks_event(w, &calls, e);
+        break;
+    case CHAT_EV_TOOL_SIGNATURE: return RW_OK; // would be a fragment
+    case CHAT_EV_FINISH: RW_TRY(chat_blocks_end(w, &calls)); break;
+    default: break;
+    }
+    return chat_openai_write(w, e);
+}
+
 const struct dialect dialect_mistral = {
     .name = "mistral",
     .family = DIALECT_OPENAI,
@@ -185,7 +215,7 @@ const struct dialect dialect_mistral = {
     .decode_answer = chat_openai_answer,
     .encode_answer = chat_openai_answer_write,
     .read = chat_openai_read,
-    .write = chat_openai_write,
+    .write = write,
     .decode_error = chat_openai_error,
     .encode_error = chat_openai_error_write,
 };

@@ -50,5 +50,7 @@ uint16_t chat_openai_error_write(const struct chat_error *error, const struct di
 
 enum rw_err chat_openai_read(struct chat_reader *r, struct span name, struct span data) RW_WARN_UNUSED;
 enum rw_err chat_openai_write(struct chat_writer *w, const struct chat_event *e) RW_WARN_UNUSED;
+// A chunk with one call that is complete.
+void chat_openai_call_whole(struct chat_writer *w, const struct writer_block *call, struct span arguments);
 
 #endif

@@ -245,6 +245,22 @@ static void text(struct chat_writer *w, const struct chat_event *e, struct span 
     delta_end(w, (struct span){NULL, 0}, NULL);
 }
 
+void chat_openai_call_whole(struct chat_writer *w, const struct writer_block *call, struct span arguments)
+{
+    first(w, 0);
+    struct json_out *o = delta(w, 0);
+    json_out_key_array(o, SPAN("tool_calls"));
+    json_out_object(o);
+    json_out_key_u64(o, SPAN("index"), call->tool);
+    json_out_key_string(o, SPAN("id"), call->id);
+    json_out_key_string(o, SPAN("type"), SPAN("function"));
+    json_out_key_object(o, SPAN("function"));
+    json_out_key_string(o, SPAN("name"), call->name);
+    json_out_key_string(o, SPAN("arguments"), arguments);
+    for (uint32_t i = 0; i < 3; i++) json_out_end(o);
+    delta_end(w, (struct span){NULL, 0}, NULL);
+}
+
 static void call(struct chat_writer *w, const struct chat_event *e)
 {
     const bool start = e->kind == CHAT_EV_TOOL_START;
@@ -269,13 +285,14 @@ static void call(struct chat_writer *w, const struct chat_event *e)
     delta_end(w, (struct span){NULL, 0}, NULL);
 }
 
-// What thinking has to be sent back with: a block of its own, whole.
+// What thinking has to be sent back with: a block of its own, whole. The SDK puts lists together by the index of their elements.
 static void thinking_block(struct chat_writer *w, const struct chat_event *e)
 {
     const bool redacted = e->kind == CHAT_EV_REDACTED;
     struct json_out *o = delta(w, e->choice);
     json_out_key_array(o, SPAN("thinking_blocks"));
     json_out_object(o);
+    json_out_key_u64(o, SPAN("index"), w->blocks_begun++);
     json_out_key_string(o, SPAN("type"), redacted ? SPAN("redacted_thinking") : SPAN("thinking"));
     json_out_key_string(o, redacted ? SPAN("data") : SPAN("signature"), e->text);
     json_out_end(o);
@@ -292,7 +309,10 @@ static void call_signature(struct chat_writer *w, const struct chat_event *e)
     json_out_key_object(o, SPAN("extra_content"));
     json_out_key_object(o, SPAN("google"));
     json_out_key_string(o, SPAN("thought_signature"), e->text);
-    for (uint32_t i = 0; i < 4; i++) json_out_end(o);
+    for (uint32_t i = 0; i < 2; i++) json_out_end(o);
+    json_out_key_object(o, SPAN("function")); // OpenAI's SDK asserts that every fragment has one
+    json_out_key_string(o, SPAN("arguments"), SPAN(""));
+    for (uint32_t i = 0; i < 3; i++) json_out_end(o);
     delta_end(w, (struct span){NULL, 0}, NULL);
 }
 
@@ -303,6 +323,7 @@ static void citation(struct chat_writer *w, const struct chat_event *e)
     struct json_out *o = delta(w, e->choice);
     json_out_key_array(o, SPAN("annotations"));
     json_out_object(o);
+    json_out_key_u64(o, SPAN("index"), w->citations++);
     json_out_key_string(o, SPAN("type"), SPAN("url_citation"));
     json_out_key_object(o, SPAN("url_citation"));
     json_out_key_u64(o, SPAN("start_index"), c->start >= 0 ? (uint64_t)c->start : 0);

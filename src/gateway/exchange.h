@@ -103,6 +103,7 @@ struct exchange {
     const char *detail;
     const char *param;
     const char *allow; // methods, for 405
+    struct span error_type; // of an error in a dialect that names it in the head; n 0: none
     uint64_t answer_bytes; // of bodies, for the log
     struct account *account; // account.h; NULL: nothing is kept of this request
     uint32_t content_events; // of a stream: they went by

@@ -69,6 +69,8 @@ enum stage exchange_identify(struct exchange *x)
         return exchange_fail(x, END_BAD_REQUEST, "the path holds dot segments or malformed escapes");
     if (ours) x->path = path;
     if (ours || route->kind == ROUTE_HEALTH || route->kind == ROUTE_READY) x->route = route;
+    if (route->chat && http_has(head, HTTP_N_USER_AGENT))
+        x->route = route_for_sdk(x->route, http_value(head, HTTP_N_USER_AGENT));
     // Turned away: by now it is known in which dialect.
     if (call->bad != END_OK) return exchange_fail(x, call->bad, call->bad_reason);
     if (x->route->kind == ROUTE_NONE)

@@ -42,6 +42,7 @@ static struct span dialect_body(struct exchange *x, struct span text, uint32_t *
     json_out_init(&out, &t->memory);
     const uint16_t own = x->route->dialect->encode_error(&error, &t->reply, &out);
     if (error.kind != CHAT_E_BAD_REQUEST) *status = own;
+    x->error_type = dialect_error_type(x->route->dialect, error.kind);
     return json_out_flat(&out);
 }
 

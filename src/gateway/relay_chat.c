@@ -39,6 +39,7 @@ static enum stage reply_error(struct exchange *x, const struct chat_error *error
     const struct span body = json_out_flat(&out);
     if (json_out_done(&out) || !body.p) return no_memory(x);
     x->end = end;
+    x->error_type = dialect_error_type(x->route->dialect, error->kind);
     return exchange_reply(x, status, SPAN("application/json"), body);
 }
 

@@ -101,6 +101,9 @@ void exchange_reply_init(struct exchange *x, struct call_reply *reply, struct ca
                                             [STORE_CACHE_BYPASS] = SPAN_INIT("bypass")};
         fields[n++] = (struct call_field){SPAN("x-ringway-cache"), words[x->cache]};
     }
+    // Amazon's SDKs take an error's class from this field.
+    if (RW_UNLIKELY(x->error_type.n))
+        fields[n++] = (struct call_field){SPAN("x-amzn-errortype"), x->error_type};
     if (x->account) {
         const struct span limits = account_lines(x);
         if (limits.n) reply->lines[lines++] = limits;

@@ -101,6 +101,9 @@ static void fields_down(struct exchange *x)
             x->crossed[x->crossed_count++] =
                 (struct call_field){http_name_text(down_names[i]), arena_copy(arena, value)};
     }
+    // Where what the provider says of its error passes; one of ours says it anew.
+    if (RW_UNLIKELY(x->route->dialect == &dialect_converse) && !x->translated)
+        x->error_type = arena_copy(arena, http_value(head, HTTP_N_X_AMZN_ERRORTYPE));
     struct span id = http_value(head, HTTP_N_X_REQUEST_ID);
     if (!id.n) id = http_value(head, HTTP_N_REQUEST_ID);
     if (id.n && id.n <= ACCESS_TEXT_BYTES_MAX) {

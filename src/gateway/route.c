@@ -60,6 +60,16 @@ static const struct route routes[] = {
      false},
     {SPAN_INIT("/readyz"), ROUTE_READY, SHAPE_NATIVE, ROUTE_GET, SPAN_INIT(""), NULL, false, false, false},
 };
+// Mistral's clients come to the path of OpenAI's.
+static const struct route mistral_chat = {SPAN_INIT("/v1/chat/completions"),
+                                          ROUTE_PASS_JSON,
+                                          SHAPE_OPENAI,
+                                          ROUTE_POST,
+                                          SPAN_INIT("/chat/completions"),
+                                          &dialect_mistral,
+                                          true,
+                                          true,
+                                          false};
 // Google's, Amazon's and Azure's: the model, and behind it what is asked. Some of Google's SDKs say v1, where the models of
 // others are.
 static const struct route named_routes[] = {
@@ -87,6 +97,11 @@ static const struct route named_routes[] = {
 
 const struct route route_unknown = {SPAN_INIT(""), ROUTE_NONE, SHAPE_NATIVE, 0,    SPAN_INIT(""),
                                     NULL,          false,      false,        false};
+
+const struct route *route_for_sdk(const struct route *r, struct span agent)
+{
+    return r == &routes[0] && span_starts(agent, SPAN("mistral-client-")) ? &mistral_chat : r;
+}
 
 bool route_names_model(const struct route *r)
 {

@@ -51,6 +51,11 @@ const struct route *route_find(struct span path, struct span *ret_rest);
 
 // It is OpenAI's for embeddings, which other providers are asked for in their own way.
 bool route_embeds(const struct route *r);
+
+// The same for who asks: agent is the user-agent that the request named. Mistral's SDKs ("mistral-client-python/3.7.0") share
+// OpenAI's path and have words and rules of their own.
+const struct route *route_for_sdk(const struct route *r, struct span agent);
+
 // Its clients name the model in the path,
 bool route_names_model(const struct route *r);
 // and there say whether to stream,

@@ -21,7 +21,7 @@ enum stage translate_open(struct exchange *x)
     t->reply = (struct dialect_reply){.id = span_of(x->request_id, REQUEST_ID_BYTES),
                                       .model = x->model_asked,
                                       .created_s = x->worker->loop.wall_ns / CLOCK_SEC,
-                                      .usage_wanted = x->usage_asked,
+                                      .usage_wanted = x->usage_asked || !x->route->usage_on_request,
                                       .json_array = x->json_array};
     x->translation = t;
     return STAGE_GO;

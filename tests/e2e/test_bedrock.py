@@ -1,13 +1,11 @@
 """Goal: clients of Bedrock's Converse API are served by every provider, and Bedrock (by API key) serves every client: whole answers
 and binary event streams, tools and back, errors before and in a stream.
 
-Method: a raw client that reads the event stream with a decoder of its own (zlib's CRC-32), and the official SDKs of others;
+Method: a raw client that reads the event stream with a decoder of its own (tests/lib/awsframes.py), and the official SDKs of others;
 providers that answer from recorded fixtures behind (tests/lib/dialect_mock.py).
 """
 
 import json
-import struct
-import zlib
 
 import anthropic
 import openai
@@ -15,6 +13,7 @@ import pytest
 
 import dialect_mock
 import servers
+from awsframes import frames
 from servers import KEY
 
 TEXT = "Grüße aus Zürich ☀️ — 你好, 😀!"
@@ -22,26 +21,6 @@ SAY = [{"role": "user", "content": [{"text": "Greet me from Zürich."}]}]
 SPEC = {"name": "get_weather", "inputSchema": {"json": {"type": "object", "properties": {"city": {"type": "string"}}}}}
 TOOLS = {"tools": [{"toolSpec": SPEC}]}
 ALL = ["gpt", "claude", "google", "co", "aws"]
-
-
-def frames(data):
-    """[(message type, event or exception type, payload)]; every sum is checked."""
-    out = []
-    while data:
-        total, headers_n, prelude = struct.unpack(">III", data[:12])
-        assert zlib.crc32(data[:8]) == prelude and zlib.crc32(data[: total - 4]) == struct.unpack(">I", data[total - 4 : total])[0]
-        at, headers = 12, {}
-        while at < 12 + headers_n:
-            n = data[at]
-            name, kind = data[at + 1 : at + 1 + n].decode(), data[at + 1 + n]
-            size = struct.unpack(">H", data[at + 2 + n : at + 4 + n])[0]
-            assert kind == 7
-            headers[name] = data[at + 4 + n : at + 4 + n + size].decode()
-            at += 4 + n + size
-        kind = headers[":message-type"]
-        out.append((kind, headers[":event-type" if kind == "event" else ":exception-type"], json.loads(data[at : total - 4])))
-        data = data[total:]
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +114,7 @@ def test_client__tool_stream(ask, providers, provider):
 def test_client__errors(ask, model, status, kind):
     answer = ask(model, {"messages": SAY})
     assert (answer.status, answer.json()["__type"]) == (status, kind) and answer.json()["message"]
+    assert answer.header("x-amzn-errortype") == kind
 
 
 @pytest.mark.parametrize("model", ["claude/midstream_error,pace=30", "claude/text,break=1200", "gpt/text,break=900"])

@@ -102,6 +102,60 @@ static void test_stream__halves_of_a_character_are_joined(void **state)
     assert_has(out, "\"text\":\"\xef\xbf\xbd\""); // the half that stayed alone
 }
 
+static void test_stream__lists_in_chunks_of_openai_have_an_index(void **state)
+{
+    (void)state;
+    enum rw_err err;
+    // Its SDK puts lists of a delta together by index, and asserts that every fragment of a call has a function.
+    const char *out = stream(
+        &dialect_anthropic, &dialect_openai,
+        "data: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"usage\":{\"input_tokens\":1}}}\n\n"
+        "data: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"thinking\"}}\n\n"
+        "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"signature_delta\","
+        "\"signature\":\"s\"}}\n\n"
+        "data: {\"type\":\"content_block_stop\",\"index\":0}\n\n"
+        "data: "
+        "{\"type\":\"content_block_start\",\"index\":1,\"content_block\":{\"type\":\"redacted_thinking\","
+        "\"data\":\"r\"}}\n\n"
+        "data: {\"type\":\"content_block_stop\",\"index\":1}\n\n"
+        "data: "
+        "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":"
+        "1}}\n\ndata: {\"type\":\"message_stop\"}\n\n",
+        &err);
+    assert_int_equal(err, RW_OK);
+    assert_has(out, "[{\"index\":0,\"type\":\"thinking\",\"signature\":\"s\"}]");
+    assert_has(out, "[{\"index\":1,\"type\":\"redacted_thinking\",\"data\":\"r\"}]");
+    out = stream(
+        &dialect_gemini, &dialect_openai,
+        "data: {\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"f\",\"args\":{}},"
+        "\"thoughtSignature\":\"c2ln\"}]},\"finishReason\":\"STOP\"}]}\n\n",
+        &err);
+    assert_int_equal(err, RW_OK);
+    assert_has(out, "\"thought_signature\":\"c2ln\"}},\"function\":{\"arguments\":\"\"}}]");
+}
+
+static void test_stream__mistral_gets_whole_calls(void **state)
+{
+    (void)state;
+    enum rw_err err;
+    const char *out = stream(
+        &dialect_openai, &dialect_mistral,
+        CHUNK("{\"tool_calls\":[{\"index\":0,\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":\"{"
+              "\\\"x\\\"\"}}]}") CHUNK("{\"tool_calls\":[{\"index\":1,\"id\":\"b\",\"function\":{\"name\":"
+                                       "\"g\",\"arguments\":\"\"}}]}")
+            CHUNK("{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\":1}\"}}]}")
+                FINISH("tool_calls") DONE,
+        &err);
+    assert_int_equal(err, RW_OK);
+    assert_has(out,
+               "[{\"index\":0,\"id\":\"a\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":"
+               "\"{\\\"x\\\":1}\"}}]");
+    assert_has(out,
+               "[{\"index\":1,\"id\":\"b\",\"type\":\"function\",\"function\":{\"name\":\"g\",\"arguments\":"
+               "\"{}\"}}]");
+    assert_no(out, "\"function\":{\"arguments\"");
+}
+
 static void test_stream__interleaved_calls_become_blocks_in_a_row(void **state)
 {
     (void)state;
@@ -568,6 +622,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_cohere__what_a_filter_stopped_is_not_complete, begin, end),
         cmocka_unit_test_setup_teardown(test_cohere__log_probabilities, begin, end),
         cmocka_unit_test_setup_teardown(test_stream__halves_of_a_character_are_joined, begin, end),
+        cmocka_unit_test_setup_teardown(test_stream__lists_in_chunks_of_openai_have_an_index, begin, end),
+        cmocka_unit_test_setup_teardown(test_stream__mistral_gets_whole_calls, begin, end),
         cmocka_unit_test_setup_teardown(test_stream__interleaved_calls_become_blocks_in_a_row, begin, end),
         cmocka_unit_test_setup_teardown(test_stream__a_call_without_arguments_is_an_empty_object, begin, end),
         cmocka_unit_test_setup_teardown(test_stream__done_without_a_finish_is_not_whole, begin, end),
