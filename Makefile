@@ -197,7 +197,8 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.c.o $(LIBS)
 
 # A module.mk may set  FLAGS_path/file.c := ...  and  OBJECTS_test_x := objects that tests/unit/test_x.c is linked with,
 # and may add rules and prerequisites.
--include $(wildcard $(addsuffix /module.mk,$(FOLDERS) bench bench/* tests/unit tests/sim tests/fuzz tests/e2e tests/load tests/torture tests/crash))
+-include $(wildcard $(addsuffix /module.mk,$(FOLDERS) bench bench/* \
+    $(addprefix tests/,unit sim fuzz e2e load torture crash matrix)))
 
 check: ## syntax and types only, in seconds
 	$(Q)printf '%s\n' $(ALL_C) | xargs -P $(shell nproc) -n 8 \
@@ -460,7 +461,7 @@ clean: ## remove what was built
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-zA-Z_. -]*:.*## / { printf "  %-22s %s\n", $$1, $$2 }' Makefile \
-	    $(wildcard bench/module.mk tests/torture/module.mk tests/crash/module.mk)
+	    $(wildcard bench/module.mk tests/torture/module.mk tests/crash/module.mk tests/matrix/module.mk)
 	@sed -n '/^# Variables/,/^$$/s/^# \{0,1\}//p' Makefile
 
 -include $(shell [ -d $(BUILD)/obj ] && find $(BUILD)/obj -name '*.d')

@@ -6,7 +6,8 @@ NAME.stream.sse for a streaming request, NAME.response.json otherwise, error_NNN
     cut=N      the stream arrives in pieces of N bytes (as long as the kernel keeps them apart)
     break=N    the connection is closed behind N bytes of the body
     pace=MS    between two events
-Requests are kept: take() returns and forgets them.
+Requests are kept: take() returns and forgets them. Where a test names real models, what is answered is set in `play` instead.
+Mistral is under /mistral, as its paths are OpenAI's.
 """
 
 import http.server
@@ -160,27 +161,37 @@ def check_converse(headers, body):
             need(len(b) == 1 and ("text" not in b or b["text"].strip()), f"messages.{i}: {b}")
 
 
-# path -> (folder of the fixtures, what the API checks, its error's body)
+def openai_error(text, status):
+    kind = {401: "authentication_error", 429: "requests"}.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    return {"error": {"message": text, "type": kind, "param": None, "code": "model_not_found" if status == 404 else None}}
+
+
+def anthropic_error(text, status):
+    kind = {404: "not_found_error", 429: "rate_limit_error", 529: "overloaded_error"}.get(status, "invalid_request_error")
+    return {"type": "error", "error": {"type": kind, "message": text}}
+
+
+def gemini_error(text, status):
+    word = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE"}[status]
+    return {"error": {"code": status, "message": text, "status": word}}
+
+
+def mistral_error(text, status):
+    kind = "service_unavailable" if status >= 500 else "invalid_request_error"
+    return {"object": "error", "message": text, "type": kind, "param": None, "code": str(status)}
+
+
+# path -> (folder of the fixtures, what the API checks, its error's body of text and status)
 ROUTES = {
-    "/v1/messages": (
-        "anthropic",
-        check_anthropic,
-        lambda t: {"type": "error", "error": {"type": "invalid_request_error", "message": t}},
-    ),
-    "/v1/chat/completions": (
-        "openai",
-        check_openai,
-        lambda t: {"error": {"message": t, "type": "invalid_request_error", "param": None, "code": None}},
-    ),
-    "/v1/responses": (
-        "openai_responses",
-        check_responses,
-        lambda t: {"error": {"message": t, "type": "invalid_request_error", "param": None, "code": None}},
-    ),
-    "/model": ("bedrock_converse", check_converse, lambda t: {"message": t}),
-    "/v2/chat": ("cohere", check_cohere, lambda t: {"id": "0", "message": f"invalid request: {t}"}),
-    "/v1beta/models": ("gemini", check_gemini, lambda t: {"error": {"code": 400, "message": t, "status": "INVALID_ARGUMENT"}}),
-}  # fmt: skip
+    "/v1/messages": ("anthropic", check_anthropic, anthropic_error),
+    "/v1/chat/completions": ("openai", check_openai, openai_error),
+    "/mistral/v1/chat/completions": ("mistral", check_openai, mistral_error),
+    "/v1/responses": ("openai_responses", check_responses, openai_error),
+    "/model": ("bedrock_converse", check_converse, lambda text, status: {"message": text}),
+    "/v2/chat": ("cohere", check_cohere, lambda text, status: {"id": "0", "message": text}),
+    "/v1beta/models": ("gemini", check_gemini, gemini_error),
+}
+AWS_ERRORS = {400: "ValidationException", 404: "ResourceNotFoundException", 503: "ServiceUnavailableException"}
 
 
 def providers(port):
@@ -225,6 +236,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.wfile.write(b"0\r\n\r\n")
 
+    def error_story(self, folder, name, error):
+        """The recorded one, or one in the same shape."""
+        path = DATA / folder / f"{name}.json"
+        if path.exists():
+            return json.loads(path.read_text())
+        status = int(name.removeprefix("error_"))
+        headers = {"x-amzn-errortype": AWS_ERRORS[status]} if folder == "bedrock_converse" else {}
+        return {"status": status, "headers": headers, "body": error(f"This is what {status} says.", status)}
+
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         path = self.path.partition("?")[0]
@@ -256,15 +276,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             check(self.server.seen[-1]["headers"], value)
         except (Refused, KeyError, TypeError, ValueError) as e:
             self.server.refused.append(f"{path}: {e!r}")
-            return self.answer(400, json.dumps(error(str(e))).encode())
+            return self.answer(400, json.dumps(error(f"invalid request: {e}", 400)).encode())
         if verb == "countTokens":
             return self.answer(200, (DATA / folder / "count_tokens.response.json").read_bytes())
         streams = value.get("stream") if verb is None else verb == "streamGenerateContent" and "alt=sse" in self.path
         streams = streams or verb == "converse-stream"
-        name, *rest = (model or value["model"]).split(",")
+        name, *rest = (self.server.play or model or value["model"]).split(",")
         options = dict(o.split("=") for o in rest)
         if name.startswith("error_"):
-            story = json.loads((DATA / folder / f"{name}.json").read_text())
+            story = self.error_story(folder, name, error)
             headers = [(k, v) for k, v in story.get("headers", {}).items() if k not in ("content-type", "content-length")]
             return self.answer(story["status"], json.dumps(story["body"]).encode(), headers)
         if streams and path == "/model":
@@ -282,9 +302,12 @@ class DialectMock(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.port = self.server_address[1]
-        self.seen, self.refused = [], []
+        self.seen, self.refused, self.play = [], [], None
         self.aws = {}  # access keys that requests may be signed with: (secret, session token or None)
         threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def handle_error(self, request, client_address):
+        pass  # who closes early is no news
 
     def take(self):
         seen, self.seen = self.seen, []
