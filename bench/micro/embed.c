@@ -1,11 +1,12 @@
-// Embeddings on their way to an OpenAI client: 1 MiB of numbers in JSON becomes base64, beside jansson reading and writing the same
-// text (libjansson.so.4, if it is installed). Prints milliseconds of CPU time and the ratio; exit 1 if it is above GATE.
+// Embeddings on their way to an OpenAI client: 1 MiB of numbers in JSON becomes base64, beside jansson reading and writing the
+// same text (libjansson.so.4, if it is installed). Prints milliseconds of CPU time and the ratio; exit 1 if it is above GATE.
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/fmt.h"
 #include "base/prng.h"
 #include "providers/embed.h"
 #include "wire/json.h"
@@ -26,17 +27,22 @@ static double cpu_ms(void)
 static struct span make_text(char *text)
 {
     struct prng r;
-    uint32_t n = (uint32_t)sprintf(text, "{\"embeddings\":{\"float\":[");
+    struct fmt f;
     prng_seed(&r, 1);
-    while (n < TEXT_BYTES) {
-        n += (uint32_t)sprintf(text + n, "[");
-        for (int i = 0; i < DIMENSIONS; i++)
-            n += (uint32_t)sprintf(text + n, "%s%.9g", i ? "," : "", prng_below(&r, 2000000000) / 1e9 - 1);
-        n += (uint32_t)sprintf(text + n, "],");
+    fmt_init(&f, text, TEXT_BYTES + KIB(64));
+    fmt_str(&f, "{\"embeddings\":{\"float\":[");
+    while (f.n < TEXT_BYTES) {
+        fmt_str(&f, "[");
+        for (int i = 0; i < DIMENSIONS; i++) {
+            if (i) fmt_str(&f, ",");
+            fmt_decimal(&f, (int64_t)prng_below(&r, 2000000000) - 1000000000, 9);
+        }
+        fmt_str(&f, "],");
     }
-    n--;
-    n += (uint32_t)sprintf(text + n, "]}}");
-    return span_of(text, n);
+    f.n--;
+    fmt_str(&f, "]}}");
+    MUST(!f.overflow);
+    return fmt_text(&f);
 }
 
 // The whole way: the scan that proves it to be JSON, the vectors, their numbers, base64.
