@@ -249,7 +249,7 @@ run-llm: ## start the gateway in front of a real model (LLM_URL=, GGUF=FILE, LLM
 	$(Q)$(MAKE) $(BUILD)/ringway
 	$(Q)RINGWAY_BIN=$(BUILD)/ringway tests/lib/llm/run-llm.sh
 
-demo-llm: ## show that a streamed answer of a real model comes through unchanged
+demo-llm: ## show that a streamed answer of a real model comes through unchanged (TLS=1: with TLS on both sides)
 	$(Q)$(DEPS) build llm
 	$(Q)$(MAKE) $(BUILD)/ringway
 	$(Q)RINGWAY_BIN=$(BUILD)/ringway tests/lib/llm/demo-llm.sh

