@@ -98,6 +98,7 @@ void admin_account_members(struct json_out *o, struct store_reader *r, const str
     if (a->flags & STORE_FROM_FILE) json_out_key_bool(o, SPAN("from_file"), true);
     write_list(o, SPAN("models"), a->models);
     write_list(o, SPAN("providers"), a->providers);
+    write_list(o, SPAN("regions"), a->regions);
     write_cidrs(o, a->cidrs);
     write_tags(o, a->tags);
     admin_write_time(o, SPAN("created_at"), a->created_ms);
@@ -284,6 +285,7 @@ static bool member_of(struct admin_call *c, struct span key, struct span value, 
     }
     if (json_key_is(key, SPAN("models"))) return strings_of(c, SPAN("models"), value, &a->models);
     if (json_key_is(key, SPAN("providers"))) return strings_of(c, SPAN("providers"), value, &a->providers);
+    if (json_key_is(key, SPAN("regions"))) return strings_of(c, SPAN("regions"), value, &a->regions);
     if (json_key_is(key, SPAN("cidrs"))) return cidrs_of(c, value, &a->cidrs);
     if (json_key_is(key, SPAN("tags"))) return tags_of(c, value, &a->tags);
     if (json_key_is(key, SPAN("expires"))) return expires_of(c, value, &a->expires_ms);

@@ -41,6 +41,7 @@
     {"--plan", CLI_TEXT, "NAME|none", "limits of this plan where it has none of its own", "plan"}, \
         {"--models", CLI_LIST, "A,B|none", "the only models it may use", "models"}, \
         {"--providers", CLI_LIST, "A,B|none", "the only providers", "providers"}, \
+        {"--regions", CLI_LIST, "A,B|none", "only providers whose region is one of these", "regions"}, \
         {"--cidrs", CLI_LIST, "NET,NET|none", "the only networks it may come from", "cidrs"}, \
         {"--expires", CLI_TEXT, "30d|DATE|none", "when it ends", "expires"}, \
         {"--tag", CLI_PAIR, "K=V", "for chargeback; may be given again", "tags"}, \

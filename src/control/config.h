@@ -121,7 +121,7 @@ struct config_provider {
     enum provider_type type;
     struct config_url base_url; // all NULL for echo
     const char *api_key; // a secret; NULL: none is sent
-    const char *region; // of AWS; NULL: not set
+    const char *region; // of bedrock AWS's; NULL: not set
     const char *access_key_id; // of AWS, a secret, as are the next two; NULL: requests are not signed
     const char *secret_access_key;
     const char *session_token; // of temporary ones
@@ -175,6 +175,10 @@ struct config_key {
     const char *team; // "default" if not said
     const char *const *models; // names of models or "provider/model"; none: all
     uint32_t model_count;
+    const char *const *providers, *const *regions; // none: all
+    uint32_t provider_count, region_count;
+    const struct config_cidr *cidrs; // networks it may come from; none: all
+    uint32_t cidr_count;
     bool disabled;
     bool certificate; // made for an identity: no client can send it
     struct config_rates limits;

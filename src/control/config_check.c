@@ -35,8 +35,7 @@ static void fill_in_url(struct config_loader *l, const struct config_node *at, s
 static void check_settings(struct config_loader *l, const struct config_node *at,
                            const struct config_provider *p)
 {
-    const char *aws = p->region ? "region" : NULL;
-    if (p->session_token) aws = "session_token";
+    const char *aws = p->session_token ? "session_token" : NULL;
     if (p->secret_access_key) aws = "secret_access_key";
     if (p->access_key_id) aws = "access_key_id";
     if (aws && p->type != PROVIDER_BEDROCK) config_complain(l, at, "%s is for type bedrock", aws);
@@ -250,6 +249,9 @@ void config_limits_finish(struct config_loader *l, const struct config_node *at,
 void config_key_finish(struct config_loader *l, const struct config_node *at, void *base)
 {
     const struct config_key *k = base;
+    for (uint32_t i = 0; i < k->provider_count; i++)
+        if (config_find_provider(l->config, k->providers[i]) < 0)
+            config_complain(l, at, "there is no provider \"%s\"", k->providers[i]);
     if (k->key && k->name && strlen(k->key) < 20)
         config_warn(l, at, "the key \"%s\" is shorter than 20 characters: short ones can be guessed",
                     k->name);

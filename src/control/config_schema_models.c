@@ -88,7 +88,9 @@ static const struct config_option provider_options[] = {
      AT(config_provider, region),
      .min = 1,
      .max = 64,
-     .doc = "bedrock: AWS's region, for the usual base_url and for signatures."},
+     .doc = "Where it computes, for keys that are held to regions. bedrock: AWS's region, for the usual "
+            "base_url and "
+            "for signatures."},
     PROVIDER_SECRET(access_key_id, 128,
                     "bedrock: signs requests with this key of AWS (SigV4) instead of api_key."),
     PROVIDER_SECRET(secret_access_key, 128, "bedrock: the secret of access_key_id."),

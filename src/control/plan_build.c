@@ -356,6 +356,7 @@ static bool set_api(struct plan_memory *m, struct plan_provider *to, const struc
     const struct span url_path = p->base_url.path ? span_str(p->base_url.path) : SPAN("");
     to->dialect = row->dialect;
     to->type = span_str(row->name);
+    if (p->region) to->region = span_str(p->region);
     to->chat_path = span_str(row->chat);
     to->model_in_path = row->whole != NULL;
     if (to->model_in_path) to->path_whole = span_str(row->whole), to->path_stream = span_str(row->stream);
@@ -536,6 +537,33 @@ static bool number_keys(struct plan_memory *m, struct principal *all, uint32_t c
     return true;
 }
 
+// False: no memory.
+static bool list_of(struct plan_memory *m, const char *const *texts, uint32_t n, struct principal_list *ret)
+{
+    struct span *items = take(m, n * sizeof *items + 1);
+    if (!items) return false;
+    for (uint32_t i = 0; i < n; i++) items[i] = span_str(texts[i]);
+    *ret = (struct principal_list){items, n};
+    return true;
+}
+
+static bool describe_key(struct plan_memory *m, const struct config_key *from, struct principal *to)
+{
+    struct io_cidr *cidrs = take(m, from->cidr_count * sizeof *cidrs + 1);
+    if (!cidrs) return false;
+    for (uint32_t i = 0; i < from->cidr_count; i++) cidrs[i] = from->cidrs[i].net;
+    *to = (struct principal){.name = span_str(from->name),
+                             .team = span_str(from->team),
+                             .tenant = SPAN("default"),
+                             .cidrs = {cidrs},
+                             .cidr_count = {from->cidr_count},
+                             .regional = from->region_count > 0,
+                             .disabled = from->disabled};
+    return list_of(m, from->models, from->model_count, &to->models[0]) &&
+        list_of(m, from->providers, from->provider_count, &to->providers[0]) &&
+        list_of(m, from->regions, from->region_count, &to->regions[0]);
+}
+
 static struct principal *add_keys(struct plan_memory *m, const char *extra_key, char *ret_why, uint32_t cap)
 {
     const struct config *c = m->config;
@@ -544,14 +572,7 @@ static struct principal *add_keys(struct plan_memory *m, const char *extra_key, 
     m->plan.key_hmac = m->world->key_hmac;
     for (uint32_t i = 0; i < c->key_count; i++) {
         const struct config_key *from = &c->keys[i];
-        struct span *models = take(m, from->model_count * sizeof *models + 1);
-        if (!models) return NULL;
-        for (uint32_t k = 0; k < from->model_count; k++) models[k] = span_str(from->models[k]);
-        all[i] = (struct principal){.name = span_str(from->name),
-                                    .team = span_str(from->team),
-                                    .tenant = SPAN("default"),
-                                    .models = {{models, from->model_count}},
-                                    .disabled = from->disabled};
+        if (!describe_key(m, from, &all[i])) return NULL;
         if (!add_key(m, &all[i], from->key, !from->certificate)) return NULL;
     }
     m->plan.principal_count = c->key_count;

@@ -110,6 +110,13 @@ static void id_or_null(struct fmt *f, struct span name)
     else fmt_str(f, "null");
 }
 
+static bool may_use(const struct exchange *x, const struct plan_model *m)
+{
+    const struct plan_provider *p = &x->plan->providers[m->provider];
+    return principal_may_model(x->principal, m->name) &&
+        principal_may_provider(x->principal, p->name, p->region);
+}
+
 static enum stage models(struct exchange *x)
 {
     const struct plan *plan = x->plan;
@@ -128,7 +135,7 @@ static enum stage models(struct exchange *x)
     struct span first_name = {NULL, 0}, last_name = {NULL, 0};
     for (uint32_t i = 0; i < plan->model_count; i++) {
         const struct plan_model *m = &plan->models[i];
-        if (!principal_may_model(x->principal, m->name)) continue;
+        if (!may_use(x, m)) continue;
         if (!first) fmt_str(&f, ",");
         first = false;
         entry(x, &f, m);
@@ -153,7 +160,7 @@ static enum stage model(struct exchange *x)
     const struct plan_model *m = NULL;
     if (url_decode(x->rest, false, name, sizeof name, &decoded) == RW_OK)
         m = map_get(&x->plan->model_by_name, decoded);
-    if (!m || !principal_may_model(x->principal, m->name))
+    if (!m || !may_use(x, m))
         return exchange_fail_text(
             x, END_NO_MODEL, SPAN("The model '"), x->rest,
             SPAN("' does not exist or this key may not use it. GET /v1/models lists those it may."));

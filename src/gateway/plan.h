@@ -57,6 +57,7 @@ struct plan_provider {
     bool responses; // takes OpenAI's responses dialect, too
     bool max_tokens_old; // OpenAI's dialect without max_completion_tokens
     struct span type; // as prices name it
+    struct span region; // where it computes; empty: not said
     struct plan_timeouts timeouts;
 };
 

@@ -147,6 +147,10 @@ static void lay_over(struct principal *made, const struct principal *planned)
     made->known = true;
     made->models[0] = planned->models[0];
     made->providers[0] = planned->providers[0];
+    made->regions[0] = planned->regions[0];
+    made->regional = made->regional || planned->regional;
+    made->cidrs[0] = planned->cidrs[0];
+    made->cidr_count[0] = planned->cidr_count[0];
     made->limit[0] = planned->limit[0];
     made->disabled = made->disabled || planned->disabled;
 }
@@ -179,8 +183,10 @@ static enum rw_err build(struct builder *b, struct principals *all,
         keep_list(b, level[i].models, p ? &p->models[i] : NULL);
         keep_list(b, level[i].providers, p ? &p->providers[i] : NULL);
         keep_cidrs(b, level[i].cidrs, i);
+        keep_list(b, level[i].regions, p ? &p->regions[i] : NULL);
         keep_list(b, level[i].tags, p ? &p->tags[i] : NULL);
         if (!p) continue;
+        p->regional = p->regional || p->regions[i].count > 0;
         p->tagged = p->tagged || p->tags[i].count > 0;
         p->disabled = p->disabled || (level[i].flags & STORE_DISABLED) != 0;
         if (level[i].expires_ms && (!p->expires_ms || level[i].expires_ms < p->expires_ms))
@@ -356,9 +362,9 @@ bool principal_may_model(const struct principal *p, struct span model)
     return lists_allow(p->models, model);
 }
 
-bool principal_may_provider(const struct principal *p, struct span provider)
+bool principal_may_provider(const struct principal *p, struct span provider, struct span region)
 {
-    return lists_allow(p->providers, provider);
+    return lists_allow(p->providers, provider) && (!p->regional || lists_allow(p->regions, region));
 }
 
 bool principal_may_come_from(const struct principal *p, const struct io_addr *client)

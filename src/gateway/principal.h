@@ -32,6 +32,8 @@ struct principal {
     bool disabled; // itself, or whom it belongs to
     int64_t expires_ms; // the earliest of them; 0: never
     struct principal_list models[PRINCIPAL_LEVELS], providers[PRINCIPAL_LEVELS]; // all of them must allow it
+    struct principal_list regions[PRINCIPAL_LEVELS]; // likewise
+    bool regional; // there are some
     struct principal_list tags[PRINCIPAL_LEVELS]; // "k=v"
     bool tagged; // there are some
     const struct io_cidr *cidrs[PRINCIPAL_LEVELS];
@@ -79,7 +81,8 @@ RW_WARN_UNUSED enum rw_err principal_find(struct principals *p, const uint8_t di
 void principal_leave(struct principals *p, const struct principal *principal); // both may be NULL
 
 bool principal_may_model(const struct principal *p, struct span model);
-bool principal_may_provider(const struct principal *p, struct span provider);
+// region: of the provider; empty: it has none, and who is held to regions may not use it.
+bool principal_may_provider(const struct principal *p, struct span provider, struct span region);
 bool principal_may_come_from(const struct principal *p, const struct io_addr *client);
 
 #endif

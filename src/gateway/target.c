@@ -12,6 +12,11 @@ static enum stage no_model(struct exchange *x, struct span name)
         SPAN("' does not exist or this key may not use it. GET /v1/models lists those it may."));
 }
 
+static bool may_use(const struct exchange *x, const struct plan_provider *p)
+{
+    return principal_may_provider(x->principal, p->name, p->region);
+}
+
 // The name goes into a header of the answer.
 static bool fits_a_header(struct span name)
 {
@@ -40,8 +45,7 @@ static enum stage by_model(struct exchange *x)
     if (!principal_may_model(x->principal, name)) return no_model(x, name);
     const struct plan_model *m = map_get(&plan->model_by_name, name);
     if (m) {
-        if (!principal_may_provider(x->principal, plan->providers[m->provider].name))
-            return no_model(x, name);
+        if (!may_use(x, &plan->providers[m->provider])) return no_model(x, name);
         x->model = m;
         x->provider = &plan->providers[m->provider];
         x->upstream_model = m->upstream_model;
@@ -51,7 +55,7 @@ static enum stage by_model(struct exchange *x)
     const uint32_t slash = span_find(name, '/');
     const struct plan_provider *p =
         slash < name.n ? map_get(&plan->provider_by_name, (struct span){name.p, slash}) : NULL;
-    if (!p || slash + 1 == name.n || !principal_may_provider(x->principal, p->name)) return no_model(x, name);
+    if (!p || slash + 1 == name.n || !may_use(x, p)) return no_model(x, name);
     if (!fits_a_header(name)) {
         x->param = "model";
         return exchange_fail(x, END_BAD_FIELD, "The field 'model' holds a control character.");
@@ -89,8 +93,7 @@ static enum stage by_provider(struct exchange *x)
                              "This request names no model, and there is not exactly one provider it can go "
                              "to: say which in the header "
                              "x-ringway-provider.");
-    if (!principal_may_provider(x->principal, p->name))
-        return exchange_fail(x, END_NOT_ALLOWED, "This API key may not use that provider.");
+    if (!may_use(x, p)) return exchange_fail(x, END_NOT_ALLOWED, "This API key may not use that provider.");
     x->provider = p;
     x->ask.timeouts = &p->timeouts;
     return STAGE_GO;

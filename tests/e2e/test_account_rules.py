@@ -214,3 +214,35 @@ def test_revoke__finish_is_the_default(own):
     cli(own, "key", "revoke", key["id"])
     c.until(b"[DONE]")
     assert post(own, key["key"]).status == 401
+
+
+def test_regions__and_providers_of_a_key(launch, backend, tmp_path, mock):
+    """Of the store and of the file: models of other providers are neither served nor listed; a provider without a region
+    is none of them.
+    """
+    base = {"type": "openai", "base_url": f"http://127.0.0.1:{mock.port}/v1", "api_key": servers.UPSTREAM_KEY}
+    file_keys = {"eu": {"regions": ["eu-west-1"]}, "b": {"providers": ["b"]}, "net": {"cidrs": ["10.0.0.0/8"]}}
+    own = launch(
+        backend,
+        data_dir=str(tmp_path / "data"),
+        providers={"a": {**base, "region": "eu-west-1"}, "b": {**base, "region": "us-east-1"}, "c": base},
+        models=[{"name": f"on-{p}", "targets": [{"provider": p, "model": "mock"}]} for p in "abc"],
+        keys=[{"name": n, "key": f"rw-e2e-region-key-{n:a<20}", **more} for n, more in file_keys.items()],
+    )
+
+    def allowed(key):
+        listed = {m["id"] for m in own.ask("GET", "/v1/models", key=key).json()["data"]}
+        served = {m for m in ("on-a", "on-b", "on-c") if post(own, key, model=m).status == 200}
+        direct = {f"on-{p}" for p in "abc" if post(own, key, model=f"{p}/mock").status == 200}
+        assert listed == served == direct, (listed, served, direct)
+        return "".join(sorted(m[-1] for m in served))
+
+    assert allowed(f"rw-e2e-region-key-{'eu':a<20}") == "a" and allowed(f"rw-e2e-region-key-{'b':a<20}") == "b"
+    assert post(own, f"rw-e2e-region-key-{'net':a<20}", model="on-a").status == 403
+    cli(own, "team", "create", "world", "--regions", "eu-west-1,us-east-1")
+    key = cli(own, "key", "create", "--team", "world", "--name", "k")
+    assert allowed(key["key"]) == "ab"
+    assert cli(own, "key", "set", "k", "--regions", "us-east-1")["regions"] == ["us-east-1"]
+    assert allowed(key["key"]) == "b"
+    cli(own, "key", "set", "k", "--regions", "none", "--providers", "a")
+    assert allowed(key["key"]) == "a"

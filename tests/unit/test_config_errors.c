@@ -26,10 +26,9 @@ static void test_keys__unknown_with_a_suggestion(void **state)
         {"Workers: 1\n", "r.yaml:1:1: unknown key \"Workers\"; did you mean \"workers\"?\n"},
         {"log: { acces: off }\n", "r.yaml:1:8: log: unknown key \"acces\"; did you mean \"access\"?\n"},
         // Keys of what is not built yet are unknown like any other, and no other word is near.
-        {"cache: {}\nteams: []\npassthrough: {}\n",
-         "r.yaml:1:1: unknown key \"cache\"\n"
-         "r.yaml:2:1: unknown key \"teams\"\n"
-         "r.yaml:3:1: unknown key \"passthrough\"\n"},
+        {"teams: []\npassthrough: {}\n",
+         "r.yaml:1:1: unknown key \"teams\"\n"
+         "r.yaml:2:1: unknown key \"passthrough\"\n"},
         {"timeouts: { proxy: 5s }\n", "r.yaml:1:13: timeouts: unknown key \"proxy\"\n"},
         {"providers: { a: { type: vllm, regions: x } }\n",
          "r.yaml:1:31: providers.a: unknown key \"regions\"; did you mean \"region\"?\n"},
@@ -338,8 +337,8 @@ static void test_values__providers(void **state)
          "r.yaml:1:14: providers.a: type echo has no ca_file: it needs no network\n"},
         {"providers: { a: { type: vllm, base_url: \"http://h/v1?key=" SECRET "\" } }\n",
          "r.yaml:1:41: providers.a.base_url: a base URL has no query: leave out '?' and what follows it\n"},
-        {"providers: { a: { type: vllm, region: x } }\n",
-         "r.yaml:1:14: providers.a: region is for type bedrock\n"},
+        {"keys: [{ name: a, key: aaaaaaaaaaaaaaaaaaaaaaaaa, providers: [b] }]\n",
+         "r.yaml:1:8: keys[0]: there is no provider \"b\"\n"},
         {"providers: { a: { type: vllm, api_version: x } }\n",
          "r.yaml:1:14: providers.a: api_version is for type azure\n"},
         {"providers: { a: { type: bedrock } }\n", "r.yaml:1:14: providers.a: \"region\" is missing\n"},
