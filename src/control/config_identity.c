@@ -57,12 +57,7 @@ static uint32_t made_key(struct config_loader *l, struct config_key *keys, uint3
                                   .key = config_copy(l->memory, text, strlen(text)),
                                   .team = who->team,
                                   .certificate = true,
-                                  .limits = {.rpm = -1,
-                                             .tpm = -1,
-                                             .concurrency = -1,
-                                             .usd_per_request = -1,
-                                             .usd_per_day = -1,
-                                             .usd_per_month = -1}};
+                                  .limits = config_no_limits};
     return n;
 }
 

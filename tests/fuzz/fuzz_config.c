@@ -20,6 +20,7 @@ static const char *get(void *ctx, const char *name)
     case 'C': return "/run/credentials/ringway";
     case 'B': return "\xff\xfe";
     case 'E': return "";
+    case 'O': return SECRET "-a, " SECRET "-b," SECRET "-a,short-key"; // OMNI_LLM_API_KEYS
     case 'h': return "u:" SECRET "@proxy.test:3128"; // http_proxy, https_proxy
     case 'n': return ".internal,10.0.0.0/8, *.near.test:443,fd00::1"; // no_proxy
     default: return NULL;
