@@ -22,6 +22,7 @@ ROWS = {
     "json_path": (["json_cursor"], ["src/wire/json_iter.c", "src/wire/json_string.c", "src/wire/json_number.c"]),
     "json_edit": (["json_edit"], ["src/wire/json_edit.c"]),
     "sse": (["sse"], ["src/wire/sse.c"]),
+    "aws_event": (["aws_event"], ["src/wire/aws_event.c"]),
     "url": (["url"], ["src/wire/url.c"]),
     "proxy_protocol": (["proxy_protocol"], ["src/wire/proxy_protocol.c"]),
     "gzip": (["gzip"], ["src/wire/gzip.c"]),
