@@ -454,7 +454,7 @@ def test_check(tmp_path):
         ("providers: { p: { type: bedrok } }", "bedrok"),
         ("models: [ { name: m, targets: [ { provider: nope, model: x } ] } ]", "nope"),
         ("keys: [ { name: k, key: '${RINGWAY_UNSET_VARIABLE}' } ]", "RINGWAY_UNSET_VARIABLE"),
-        ("cache: { enabled: true }", "cache"),
+        ("cache: { enabled: maybe }", "enabled"),
         ("teams: [ { name: t } ]", "teams"),
         ("io: kqueue", "io"),
         ("limits: { body: 4XB }", "body"),
