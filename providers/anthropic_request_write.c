@@ -579,7 +579,8 @@ enum rw_err chat_anthropic_request_write(struct chat_ctx *ctx, const struct chat
     RW_TRY(plan(&w));
     RW_TRY(lose_of_messages(&w));
     json_out_object(o);
-    json_out_key_string(o, SPAN("model"), target->model);
+    if (target->body_version.n) json_out_key_string(o, SPAN("anthropic_version"), target->body_version);
+    else json_out_key_string(o, SPAN("model"), target->model);
     json_out_key_u64(o, SPAN("max_tokens"), (uint64_t)w.max_tokens);
     RW_TRY(write_system(&w));
     RW_TRY(write_turns(&w));

@@ -4,6 +4,7 @@
 #include "base/check.h"
 
 #define BEARER "authorization: Bearer "
+#define VERTEX "/v1/projects/{project}/locations/{location}/publishers/"
 #define CHAT "/chat/completions"
 
 // Where OpenAI's dialect is all there is, and the URL ends in its version.
@@ -15,20 +16,26 @@
 const struct provider_row provider_rows[PROVIDER_ROWS] = {
     [PROVIDER_OPENAI] = LIKE_OPENAI("openai", "https://api.openai.com/v1", PROVIDER_RESPONSES),
     [PROVIDER_AZURE] = {"azure", &dialect_openai, NULL, "/openai/v1", CHAT, NULL, NULL,
-                        "api-key: ", PROVIDER_RESPONSES | PROVIDER_ORIGIN},
+                        "api-key: ", PROVIDER_RESPONSES | PROVIDER_ORIGIN, NULL},
     [PROVIDER_AZURE_DEPLOYMENTS] = {"azure", &dialect_openai, NULL, "/openai/deployments", "/", CHAT, CHAT,
-                                    "api-key: ", PROVIDER_ORIGIN},
+                                    "api-key: ", PROVIDER_ORIGIN, NULL},
     [PROVIDER_ANTHROPIC] = {"anthropic", &dialect_anthropic, "https://api.anthropic.com", "", "/v1/messages",
-                            NULL, NULL, "x-api-key: ", PROVIDER_ORIGIN},
+                            NULL, NULL, "x-api-key: ", PROVIDER_ORIGIN, NULL},
     [PROVIDER_BEDROCK] = {"bedrock", &dialect_converse, "https://bedrock-runtime.{region}.amazonaws.com", "",
-                          "/model/", "/converse", "/converse-stream", BEARER, PROVIDER_ORIGIN},
+                          "/model/", "/converse", "/converse-stream", BEARER, PROVIDER_ORIGIN, NULL},
     [PROVIDER_GEMINI] = {"gemini", &dialect_gemini, "https://generativelanguage.googleapis.com", "",
                          "/v1beta/models/", ":generateContent", ":streamGenerateContent?alt=sse",
-                         "x-goog-api-key: ", PROVIDER_ORIGIN},
+                         "x-goog-api-key: ", PROVIDER_ORIGIN, NULL},
+    [PROVIDER_VERTEX] = {"vertex", &dialect_gemini, "https://{location}-aiplatform.googleapis.com", "",
+                         VERTEX "google/models/", ":generateContent", ":streamGenerateContent?alt=sse",
+                         "x-goog-api-key: ", PROVIDER_ORIGIN, NULL},
+    [PROVIDER_VERTEX_ANTHROPIC] = {"vertex", &dialect_anthropic, NULL, "", VERTEX "anthropic/models/",
+                                   ":rawPredict", ":streamRawPredict", "x-goog-api-key: ",
+                                   PROVIDER_ORIGIN | PROVIDER_CHAT_ONLY, "vertex-2023-10-16"},
     [PROVIDER_MISTRAL] = {"mistral", &dialect_mistral, "https://api.mistral.ai/v1", "", CHAT, NULL, NULL,
-                          BEARER, 0},
+                          BEARER, 0, NULL},
     [PROVIDER_COHERE] = {"cohere", &dialect_cohere, "https://api.cohere.com", "", "/v2/chat", NULL, NULL,
-                         BEARER, PROVIDER_ORIGIN},
+                         BEARER, PROVIDER_ORIGIN, NULL},
     [PROVIDER_GROQ] = LIKE_OPENAI("groq", "https://api.groq.com/openai/v1", 0),
     [PROVIDER_DEEPSEEK] = LIKE_OPENAI("deepseek", "https://api.deepseek.com/v1", PROVIDER_MAX_TOKENS_OLD),
     [PROVIDER_XAI] = LIKE_OPENAI("xai", "https://api.x.ai/v1", 0),
@@ -46,6 +53,16 @@ const struct provider_row provider_rows[PROVIDER_ROWS] = {
     [PROVIDER_OPENAI_COMPATIBLE] = LIKE_OPENAI("openai_compatible", NULL, PROVIDER_MAX_TOKENS_OLD),
     [PROVIDER_ECHO] = LIKE_OPENAI("echo", NULL, 0),
 };
+
+const char *provider_base_url(enum provider_type type, const struct provider_settings *settings)
+{
+    const char *location = settings->location ? settings->location : "";
+    if (type == PROVIDER_VERTEX && !strcmp(location, "global")) return "https://aiplatform.googleapis.com";
+    // Of several regions at once.
+    if (type == PROVIDER_VERTEX && (!strcmp(location, "us") || !strcmp(location, "eu")))
+        return "https://aiplatform.{location}.rep.googleapis.com";
+    return provider_rows[type].base_url;
+}
 
 // The setting of that name.
 static void setting(const struct provider_settings *s, struct span name, const char **ret_name,

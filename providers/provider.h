@@ -21,6 +21,7 @@
     X(ANTHROPIC, "anthropic") \
     X(BEDROCK, "bedrock") \
     X(GEMINI, "gemini") \
+    X(VERTEX, "vertex") \
     X(MISTRAL, "mistral") \
     X(COHERE, "cohere") \
     X(GROQ, "groq") \
@@ -41,12 +42,14 @@ enum provider_type {
     PROVIDER_TYPES(X) PROVIDER_TYPE_COUNT,
     // Second forms.
     PROVIDER_AZURE_DEPLOYMENTS = PROVIDER_TYPE_COUNT, // with api_version: the deployment in the path
+    PROVIDER_VERTEX_ANTHROPIC, // for models of Anthropic's
     PROVIDER_ROWS
 };
 #undef X
 
 #define PROVIDER_MAX_TOKENS_OLD 1u // OpenAI's dialect without max_completion_tokens
 #define PROVIDER_RESPONSES 2u // speaks OpenAI's responses dialect, too
+#define PROVIDER_CHAT_ONLY 8u // other routes of its dialect have no counterpart there
 #define PROVIDER_ORIGIN 4u // base_url is usually the bare origin: its API's paths say the rest
 
 struct provider_row {
@@ -58,9 +61,15 @@ struct provider_row {
     const char *whole, *stream; // behind the model; NULL: the body names it
     const char *key_field; // what the API key is sent behind
     uint32_t flags;
+    const char *
+        body_version; // Anthropic's messages: sent as anthropic_version where the model would stand; NULL: not so
 };
 
 extern const struct provider_row provider_rows[PROVIDER_ROWS];
+
+// The usual base_url of a type, which may have braces; NULL: there is none.
+struct provider_settings;
+const char *provider_base_url(enum provider_type type, const struct provider_settings *settings);
 
 // What the braces of a template stand for; NULL: not set.
 struct provider_settings {

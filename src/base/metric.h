@@ -136,6 +136,10 @@
       "Answers that could not be kept, or were not what they should be when they were read.") \
     X(METRIC_CERTIFICATE_EXPIRES, "ringway_certificate_expires_timestamp_seconds", METRIC_GAUGE, \
       "When the first certificate in a file that is shown to others expires, Unix time.") \
+    X(METRIC_CREDENTIAL_EXPIRES, "ringway_credential_expires_timestamp_seconds", METRIC_GAUGE, \
+      "When a provider's credentials that are renewed here expire, Unix time; 0: there are none.") \
+    X(METRIC_CREDENTIAL_FAILURES, "ringway_credential_failures_total", METRIC_COUNTER, \
+      "Times that a provider's credentials could not be renewed; the log says why.") \
     X(METRIC_RESIDENT, "process_resident_memory_bytes", METRIC_GAUGE, "Resident memory.") \
     X(METRIC_VIRTUAL, "process_virtual_memory_bytes", METRIC_GAUGE, "Virtual memory.") \
     X(METRIC_OPEN_FDS, "process_open_fds", METRIC_GAUGE, "Open file descriptors.") \

@@ -125,6 +125,9 @@ struct config_provider {
     const char *access_key_id; // of AWS, a secret, as are the next two; NULL: requests are not signed
     const char *secret_access_key;
     const char *session_token; // of temporary ones
+    const char *project; // of Google's cloud; NULL: not set
+    const char *location;
+    const char *credentials; // a file of Google's; NULL: not set
     const char *api_version; // of Azure's older form; NULL: the newer
     const struct config_header *headers;
     uint32_t header_count;

@@ -13,8 +13,9 @@ static const char built_in[] = "built in, as no provider is named";
 static void fill_in_url(struct config_loader *l, const struct config_node *at, struct config_provider *p)
 {
     static const struct config_option url = {.key = "base_url", .kind = CONFIG_K_URL};
-    const char *usual = provider_rows[p->type].base_url, *missing = "base_url";
-    const struct provider_settings settings = {.region = p->region};
+    const struct provider_settings settings = {
+        .region = p->region, .project = p->project, .location = p->location};
+    const char *usual = provider_base_url(p->type, &settings), *missing = "base_url";
     char filled[320];
     if (!usual || provider_fill(usual, &settings, filled, sizeof filled, &missing)) {
         config_complain(l, at, "\"%s\" is missing", missing);
@@ -39,7 +40,33 @@ static void check_settings(struct config_loader *l, const struct config_node *at
     if (p->secret_access_key) aws = "secret_access_key";
     if (p->access_key_id) aws = "access_key_id";
     if (aws && p->type != PROVIDER_BEDROCK) config_complain(l, at, "%s is for type bedrock", aws);
+    const char *google = p->project ? "project" : NULL;
+    if (p->location) google = "location";
+    if (p->credentials) google = "credentials";
+    if (google && p->type != PROVIDER_VERTEX) config_complain(l, at, "%s is for type vertex", google);
     if (p->api_version && p->type != PROVIDER_AZURE) config_complain(l, at, "api_version is for type azure");
+}
+
+// What the environment of a provider's tools says where the file does not.
+static void inherit_settings(struct config_loader *l, struct config_provider *p)
+{
+    const struct {
+        const char **slot, *variable;
+    } all[] = {{&p->project, "GOOGLE_PROJECT_ID"}, {&p->location, "GOOGLE_LOCATION"}};
+    for (size_t i = 0; i < sizeof all / sizeof *all && p->type == PROVIDER_VERTEX; i++) {
+        const char *value = *all[i].slot ? NULL : l->env->get(l->env->ctx, all[i].variable);
+        if (value && config_name_ok(value)) *all[i].slot = config_copy(l->memory, value, strlen(value));
+    }
+}
+
+static void check_google(struct config_loader *l, const struct config_node *at,
+                         const struct config_provider *p)
+{
+    if (!p->project) config_complain(l, at, "\"project\" is missing, and $GOOGLE_PROJECT_ID is not set");
+    if (!p->location && p->base_url.text)
+        config_complain(l, at, "\"location\" is missing, and $GOOGLE_LOCATION is not set");
+    if (p->credentials && p->api_key)
+        config_complain(l, at, "api_key and credentials contradict each other: leave one");
 }
 
 static void check_aws(struct config_loader *l, const struct config_node *at, const struct config_provider *p)
@@ -124,10 +151,12 @@ void config_provider_finish(struct config_loader *l, const struct config_node *a
         check_echo(l, at, p);
         return;
     }
+    inherit_settings(l, p);
     if (!p->base_url.text) fill_in_url(l, at, p);
     if (!p->base_url.text) return;
     check_path(l, at, p);
     if (p->type == PROVIDER_BEDROCK) check_aws(l, at, p);
+    if (p->type == PROVIDER_VERTEX) check_google(l, at, p);
     check_tls(l, at, p);
     if (p->connect_to.addr.n && p->proxy.host)
         config_complain(l, at, "connect_to and proxy contradict each other: leave one");

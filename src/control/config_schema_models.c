@@ -72,7 +72,7 @@ static const struct config_option provider_options[] = {
      .kind = CONFIG_K_URL,
      AT(config_provider, base_url),
      .doc =
-         "http:// or https:// origin and path, with /v1 (anthropic, azure, bedrock, cohere, gemini: "
+         "http:// or https:// origin and path, with /v1 (anthropic, azure, bedrock, cohere, gemini, vertex: "
          "without); "
          "a slash at the end does not matter. All but azure, llamacpp and openai_compatible have their usual "
          "one as default."},
@@ -95,6 +95,23 @@ static const struct config_option provider_options[] = {
                     "bedrock: signs requests with this key of AWS (SigV4) instead of api_key."),
     PROVIDER_SECRET(secret_access_key, 128, "bedrock: the secret of access_key_id."),
     PROVIDER_SECRET(session_token, KIB(8), "bedrock: of temporary credentials."),
+    {.key = "project",
+     .kind = CONFIG_K_NAME,
+     AT(config_provider, project),
+     .min = 1,
+     .max = 64,
+     .doc = "vertex: the project of Google's cloud. Without it $GOOGLE_PROJECT_ID."},
+    {.key = "location",
+     .kind = CONFIG_K_NAME,
+     AT(config_provider, location),
+     .min = 1,
+     .max = 64,
+     .doc = "vertex: a region, or us, eu, global; also what region says of others. Without it "
+            "$GOOGLE_LOCATION."},
+    PROVIDER_FILE(
+        credentials,
+        "vertex: a service account's file, or one of an authorized user or a workload identity. Without "
+        "it $GOOGLE_APPLICATION_CREDENTIALS, else the machine's metadata server is asked."),
     {.key = "api_version",
      .kind = CONFIG_K_NAME,
      AT(config_provider, api_version),

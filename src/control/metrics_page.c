@@ -39,6 +39,7 @@ static void handle(struct call *call, void *ctx)
                                   .version = RW_VERSION,
                                   .build = RW_BUILD,
                                   .io_backend = p->cfg.io_backend,
+                                  .credentials = p->cfg.credentials,
                                   .tls = p->cfg.tls,
                                   .log_lines_dropped = log_dropped(p->cfg.log)};
     if (p->cfg.writer) {

@@ -6,6 +6,7 @@
 #define RINGWAY_CONTROL_METRICS_PAGE_H
 
 #include "control/log.h"
+#include "control/credentials.h"
 #include "control/plan_tls.h"
 #include "control/prometheus.h"
 #include "net/h1.h"
@@ -22,6 +23,7 @@ struct metrics_page_cfg {
     const struct log *log;
     struct store_answers *answers; // the cache; NULL: there is none
     struct store_writer *writer; // of the ledger; NULL: there is none
+    const struct credentials *credentials; // NULL: none
     const struct plan_tls *tls; // NULL: no certificates
     const char *io_backend;
 };

@@ -114,6 +114,7 @@ void plan_world_init(struct plan_world *w, struct io_loop *loop, struct io_resol
         crypto_wipe(secret, sizeof secret);
     }
     crypto_random(&w->map_seed, sizeof w->map_seed);
+    credentials_open(&w->credentials, loop, resolver, &w->tls);
 }
 
 void plan_world_done(struct plan_world *w)
@@ -349,21 +350,40 @@ static bool join(struct plan_memory *m, struct span a, struct span b, struct spa
     return true;
 }
 
-// What its type says, and what the configuration makes of it.
-static bool set_api(struct plan_memory *m, struct plan_provider *to, const struct config_provider *p)
+// A row's paths, and what the configuration makes of them.
+static bool set_api(struct plan_memory *m, struct plan_provider *to, const struct config_provider *p,
+                    const struct provider_row *row)
 {
-    const struct provider_row *row = &provider_rows[p->api_version ? PROVIDER_AZURE_DEPLOYMENTS : p->type];
-    const struct span url_path = p->base_url.path ? span_str(p->base_url.path) : SPAN("");
+    const struct provider_settings settings = {
+        .region = p->region, .project = p->project, .location = p->location};
+    const uint32_t cap = 512;
+    const char *missing;
+    char *chat = take(m, cap);
+    if (!chat) return false;
+    const enum rw_err err = provider_fill(row->chat, &settings, chat, cap, &missing);
+    MUST(!err); // the configuration was checked
     to->dialect = row->dialect;
     to->type = span_str(row->name);
-    if (p->region) to->region = span_str(p->region);
-    to->chat_path = span_str(row->chat);
+    const char *region = p->region ? p->region : p->location;
+    if (region) to->region = span_str(region);
+    to->chat_path = span_str(chat);
     to->model_in_path = row->whole != NULL;
     if (to->model_in_path) to->path_whole = span_str(row->whole), to->path_stream = span_str(row->stream);
     to->max_tokens_old = row->flags & PROVIDER_MAX_TOKENS_OLD;
     to->responses = row->flags & PROVIDER_RESPONSES;
-    return join(m, url_path, span_str(row->prefix), &to->path_prefix) &&
-        (!p->api_version || join(m, SPAN("?api-version="), span_str(p->api_version), &to->path_query));
+    to->chat_only = row->flags & PROVIDER_CHAT_ONLY;
+    if (row->body_version) to->body_version = span_str(row->body_version);
+    return !p->api_version || join(m, SPAN("?api-version="), span_str(p->api_version), &to->path_query);
+}
+
+// Vertex serves Anthropic's models in their own dialect, at another path.
+static bool add_claude(struct plan_memory *m, struct plan_provider *to, const struct config_provider *p)
+{
+    struct plan_provider *claude = take(m, sizeof *claude);
+    if (!claude) return false;
+    *claude = *to;
+    to->claude = claude;
+    return set_api(m, claude, p, &provider_rows[PROVIDER_VERTEX_ANTHROPIC]);
 }
 
 // What of its head a signed request is signed with, beside what the request itself brings.
@@ -390,7 +410,12 @@ static bool add_providers(struct plan_memory *m, char *ret_why, uint32_t cap)
         struct plan_provider *to = &all[i];
         to->name = span_str(p->name);
         to->timeouts = timeouts_of(&p->timeouts);
-        if (!set_api(m, to, p)) return false;
+        to->index = i;
+        const struct provider_row *row =
+            &provider_rows[p->api_version ? PROVIDER_AZURE_DEPLOYMENTS : p->type];
+        const struct span url_path = p->base_url.path ? span_str(p->base_url.path) : SPAN("");
+        if (!set_api(m, to, p, row) || !join(m, url_path, span_str(row->prefix), &to->path_prefix))
+            return false;
         to->kind = p->type == PROVIDER_ECHO ? PLAN_ECHO : PLAN_HTTP;
         if (to->kind == PLAN_HTTP) {
             const int32_t origin = origin_of(m->world, p, ret_why, cap);
@@ -402,6 +427,7 @@ static bool add_providers(struct plan_memory *m, char *ret_why, uint32_t cap)
             to->head_fields = head_fields(m, p);
             if (!to->head_fields.n || !add_proxy(m, p, to)) return false;
         }
+        if (p->type == PROVIDER_VERTEX && !add_claude(m, to, p)) return false;
         if (map_put(&m->plan.provider_by_name, to->name, to, NULL)) return false;
     }
     m->plan.providers = all;

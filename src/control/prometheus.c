@@ -317,6 +317,25 @@ static void expiries(struct prometheus_text *t, const struct prometheus_source *
     }
 }
 
+// Of sources that are renewed: when each expires, or how often that failed.
+static void credentials(struct prometheus_text *t, const struct prometheus_source *s, const char *name,
+                        bool failures)
+{
+    struct fmt line;
+    for (uint32_t i = 0; s->credentials && i < s->credentials->count; i++) {
+        const struct credentials_source *from = &s->credentials->source[i];
+        if (from->kind == CREDENTIALS_AWS_KEYS) continue;
+        if (!line_begin(t, &line)) return;
+        fmt_str(&line, name);
+        fmt_char(&line, '{');
+        label(&line, "provider", span_str(from->name));
+        labels_end(&line);
+        if (failures) fmt_u64(&line, from->failures);
+        else fmt_i64(&line, from->now ? from->now->expires_s : 0);
+        line_end(t, &line);
+    }
+}
+
 static void labelled_one(struct prometheus_text *t, const char *name, const char *a, const char *a_value,
                          const char *b, const char *b_value)
 {
@@ -361,6 +380,8 @@ static void process_values(struct prometheus_text *t, const struct prometheus_so
     case METRIC_CACHE_FAILED: single(t, name, s->cache_failed, 0); break;
     case METRIC_LEDGER_TROUBLE: single(t, name, s->ledger_trouble, 0); break;
     case METRIC_CERTIFICATE_EXPIRES: expiries(t, s, name); break;
+    case METRIC_CREDENTIAL_EXPIRES: credentials(t, s, name, false); break;
+    case METRIC_CREDENTIAL_FAILURES: credentials(t, s, name, true); break;
     case METRIC_RESIDENT: single(t, name, s->process.resident_bytes, 0); break;
     case METRIC_VIRTUAL: single(t, name, s->process.virtual_bytes, 0); break;
     case METRIC_OPEN_FDS: single(t, name, s->process.open_fds, 0); break;

@@ -13,6 +13,7 @@
 #define RINGWAY_CONTROL_PROMETHEUS_H
 
 #include "base/metric.h"
+#include "control/credentials.h"
 #include "control/plan_tls.h"
 
 #define PROMETHEUS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
@@ -43,6 +44,7 @@ struct prometheus_source {
     uint64_t log_lines_dropped;
     uint64_t ledger_records, ledger_crashed, ledger_waiting, ledger_trouble; // 0 without a store
     uint64_t cache_entries, cache_bytes, cache_evicted, cache_failed; // 0 without a cache
+    const struct credentials *credentials; // NULL: none
     const struct plan_tls *tls; // whose expiry is shown; NULL: none
     struct prometheus_process process;
 };

@@ -65,18 +65,20 @@ static void plan_released(void *ctx, const struct plan *plan)
 }
 
 // Loudly, since no client can mend it; once per provider and minute, since every request says it again.
-static void credentials_refused(void *ctx, const struct plan *plan, uint32_t provider, uint32_t status,
-                                int64_t now_ns)
+static void provider_refused(void *ctx, const struct plan *plan, uint32_t provider, uint32_t status,
+                             int64_t now_ns)
 {
     struct serve *s = ctx;
     MUST(provider < PROVIDERS_MAX);
     const struct span name = plan->providers[provider].name;
+    if (plan->providers[provider].credential)
+        credentials_refused(&s->world.credentials, plan->providers[provider].credential - 1);
     int64_t last = atomic_load_explicit(&s->refused_said_ns[provider], memory_order_relaxed);
     if (last && now_ns - last < REFUSED_SAY_NS) return;
     if (!atomic_compare_exchange_strong(&s->refused_said_ns[provider], &last, now_ns)) return;
     log_msg(LOG_ERROR,
             "the provider %.*s refuses this gateway's credentials (status %u): every request to it fails. "
-            "Mend providers.%.*s.api_key.",
+            "Mend what providers.%.*s says of its key.",
             (int)name.n, (const char *)name.p, status, (int)name.n, (const char *)name.p);
 }
 
@@ -169,7 +171,7 @@ static bool thread_prepare(struct serve *s, uint32_t i, int64_t memory_bytes, ui
                                  .open_by_worker = s->open_by_worker,
                                  .peers = s->workers,
                                  .plan_released = plan_released,
-                                 .credentials_refused = credentials_refused,
+                                 .credentials_refused = provider_refused,
                                  .ctx = s};
     return true;
 }
@@ -230,6 +232,15 @@ static void addrs_changed(void *ctx, const struct plan_origin *origin, uint32_t 
             worker_addrs(&s->threads[i].worker, index, origin->addr, origin->addr_count))
             log_msg(LOG_WARNING, "out of memory: worker %u goes on with the old addresses of %.*s", i,
                     SPAN_ARG(origin->name));
+}
+
+// A provider's credentials were renewed.
+static void credential_changed(void *ctx, uint32_t index, const struct credential *c)
+{
+    struct serve *s = ctx;
+    for (uint32_t i = 0; i < s->worker_count; i++)
+        if (s->threads[i].open && worker_credential(&s->threads[i].worker, index, c))
+            log_msg(LOG_WARNING, "out of memory: worker %u goes on with the old credentials", i);
 }
 
 // --- Reload.
@@ -399,6 +410,7 @@ static void look(struct io_timer *timer)
     // Certificates are renewed without a word about it in the configuration.
     else if (plan_tls_changed(&s->world.tls)) reload(s);
     plan_tls_look(&s->world.tls, s->loop.wall_ns);
+    credentials_look(&s->world.credentials);
     if (!s->draining) io_timer_arm(&s->loop.timers, timer, s->loop.now_ns + FILE_LOOK_NS);
 }
 
@@ -562,9 +574,10 @@ static bool parts_open(struct serve *s, uint32_t fit)
         log_msg(LOG_ERROR, "%s", why);
         return false;
     }
-    // A moment for the names: whoever asks first should find addresses.
+    // A moment for the names and credentials: whoever asks first should find them.
     const int64_t until = s->loop.now_ns + RESOLVE_WAIT_NS;
-    while (s->world.unresolved > 0 && s->loop.now_ns < until) io_loop_turn(&s->loop, until);
+    while ((s->world.unresolved > 0 || !credentials_ready(&s->world.credentials)) && s->loop.now_ns < until)
+        io_loop_turn(&s->loop, until);
     plan_seal(s->plan);
     const struct log_cfg cfg = log_cfg_of(s->config);
     enum rw_err err = log_new(&cfg, &s->log);
@@ -602,6 +615,7 @@ static int run(struct serve *s, int signal_fd)
                                           .log = s->log,
                                           .writer = s->books.writer,
                                           .answers = s->books.answers,
+                                          .credentials = &s->world.credentials,
                                           .tls = &s->world.tls,
                                           .io_backend = s->use_uring ? "io_uring" : "epoll"};
     if (s->config->metrics_address.addr.n && metrics_page_open(&s->page, &page))
@@ -611,6 +625,8 @@ static int run(struct serve *s, int signal_fd)
     s->signals.poll_events = POLLIN;
     io_submit(&s->loop, &s->signals);
     s->world.addrs_changed = addrs_changed;
+    s->world.credentials.changed = credential_changed;
+    s->world.credentials.ctx = s;
     s->world.ctx = s;
     remember_file(s);
     io_timer_init(&s->look, look);
@@ -658,9 +674,10 @@ static void control_close(struct serve *s)
     io_resolver_close(s->resolver, resolver_closed, s);
     io_cancel(&s->loop, &s->signals);
     io_timer_cancel(&s->loop.timers, &s->look);
+    credentials_close(&s->world.credentials);
     const int64_t until = s->loop.now_ns + CLOCK_SEC;
-    while ((s->signals.submitted || s->resolver || !metrics_page_closed(&s->page) ||
-            atomic_load(&s->world.plans) > 0) &&
+    while ((s->signals.submitted || !credentials_closed(&s->world.credentials) || s->resolver ||
+            !metrics_page_closed(&s->page) || atomic_load(&s->world.plans) > 0) &&
            s->loop.now_ns < until)
         io_loop_turn(&s->loop, s->loop.now_ns + 10 * CLOCK_MS);
     metrics_page_done(&s->page);

@@ -124,10 +124,14 @@ static struct span content_type(struct span lines)
     return (struct span){value.p, span_find(value, '\r')};
 }
 
-// prefix and path in one.
+// prefix and path in one, without what a proxy needs to know.
 static struct span target_of(struct ask *a)
 {
-    const struct span prefix = a->provider->path_prefix;
+    struct span prefix = a->provider->path_prefix;
+    if (prefix.n && prefix.p[0] != '/') { // http://host/path
+        prefix = span_from(prefix, span_find(prefix, '/') + 2);
+        prefix = span_from(prefix, span_find(prefix, '/'));
+    }
     uint8_t *bytes = arena_alloc(a->arena, prefix.n + a->path.n);
     if (!bytes) return (struct span){NULL, 0};
     if (prefix.n) memcpy(bytes, prefix.p, prefix.n);

@@ -49,6 +49,12 @@ struct plan_provider {
     struct span chat_path;
     bool model_in_path;
     struct span path_whole, path_stream;
+    bool chat_only; // other routes of its dialect have no counterpart there
+    struct span
+        body_version; // Anthropic's messages: anthropic_version, said instead of the model; else empty
+    const struct plan_provider
+        *claude; // who serves models of Anthropic's under the same name; NULL: no other
+    uint32_t index; // in plan.providers, of those beside it, too
     struct span path_query; // of every path, with its '?'; mostly empty
     uint32_t credential; // index + 1 of what is renewed beside the plan; 0: all of it stands in head_fields
     const struct sigv4_field

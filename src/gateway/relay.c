@@ -425,8 +425,8 @@ static enum stage relay_error(struct exchange *x)
     if (x->ask.status == 401 || x->ask.status == 403) {
         const struct worker_cfg *cfg = &x->worker->cfg;
         if (cfg->credentials_refused)
-            cfg->credentials_refused(cfg->ctx, x->plan, (uint32_t)(x->provider - x->plan->providers),
-                                     x->ask.status, x->call->loop->now_ns);
+            cfg->credentials_refused(cfg->ctx, x->plan, x->provider->index, x->ask.status,
+                                     x->call->loop->now_ns);
         return exchange_fail(x, END_UPSTREAM_AUTH, NULL);
     }
     if (x->translated) return relay_translated_error(x);

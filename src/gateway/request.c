@@ -53,7 +53,7 @@ static_assert(DOWN_NAMES + 1 <= CROSSED_FIELDS_MAX, "and the provider's request 
 // Anthropic's API wants to be told which of its versions is spoken.
 static bool needs_version(const struct exchange *x)
 {
-    return x->provider->dialect == &dialect_anthropic &&
+    return x->provider->dialect == &dialect_anthropic && !x->provider->body_version.n &&
         (x->translated || !http_has(&x->call->head, HTTP_N_ANTHROPIC_VERSION));
 }
 
@@ -134,6 +134,48 @@ static void set_max_tokens(struct exchange *x, struct json_edits *e)
     if (!set) json_edits_set(e, &v[FIELD_MAX_TOKENS + own], names[own], fmt_text(&f));
 }
 
+// Where the key of a member begins, its quote, by its value. The text is valid JSON.
+static uint32_t key_of(struct span body, uint32_t value)
+{
+    uint32_t at = value;
+    while (body.p[at - 1] != '"') at--; // white space and ':'
+    for (at--; body.p[at - 1] != '"';) at--; // a quote inside would not be a key that is looked for
+    return at - 1;
+}
+
+// Where Anthropic's messages have the model in the path, their version stands in the body instead. One becomes the other.
+// model: as a JSON string.
+static void swap_version(struct exchange *x, struct json_edits *e, struct span model)
+{
+    const struct span version = x->provider->body_version;
+    const struct json_value *v = x->scan->value;
+    struct span old;
+    uint8_t *text = arena_alloc(x->call->arena, version.n + 2);
+    if (!text) {
+        json_edits_add(e, UINT32_MAX, 0, model); // gather says so
+        return;
+    }
+    text[0] = '"';
+    if (version.n) memcpy(text + 1, version.p, version.n);
+    text[version.n + 1] = '"';
+    const struct span quoted = span_of(text, version.n + 2);
+    const bool has_model = v[FIELD_MODEL].type != JSON_ABSENT;
+    const bool has_version = json_member(x->body, SPAN("anthropic_version"), &old);
+    if (version.n ? has_model && !has_version : has_version && !has_model) {
+        const uint32_t at = version.n ? v[FIELD_MODEL].off : (uint32_t)(old.p - x->body.p);
+        const uint32_t n = version.n ? v[FIELD_MODEL].len : old.n, key = key_of(x->body, at);
+        json_edits_add(e, key, at - key, version.n ? SPAN("\"anthropic_version\":") : SPAN("\"model\":"));
+        json_edits_add(e, at, n, version.n ? quoted : model);
+    } else if (!version.n) {
+        json_edits_set(e, &v[FIELD_MODEL], SPAN("model"), model);
+    } else if (!has_version) {
+        json_edits_set(e, &v[FIELD_MODEL], SPAN("anthropic_version"), quoted);
+    }
+    // Not every client says in the body, too, what its path says.
+    if (x->stream && v[FIELD_STREAM].type != JSON_TRUE)
+        json_edits_set(e, &v[FIELD_STREAM], SPAN("stream"), SPAN("true"));
+}
+
 // The body with the provider's model name, and with a wish for usage where a stream carries none otherwise.
 static enum stage edit_body(struct exchange *x)
 {
@@ -144,8 +186,14 @@ static enum stage edit_body(struct exchange *x)
     if (!e || !iov || !name) return exchange_fail(x, END_OVERLOADED, "memory");
     const struct json_value *v = x->scan->value;
     json_edits_init(e, x->body, x->scan);
-    if (!x->route->dialect->model_in_path &&
-        (!span_eq(x->upstream_model, x->model_named) || route_names_model(x->route))) {
+    const bool in_path = route_names_model(x->route);
+    if (RW_UNLIKELY(x->route->dialect == &dialect_anthropic && (in_path || x->provider->body_version.n))) {
+        struct fmt f;
+        fmt_init(&f, name, name_cap);
+        fmt_json_string(&f, x->upstream_model);
+        swap_version(x, e, fmt_text(&f));
+    } else if (!x->route->dialect->model_in_path &&
+               (!span_eq(x->upstream_model, x->model_named) || in_path)) {
         struct fmt f;
         fmt_init(&f, name, name_cap);
         fmt_json_string(&f, x->upstream_model);

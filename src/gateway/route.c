@@ -87,6 +87,10 @@ static const struct route named_routes[] = {
      &dialect_converse, true, true, false},
     {SPAN_INIT("/model/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT("/converse-stream"),
      &dialect_converse, true, true, false},
+    {SPAN_INIT("/publishers/anthropic/models/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST,
+     SPAN_INIT(":rawPredict"), &dialect_anthropic, true, true, false},
+    {SPAN_INIT("/publishers/anthropic/models/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST,
+     SPAN_INIT(":streamRawPredict"), &dialect_anthropic, true, true, false},
     {SPAN_INIT("/openai/deployments/"), ROUTE_PASS_JSON, SHAPE_OPENAI, ROUTE_POST,
      SPAN_INIT("/chat/completions"), &dialect_openai, true, true, true},
     {SPAN_INIT("/openai/deployments/"), ROUTE_PASS_JSON, SHAPE_OPENAI, ROUTE_POST, SPAN_INIT("/completions"),
@@ -123,9 +127,25 @@ bool route_embeds(const struct route *r)
     return span_eq(r->upstream, SPAN("/embeddings"));
 }
 
+// Of Vertex what stands behind project and location, "/publishers/...": whose they are is said by the key.
+static struct span without_project(struct span path)
+{
+    if (!span_starts(path, SPAN("/v1/projects/")) && !span_starts(path, SPAN("/v1beta1/projects/")))
+        return path;
+    struct span rest = span_from(path, 1), segment;
+    for (int i = 0; i < 3; i++)
+        if (!span_split(&rest, '/', &segment)) return path;
+    if (!span_split(&rest, '/', &segment)) return path;
+    if (!span_eq(segment, SPAN("locations")) || !span_split(&rest, '/', &segment) || !rest.n) return path;
+    return (struct span){rest.p - 1, rest.n + 1};
+}
+
 static const struct route *named_find(struct span path, struct span *ret_model)
 {
-    const struct span v1 = SPAN("/v1/models/");
+    const struct span behind = without_project(path);
+    struct span v1 = SPAN("/v1/models/");
+    if (behind.n < path.n) v1 = SPAN("/publishers/google/models/");
+    path = behind;
     for (size_t i = 0; i < sizeof named_routes / sizeof *named_routes; i++) {
         const struct route *r = &named_routes[i];
         const struct span verb = r->upstream;

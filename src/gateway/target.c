@@ -103,12 +103,15 @@ static bool speaks(const struct plan_provider *p, const struct route *r)
 {
     // A body that is not read names no model for the path.
     if (p->model_in_path && r->kind == ROUTE_PASS_BODY) return false;
+    if (p->chat_only && !r->chat) return false;
     return p->dialect == r->dialect || (p->responses && r->dialect == &dialect_responses);
 }
 
 enum stage exchange_route(struct exchange *x)
 {
     const enum stage s = x->route->kind == ROUTE_PASS_JSON ? by_model(x) : by_provider(x);
+    if (RW_UNLIKELY(s == STAGE_GO && x->provider->claude && span_starts(x->upstream_model, SPAN("claude"))))
+        x->provider = x->provider->claude;
     if (s != STAGE_GO || (speaks(x->provider, x->route) && !x->json_array)) return s;
     if (!x->route->chat &&
         !(route_embeds(x->route) && embed_api_find(x->provider->dialect, x->upstream_model)))

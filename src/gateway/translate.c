@@ -57,6 +57,7 @@ enum stage translate_request(struct exchange *x)
     if (s != STAGE_GO) return s;
     struct translation *t = x->translation;
     const struct dialect_target target = {.model = x->upstream_model,
+                                          .body_version = x->provider->body_version,
                                           .max_tokens_old = x->provider->max_tokens_old};
     enum rw_err err = client_of(x)->decode_request(&t->ctx, x->body, &t->request);
     if (err) return translate_refused(x, err);

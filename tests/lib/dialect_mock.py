@@ -35,6 +35,9 @@ def need(condition, text):
 def check_anthropic(headers, body):
     """anthropic.md: headers, required fields, alternation and blocks, as far as the API itself refuses them."""
     need(headers.get("x-api-key") or headers.get("authorization"), "no key")
+    if "anthropic_version" in body:  # Vertex: instead of the model
+        need(body.pop("anthropic_version") in ("vertex-2023-10-16", "2026-10-21") and "model" not in body, "anthropic_version")
+        headers = {"anthropic-version": "2023-06-01", **headers}
     need(headers.get("anthropic-version") in ("2023-06-01", "2026-10-21"), "anthropic-version")
     need(isinstance(body.get("max_tokens"), int), "max_tokens: field required")
     need(isinstance(body.get("messages"), list) and body["messages"], "messages: field required")
@@ -82,7 +85,7 @@ def check_openai(headers, body):
 
 
 def check_gemini(headers, body):
-    need(headers.get("x-goog-api-key"), "no key")
+    need(headers.get("x-goog-api-key") or headers.get("authorization"), "no key")
     need(isinstance(body.get("contents"), list) and body["contents"], "contents is not specified")
     known = {"contents", "systemInstruction", "generationConfig", "tools", "toolConfig", "safetySettings", "cachedContent"}
     need(set(body) <= known, f"Invalid JSON payload received. Unknown name {sorted(set(body) - known)}")
@@ -259,6 +262,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             model = urllib.parse.unquote(path.split("/")[3])
             path = "/v1/" + path.split("/", 4)[4]
         path = path.removeprefix("/openai")
+        if path.startswith("/v1/projects/my-project/locations/europe-west4/publishers/"):
+            # Vertex: the same two dialects, at paths of its own, for a token.
+            publisher, _, name = path.split("/", 7)[7].partition("/models/")
+            model, _, verb = urllib.parse.unquote(name).rpartition(":")
+            model = model.removeprefix("claude-")  # such names are sent here
+            path = {"google": "/v1beta/models", "anthropic": "/v1/messages"}[publisher]
+            token = self.headers.get("authorization", "").removeprefix("Bearer ")
+            if not self.server.token_valid(token):
+                self.server.refused.append(f"token {token!r}")
+                return self.answer(401, b'{"error":{"code":401,"message":"token","status":"UNAUTHENTICATED"}}')
         if path.startswith("/model/"):
             model, _, verb = path.removeprefix("/model/").rpartition("/")
             model, path = urllib.parse.unquote(model), "/model"
@@ -267,7 +280,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             wrong = sigv4_check.problem("POST", self.path, self.server.seen[-1]["headers"], body, self.server.aws)
             if wrong:
                 self.server.refused.append(wrong)
-                return self.answer(403, b'{"message":"%s"}' % wrong.encode().split(b"\n")[0], [("x-amzn-errortype", "InvalidSignatureException")])
+                text = b'{"message":"%s"}' % wrong.encode().split(b"\n")[0]
+                return self.answer(403, text, [("x-amzn-errortype", "InvalidSignatureException")])
         if path not in ROUTES:
             return self.answer(404, b'{"error":{"message":"no such path"}}')
         folder, check, error = ROUTES[path]
@@ -279,7 +293,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(400, json.dumps(error(f"invalid request: {e}", 400)).encode())
         if verb == "countTokens":
             return self.answer(200, (DATA / folder / "count_tokens.response.json").read_bytes())
-        streams = value.get("stream") if verb is None else verb == "streamGenerateContent" and "alt=sse" in self.path
+        in_body = verb in (None, "rawPredict", "streamRawPredict")
+        streams = value.get("stream") if in_body else verb == "streamGenerateContent" and "alt=sse" in self.path
         streams = streams or verb == "converse-stream"
         name, *rest = (self.server.play or model or value["model"]).split(",")
         options = dict(o.split("=") for o in rest)
@@ -303,6 +318,7 @@ class DialectMock(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.port = self.server_address[1]
         self.seen, self.refused, self.play = [], [], None
+        self.token_valid = lambda token: False
         self.aws = {}  # access keys that requests may be signed with: (secret, session token or None)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 

@@ -142,8 +142,11 @@ static void test_parse__providers(void **state)
                                  "  d: { type: llamacpp, base_url: \"http://[::1]:8081/v1\" }\n"
                                  "  e: { type: echo }\n"
                                  "  f: { type: bedrock, region: eu-west-1 }\n"
-                                 "  g: { type: groq }\n");
-    assert_int_equal(c->provider_count, 7);
+                                 "  g: { type: groq }\n"
+                                 "  h: { type: vertex, project: p, location: europe-west4 }\n"
+                                 "  i: { type: vertex, project: p, location: eu }\n"
+                                 "  j: { type: vertex, project: p, location: global }\n");
+    assert_int_equal(c->provider_count, 10);
     const struct config_provider *a = &c->providers[0];
     assert_string_equal(a->name, "a");
     assert_int_equal(a->type, PROVIDER_OPENAI);
@@ -167,6 +170,9 @@ static void test_parse__providers(void **state)
     assert_null(c->providers[4].base_url.text);
     assert_string_equal(c->providers[5].base_url.text, "https://bedrock-runtime.eu-west-1.amazonaws.com");
     assert_string_equal(c->providers[6].base_url.text, "https://api.groq.com/openai/v1");
+    assert_string_equal(c->providers[7].base_url.text, "https://europe-west4-aiplatform.googleapis.com");
+    assert_string_equal(c->providers[8].base_url.text, "https://aiplatform.eu.rep.googleapis.com");
+    assert_string_equal(c->providers[9].base_url.text, "https://aiplatform.googleapis.com");
     assert_int_equal(config_find_provider(c, "d"), 3);
     assert_int_equal(config_find_provider(c, "echo"), -1);
     assert_int_equal(c->model_count, 0);

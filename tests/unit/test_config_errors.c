@@ -231,7 +231,8 @@ static void test_values__words(void **state)
          "r.yaml:1:5: io: \"epol\" is not one of auto, io_uring, epoll; did you mean \"epoll\"?\n"},
         {"providers: { a: { type: coher } }\n",
          "r.yaml:1:25: providers.a.type: \"coher\" is not one of openai, azure, anthropic, bedrock, gemini, "
-         "mistral, cohere, groq, deepseek, xai, together, fireworks, openrouter, huggingface, ollama, vllm, "
+         "vertex, mistral, cohere, groq, deepseek, xai, together, fireworks, openrouter, huggingface, "
+         "ollama, vllm, "
          "llamacpp, openai_compatible, echo; did you mean \"cohere\"?\n"},
         {"health: { ready_needs_target: yes }\n",
          "r.yaml:1:31: health.ready_needs_target: \"yes\" is neither true nor false\n"},
@@ -356,6 +357,16 @@ static void test_values__providers(void **state)
          "r.yaml:1:14: providers.a: \"region\" is missing: it is part of what is signed\n"},
         {"providers: { a: { type: openai, secret_access_key: " SECRET " } }\n",
          "r.yaml:1:14: providers.a: secret_access_key is for type bedrock\n"},
+        {"providers: { a: { type: vertex, location: l } }\n",
+         "r.yaml:1:14: providers.a: \"project\" is missing, and $GOOGLE_PROJECT_ID is not set\n"},
+        {"providers: { a: { type: vertex, project: p } }\n",
+         "r.yaml:1:14: providers.a: \"location\" is missing\n"},
+        {"providers: { a: { type: vertex, base_url: \"http://h\", project: p } }\n",
+         "r.yaml:1:14: providers.a: \"location\" is missing, and $GOOGLE_LOCATION is not set\n"},
+        {"providers: { a: { type: vertex, project: p, location: l, api_key: x, credentials: /c } }\n",
+         "r.yaml:1:14: providers.a: api_key and credentials contradict each other: leave one\n"},
+        {"providers: { a: { type: gemini, project: p } }\n",
+         "r.yaml:1:14: providers.a: project is for type vertex\n"},
         {"providers: { a: { type: azure } }\n", "r.yaml:1:14: providers.a: \"base_url\" is missing\n"},
         {"providers: { a: { type: azure, base_url: \"https://x.openai.azure.com/openai/v1/\" } }\n",
          "r.yaml:1:14: providers.a: base_url: leave \"/openai\" out; azure's paths begin with it\n"},
