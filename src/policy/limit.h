@@ -277,7 +277,8 @@ void limit_cancel(struct limit *l, const struct limit_time *t);
 // Gives back the concurrency of a request whose process is dead. May be called again if the caller died in the middle.
 void limit_adopt(struct store_cells *cells, struct limit_hold *hold);
 
-// Alone, after STORE_CELLS_LEFT: forgets concurrency, money and daily quotas, which the ledger knows better. Rates stay.
+// Alone, after STORE_CELLS_LEFT: forgets concurrency, money and daily quotas, which the ledger knows better. Rates stay, and
+// so does what end users have used, of whom the ledger has no sums: what was reserved for requests that died counts as used.
 void limit_forget(struct store_cells *cells);
 
 // Books what a ledger says was used in the period of `when`: LIMIT_USD_DAY, LIMIT_USD_MONTH, LIMIT_REQUESTS_DAY,

@@ -290,11 +290,13 @@ static void forget(void *ctx, struct store_cell *cell)
     (void)ctx;
     const uint64_t kind = atomic_load_explicit(&cell->kind, memory_order_relaxed);
     if (limit_cell_level(kind) == LIMIT_LEVELS) return;
+    // The ledger knows nothing of end users: what the dead counted of them is the best there is.
+    const bool known = limit_cell_level(kind) != LIMIT_END_USER;
     const unsigned number = limit_cell_number(kind);
     for (int w = 0; w < STORE_CELL_WORDS; w++) {
         const bool money = number == LIMIT_C_MAIN && (w == LIMIT_W_USD_DAY || w == LIMIT_W_USD_MONTH);
         const bool daily = number <= LIMIT_C_RARE && w == LIMIT_W_REQUESTS_DAY;
-        if (w == 0 || money || daily || number >= LIMIT_C_RING_DAY)
+        if (w == 0 || (known && (money || daily || number >= LIMIT_C_RING_DAY)))
             atomic_store_explicit(&cell->word[w], 0, memory_order_relaxed);
     }
 }

@@ -178,6 +178,22 @@ def test_end_users__each_his_own(launch, backend, tmp_path, prices):
     assert seen == [200, 200, 429]
 
 
+def test_end_users__their_quotas_outlive_the_process(launch, backend, tmp_path, prices):
+    """Also one that is killed in the middle of a request."""
+    quota = {"rates": [{"window": "day", "requests": 5}], "usd_per_day": 1000, "concurrency": 1}
+    own = launch(backend, data_dir=str(tmp_path / "data"), prices_file=prices, end_users={"limits": quota})
+    assert [post(own, servers.KEY, user="ann", max_tokens=7).status for _ in range(3)] == [200] * 3
+    with own.connect() as c:
+        fields = [("content-type", "application/json"), ("authorization", f"Bearer {servers.KEY}")]
+        body = {"model": "up/mock:chunks=50,pace=50ms", "stream": True, "user": "ann", "messages": USER, "max_tokens": 7}
+        c.send(rawhttp.request("POST", CHAT, fields, json.dumps(body).encode()))
+        c.until(b"data:")
+        own.kill()
+    own.restart()
+    assert [post(own, servers.KEY, user="ann", max_tokens=7).status for _ in range(2)] == [200, 429]
+    assert post(own, servers.KEY, user="bob", max_tokens=7).status == 200
+
+
 def test_concurrency__as_many_as_may_be(own):
     key = cli(own, "key", "create", "--name", "k", "--concurrency", "5")["key"]
     with concurrent.futures.ThreadPoolExecutor(20) as pool:

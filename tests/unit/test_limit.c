@@ -604,6 +604,29 @@ static void test_forget__money_and_quotas_are_rebuilt_rates_stay(void **state)
     assert_int_equal(used(month, LIMIT_USD_MONTH), USD);
 }
 
+static void test_forget__what_end_users_have_used_stays(void **state)
+{
+    (void)state;
+    struct limit_cfg cfg = limit_cfg_none();
+    cfg.concurrency = 5;
+    cfg.usd_per_month = 10 * USD;
+    cfg.rate_count = 1;
+    cfg.rate[0] = (struct limit_rate){.window = LIMIT_DAY, .tokens = true, .limit = 100};
+    struct limit_set set;
+    struct limit_bound user;
+    const char *why_not;
+    assert_int_equal(limit_compile(&cfg, LIMIT_END_USER, &set, &why_not), RW_OK);
+    assert_int_equal(limit_lend(cells, (struct limit_id){9, 9}, &set, &now, &user), RW_OK);
+    struct limit l = {.cells = cells, .level = {[LIMIT_END_USER] = &user}};
+    struct limit_refusal why;
+    assert_true(admit(&l, &why));
+    assert_true(limit_reserve(&l, 40, 3 * USD, &now, &why));
+    limit_forget(cells);
+    assert_int_equal(used(&user, LIMIT_CONCURRENCY), 0);
+    assert_int_equal(used(&user, LIMIT_USD_MONTH), 3 * USD);
+    assert_int_equal(used(&user, LIMIT_TOKENS_DAY), 40);
+}
+
 // --- Joined in lists: the same as without, whatever happens.
 
 enum { PLAYERS = 4, MOVES = 60000 };
@@ -950,6 +973,7 @@ int main(void)
         T(test_end_user__only_those_that_remember_nothing_are_forgotten),
         T(test_adopt__gives_back_what_the_dead_held),
         T(test_forget__money_and_quotas_are_rebuilt_rates_stay),
+        T(test_forget__what_end_users_have_used_stays),
         T(test_list__does_what_the_levels_do_one_by_one),
         T(test_race__of_threads_admits_exactly_the_limit),
         T(test_race__of_processes_admits_exactly_the_limit),
