@@ -70,6 +70,7 @@ struct store_answers {
     uint32_t set_mask;
     uint64_t seed, hash_mask;
     uint64_t segment_bytes;
+    bool sync;
     struct segment segment[SEGMENTS];
     uint32_t current;
     uint64_t rounds; // the newest
@@ -236,8 +237,14 @@ static void segment_empty(struct store_answers *c, uint32_t i)
     s->used = 0;
 }
 
+static bool sync_current(const struct store_answers *c)
+{
+    return !c->sync || fdatasync(c->segment[c->current].fd) == 0;
+}
+
 static bool segment_next(struct store_answers *c)
 {
+    if (!sync_current(c)) return false;
     c->current = (c->current + 1) % SEGMENTS;
     struct segment *s = &c->segment[c->current];
     if (s->used) count(&c->evicted, index_drop(c, c->current));
@@ -445,6 +452,7 @@ enum rw_err store_cache_open(const struct store_cache_cfg *cfg, struct store_ans
     memcpy(c->dir, cfg->dir, n);
     pthread_mutex_init(&c->lock, NULL);
     c->lock_fd = -1;
+    c->sync = cfg->sync;
     for (uint32_t i = 0; i < SEGMENTS; i++) c->segment[i].fd = -1;
     c->hash_mask = cfg->hash_bits ? (UINT64_C(1) << cfg->hash_bits) - 1 : UINT64_MAX;
     c->segment_bytes = cfg->bytes_max / SEGMENTS / UNIT * UNIT;
@@ -482,12 +490,20 @@ bool store_cache_step(struct store_answers *c, int64_t now_ms)
         purge(c);
         did = true;
     }
-    for (struct store_cache_put *p; (p = take(c)); did = true) {
-        const bool kept = c->writes && put(c, p);
-        count(kept ? &c->written : &c->failed, 1);
-        p->done(p, kept);
+    struct store_cache_put *first = NULL, **last = &first, *next;
+    for (struct store_cache_put *p; (p = take(c)); last = &p->next) {
+        p->kept = c->writes && put(c, p);
+        p->next = NULL;
+        *last = p;
     }
-    return did;
+    const bool synced = !first || sync_current(c);
+    for (struct store_cache_put *p = first; p; p = next) {
+        next = p->next;
+        p->kept = p->kept && synced;
+        count(p->kept ? &c->written : &c->failed, 1);
+        p->done(p, p->kept);
+    }
+    return did || first;
 }
 
 void store_cache_close(struct store_answers *c)

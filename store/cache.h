@@ -27,6 +27,7 @@ struct store_answers;
 struct store_cache_cfg {
     const char *dir; // made if it is not there
     uint64_t bytes_max; // of all files
+    bool sync; // what done() says is kept is on disk then
     uint32_t hash_bits; // 0: 64. Fewer make keys collide, for tests.
 };
 
@@ -64,6 +65,7 @@ struct store_cache_put {
     const struct iovec *body;
     uint32_t body_n;
     int64_t made_ms, expires_ms;
+    bool kept; // the writer's
     void (*done)(struct store_cache_put *put, bool kept);
 };
 void store_cache_post(struct store_answers *c, struct store_cache_put *put);

@@ -256,6 +256,7 @@ bool store_writer_step(struct store_writer *w, int64_t wall_ms)
     run_jobs(w);
     store_accounts_repair(w->cfg.store);
     adopt(w, wall_ms);
+    if (w->cfg.once) (void)store_cache_step(w->cfg.once, wall_ms);
     if (w->cfg.cache) (void)store_cache_step(w->cfg.cache, wall_ms);
     bool more = commit_batch(w, wall_ms);
     if (sweep(w, wall_ms)) more = true;

@@ -34,6 +34,7 @@ struct store_writer_cfg {
     void (*give_back)(uint32_t *held, void *ctx);
     // Slots of that worker were committed, or could not be; may be NULL.
     void (*committed)(uint8_t worker, enum rw_err err, void *ctx);
+    struct store_answers *once; // likewise, and who posts there wakes the writer
     struct store_answers *cache; // its answers are written here, too; NULL: none
     void *ctx;
 };

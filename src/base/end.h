@@ -44,6 +44,8 @@
     X(END_LENGTH_REQUIRED, "length_required", true, 411, "Send a Content-Length or a chunked body.") \
     X(END_VERSION, "version", true, 505, "%") \
     X(END_UPGRADE, "upgrade", true, 501, "WebSocket is not served here. Use plain HTTP with stream: true.") \
+    X(END_KEY_REUSED, "idempotency_key_reused", true, 422, \
+      "This Idempotency-Key was sent before, with another request. Use a new one for each request.") \
     X(END_RATE_LIMITED, "rate_limited", true, 429, "%") \
     X(END_BUDGET, "budget", true, 402, "%") \
     /* This server cannot serve now. */ \

@@ -87,6 +87,8 @@
 // --- The cache. An answer that is kept, and the request that it is found by: long ones are asked for only once.
 #define CACHE_ANSWER_BYTES_MAX MIB(8)
 #define CACHE_KEY_BYTES_MAX MIB(1)
+// Answers to requests with an Idempotency-Key, for a day: the oldest go earlier when there are more.
+#define ONCE_BYTES_MAX MIB(1024)
 
 // --- The process.
 #define WORKERS_MAX 64

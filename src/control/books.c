@@ -61,12 +61,13 @@ static enum rw_err cells_open(struct books *b, enum store_cells_how *ret_how)
     return err;
 }
 
-static enum rw_err cache_open(struct books *b, uint64_t bytes_max)
+static enum rw_err answers_open(const struct books *b, const char *name, uint64_t bytes_max, bool sync,
+                                struct store_answers **ret)
 {
     char path[STORE_PATH_BYTES_MAX + 16];
-    (void)snprintf(path, sizeof path, "%s/cache", store_dir(b->store));
-    const struct store_cache_cfg cfg = {.dir = path, .bytes_max = bytes_max};
-    return store_cache_open(&cfg, &b->answers);
+    (void)snprintf(path, sizeof path, "%s/%s", store_dir(b->store), name);
+    const struct store_cache_cfg cfg = {.dir = path, .bytes_max = bytes_max, .sync = sync};
+    return store_cache_open(&cfg, ret);
 }
 
 static void give_back(uint32_t *held, void *ctx)
@@ -115,7 +116,9 @@ static enum rw_err open_parts(struct books *b, const struct books_cfg *cfg, cons
     RW_TRY(cells_open(b, &how));
     b->alone = how != STORE_CELLS_SHARED;
     *what = "the cache";
-    if (cfg->cache_bytes_max) RW_TRY(cache_open(b, cfg->cache_bytes_max));
+    if (cfg->cache_bytes_max) RW_TRY(answers_open(b, "cache", cfg->cache_bytes_max, false, &b->answers));
+    *what = "the answers of Idempotency-Keys";
+    RW_TRY(answers_open(b, "once", ONCE_BYTES_MAX, true, &b->once));
     const struct store_writer_cfg writer = {.store = b->store,
                                             .sync_interval_ms = cfg->sync_interval_ms,
                                             .retention_ms = cfg->retention_ms,
@@ -124,6 +127,7 @@ static enum rw_err open_parts(struct books *b, const struct books_cfg *cfg, cons
                                             .give_back = give_back,
                                             .committed = cfg->tell.committed ? committed : NULL,
                                             .cache = b->answers,
+                                            .once = b->once,
                                             .ctx = b};
     *what = "the ledger's writer";
     RW_TRY(store_writer_open(&writer, &b->writer));
@@ -186,6 +190,7 @@ void books_close(struct books *b)
                     rw_err_name((int)err));
     }
     store_cache_close(b->answers);
+    store_cache_close(b->once);
     while (b->workers > 0) store_journal_close(b->journal[--b->workers]);
     store_cells_close(b->cells);
     *b = (struct books){0};

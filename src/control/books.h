@@ -19,6 +19,7 @@ struct books {
     struct store_cells *cells;
     struct store_writer *writer;
     struct store_answers *answers; // the cache; NULL: none
+    struct store_answers *once; // answers to requests with an Idempotency-Key
     struct store_journal *journal[WORKERS_MAX];
     uint32_t workers;
     uint16_t epoch; // of this process, in request ids

@@ -167,6 +167,7 @@ static bool thread_prepare(struct serve *s, uint32_t i, int64_t memory_bytes, ui
                                  .cells = s->books.cells,
                                  .journal = s->books.journal[i],
                                  .commit_wanted = s->books.tell.committed ? commit_wanted : NULL,
+                                 .once = s->admin.store ? &s->once : NULL,
                                  .answers = s->books.answers,
                                  .open_by_worker = s->open_by_worker,
                                  .peers = s->workers,
@@ -522,6 +523,7 @@ static bool store_begin(struct serve *s)
         if (books_open(&books, &s->books, why, sizeof why) == RW_OK) {
             s->admin.cells = s->books.cells;
             s->admin.answers = s->books.answers;
+            once_open(&s->once, s->books.once, s->books.writer);
             return true;
         }
         store_close(s->admin.store);
@@ -681,6 +683,7 @@ static void control_close(struct serve *s)
            s->loop.now_ns < until)
         io_loop_turn(&s->loop, s->loop.now_ns + 10 * CLOCK_MS);
     metrics_page_done(&s->page);
+    if (s->books.store) once_close(&s->once);
     books_close(&s->books);
     if (s->admin.store) store_close(s->admin.store);
     store_pepper_wipe(&s->admin.pepper);

@@ -14,6 +14,7 @@
 #include "control/metrics_page.h"
 #include "control/plan_build.h"
 #include "control/serve.h"
+#include "gateway/once.h"
 #include "gateway/worker.h"
 #include "io/offload.h"
 #include "io/probe.h"
@@ -50,6 +51,7 @@ struct serve {
     struct metrics_page page;
     struct admin admin; // admin.store NULL: nothing is kept
     struct books books;
+    struct once once; // with a store
     struct admin_live live;
     struct admin_server admin_server;
     int64_t started_ms;

@@ -137,6 +137,11 @@ static enum stage from_store(struct exchange *x, const struct flight *f, const s
 enum stage exchange_cache(struct exchange *x)
 {
     if (RW_LIKELY(!x->plan->cache) || x->route->kind != ROUTE_PASS_JSON) return STAGE_GO;
+    // What is to be made once is kept elsewhere.
+    if (x->claim) {
+        x->cache = STORE_CACHE_BYPASS;
+        return STAGE_GO;
+    }
     struct wish w;
     const enum stage said = wish_of(x, &w);
     if (said != STAGE_GO) return said;

@@ -9,6 +9,8 @@
 //                                │                              │
 //                               route         model → target    │
 //                                │                              │
+//                               once ~ ───────────────────────┤ a repeat of an Idempotency-Key
+//                                │                              │
 //                               cache ~ ──────────────────────┤ a hit; or riding along with who asks the same (flight.h)
 //                                │                              │
 //                               reserve       tokens, money     │
@@ -23,6 +25,7 @@
 #include "gateway/exchange.h"
 
 #include "gateway/flight.h"
+#include "gateway/once.h"
 #include "gateway/revoke.h"
 #include "gateway/translate.h"
 #include "gateway/worker.h"
@@ -30,9 +33,8 @@
 typedef enum stage stage_fn(struct exchange *x);
 
 static stage_fn *const life[] = {
-    exchange_identify, exchange_authenticate, exchange_admit, exchange_inform,
-    exchange_read,     exchange_scan,         exchange_route, exchange_cache,
-    exchange_reserve,  exchange_ask,          exchange_relay,
+    exchange_identify, exchange_authenticate, exchange_admit, exchange_inform,  exchange_read, exchange_scan,
+    exchange_route,    exchange_once,         exchange_cache, exchange_reserve, exchange_ask,  exchange_relay,
 };
 
 static const char id_digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
@@ -84,6 +86,7 @@ void exchange_run(struct call *call, struct worker *worker)
     for (size_t i = 0; i < sizeof life / sizeof *life && s == STAGE_GO; i++) s = life[i](x);
     if (x->flight) s = flight_land(x, s);
     if (s == STAGE_FAIL) exchange_refuse(x);
+    if (x->claim) once_leave(x);
 
     if (RW_UNLIKELY(x->in_streams.next != NULL)) revoke_forget(x);
     if (x->asked) ask_close(&x->ask);

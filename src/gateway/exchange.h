@@ -18,6 +18,7 @@
 struct translation;
 struct account;
 struct flight;
+struct once_claim;
 
 // What a stage says.
 enum stage {
@@ -108,6 +109,8 @@ struct exchange {
     struct account *account; // account.h; NULL: nothing is kept of this request
     uint32_t content_events; // of a stream: they went by
     enum store_cache cache; // what the cache had to say; STORE_CACHE_NONE: it was not asked
+    struct once_claim *claim; // once.h: an Idempotency-Key is this exchange's; NULL: none is
+    bool replayed; // the answer is what an earlier request with the same Idempotency-Key was given
     struct flight *flight; // flight.h: others may be given this answer, too; NULL: it is only the client's
     // revoke.h: streams whose key may be revoked. in_streams.next NULL: it is not watched.
     struct list in_streams;
@@ -130,6 +133,7 @@ enum stage exchange_inform(struct exchange *x); // inform.c: health, models: ans
 enum stage exchange_read(struct exchange *x); // body.c: the whole body, or nothing for a streamed one
 enum stage exchange_scan(struct exchange *x); // body.c: valid JSON, and what we read of it
 enum stage exchange_route(struct exchange *x); // target.c: model and provider
+enum stage exchange_once(struct exchange *x); // once.c: Idempotency-Key
 enum stage exchange_cache(struct exchange *x); // cache.c: the answer, if it is known
 enum stage exchange_reserve(struct exchange *x); // account.c: tokens and money, by an estimate
 enum stage exchange_ask(struct exchange *x); // request.c: the provider's request, until an answer began

@@ -6,6 +6,7 @@
 #include "gateway/relay.h"
 #include "gateway/translate.h"
 #include "gateway/worker.h"
+#include "store/writer.h"
 
 // How long one waits for the leader to be through with a write of his own.
 #define JOIN_NS (20 * CLOCK_MS)
@@ -61,7 +62,8 @@ struct flight {
     int own_result;
     enum rw_end end;
     const char *detail;
-    struct cache_meta meta;
+    struct flight_beside beside;
+    struct fiber_event on_disk;
     struct io_mail written; // from the writer
     struct store_cache_put put;
     struct iovec iov[STORE_CACHE_IOV_MAX];
@@ -82,7 +84,7 @@ struct flight *flight_new(struct exchange *x, uint32_t key_bytes, uint8_t **ret_
     struct io_buf *self = io_buf_region(x->call->loop, (uint32_t)sizeof(struct flight) + key_bytes);
     if (!self) return NULL;
     struct flight *f = (struct flight *)(void *)self->data;
-    memset(f, 0, offsetof(struct flight, meta));
+    memset(f, 0, offsetof(struct flight, beside));
     f->worker = x->worker;
     f->self = self;
     f->key_n = key_bytes;
@@ -155,9 +157,10 @@ void flight_lead(struct exchange *x, struct flight *f, bool joinable)
     flight_to(f, FLIGHT_UNDER_WAY);
     f->leader = x;
     f->fiber = fiber_self();
-    memset(&f->meta, 0, sizeof f->meta);
-    f->meta.version = CACHE_META_VERSION;
-    f->meta.form = cache_form(x);
+    memset(&f->beside, 0, sizeof f->beside);
+    fiber_event_init(&f->on_disk);
+    f->beside.meta.version = CACHE_META_VERSION;
+    f->beside.meta.form = cache_form(x);
     scope_init(&f->own, x->call->loop);
     if (joinable) list_push_front(bucket(x, f->hash), &f->node);
     x->flight = f;
@@ -263,7 +266,7 @@ static bool is_over(const struct flight *f, bool mine)
 // Until there is something to send: 1, or 0 when nothing more will come, or negative.
 static int ride_on(struct exchange *x, struct flight *f, struct rider *r)
 {
-    const bool mine = x == f->leader, live = f->meta.form & CACHE_STREAM;
+    const bool mine = x == f->leader, live = f->beside.meta.form & CACHE_STREAM;
     for (;;) {
         const bool over = is_over(f, mine);
         if (f->head && !(over && !mine && !x->call->replied) &&
@@ -282,13 +285,13 @@ static int ride_on(struct exchange *x, struct flight *f, struct rider *r)
 static int ride(struct exchange *x, struct flight *f, struct rider *r)
 {
     struct call *call = x->call;
-    const bool mine = x == f->leader, live = f->meta.form & CACHE_STREAM;
+    const bool mine = x == f->leader, live = f->beside.meta.form & CACHE_STREAM;
     for (;;) {
         const int news = ride_on(x, f, r);
         if (news <= 0) return news;
         const bool landed = f->state == FLIGHT_LANDED;
-        if (landed && !mine) account_saved(x, &f->meta.usage);
-        const struct span type = span_of(f->meta.content_type, f->meta.content_type_n);
+        if (landed && !mine) account_saved(x, &f->beside.meta.usage);
+        const struct span type = span_of(f->beside.meta.content_type, f->beside.meta.content_type_n);
         if (!call->replied && mine) relay_head(x, f->length);
         else if (!call->replied) cache_reply_start(x, type, live ? CALL_CHUNKED : f->bytes);
         x->streaming = live;
@@ -349,7 +352,7 @@ static enum stage replay(struct exchange *x, struct flight *f)
         memcpy(all->data + all->len, b->data, b->len);
         all->len += b->len;
     }
-    const enum stage s = cache_replay(x, &f->meta, span_of(all->data, all->len));
+    const enum stage s = cache_replay(x, &f->beside.meta, span_of(all->data, all->len));
     io_buf_free(x->call->loop, all);
     return s;
 }
@@ -396,7 +399,7 @@ enum stage flight_follow(struct exchange *x, struct flight *f)
     rider_add(f, &r);
     enum stage s = STAGE_GO;
     if (join(f, &r)) {
-        const bool same = f->meta.form == cache_form(x);
+        const bool same = f->beside.meta.form == cache_form(x);
         x->cache = STORE_CACHE_HIT;
         account_hit(x);
         s = rider_end(x, f, same ? ride(x, f, &r) : wait_landed(f, &r));
@@ -421,9 +424,10 @@ bool flight_head(struct exchange *x, uint64_t length)
     if (x->ask.status != 200 || x->clamped || type.n == 0 || type.n > CACHE_TYPE_BYTES_MAX) {
         f->unshared = true;
         list_remove(&f->node);
-    } else {
-        f->meta.content_type_n = (uint8_t)type.n;
-        memcpy(f->meta.content_type, type.p, type.n);
+    }
+    if (type.n <= CACHE_TYPE_BYTES_MAX) {
+        f->beside.meta.content_type_n = (uint8_t)type.n;
+        memcpy(f->beside.meta.content_type, type.p, type.n);
     }
     return !f->apart;
 }
@@ -463,6 +467,7 @@ static void written(struct io_loop *loop, struct io_mail *mail)
     (void)loop;
     f->worker->flights->posted--;
     list_remove(&f->node);
+    fiber_event_set(&f->on_disk);
     release(f);
 }
 
@@ -475,23 +480,41 @@ static void put_done(struct store_cache_put *put, bool kept)
     io_loop_post(&f->worker->loop, &f->written);
 }
 
-static void post(struct exchange *x, struct flight *f)
+static void post(struct flight *f, struct store_answers *to, struct span beside, int64_t keep_ms)
 {
-    const int64_t now_ms = x->call->loop->wall_ns / CLOCK_MS;
+    const int64_t now_ms = f->worker->loop.wall_ns / CLOCK_MS;
     uint32_t n = 0;
     for (struct io_buf *b = f->first; b; b = b->next)
         f->iov[n++] = (struct iovec){.iov_base = b->data, .iov_len = b->len};
     f->put = (struct store_cache_put){.hash = f->hash,
                                       .key = flight_text(f),
-                                      .meta = span_of(&f->meta, sizeof f->meta),
+                                      .meta = beside,
                                       .body = f->iov,
                                       .body_n = n,
                                       .made_ms = now_ms,
-                                      .expires_ms = now_ms + x->plan->cache->ttl_ms,
+                                      .expires_ms = now_ms + keep_ms,
                                       .done = put_done};
     f->refs++;
-    x->worker->flights->posted++;
-    store_cache_post(x->worker->cfg.answers, &f->put);
+    f->worker->flights->posted++;
+    store_cache_post(to, &f->put);
+}
+
+void flight_commit(struct exchange *x, struct store_answers *to, const uint8_t request[CRYPTO_SHA256_BYTES],
+                   int64_t keep_ms, struct store_writer *writer)
+{
+    struct flight *f = x->flight;
+    const bool whole = f->head && x->ask.status == 200 && !f->lost && f->beside.meta.content_type_n;
+    f->unshared = true;
+    if (!whole) return;
+    f->beside.meta.usage = x->usage;
+    memcpy(f->beside.request, request, CRYPTO_SHA256_BYTES);
+    fiber_event_init(&f->on_disk);
+    post(f, to, span_of(&f->beside, sizeof f->beside), keep_ms);
+    store_writer_wake(writer);
+    fiber_shield();
+    const int r = fiber_wait(&f->on_disk, CLOCK_NEVER);
+    fiber_unshield();
+    MUST(r == 0);
 }
 
 enum stage flight_land(struct exchange *x, enum stage s)
@@ -503,8 +526,10 @@ enum stage flight_land(struct exchange *x, enum stage s)
     f->end = x->end;
     f->detail = x->detail;
     f->error_sent = x->error_sent;
-    f->meta.usage = x->usage;
-    if (whole && !f->unshared && x->worker->flights->posted < POSTED_MAX) post(x, f);
+    f->beside.meta.usage = x->usage;
+    if (whole && !f->unshared && x->worker->flights->posted < POSTED_MAX)
+        post(f, x->worker->cfg.answers, span_of(&f->beside.meta, sizeof f->beside.meta),
+             x->plan->cache->ttl_ms);
     else list_remove(&f->node);
     wake_all(f);
     x->flight = NULL;

@@ -13,11 +13,19 @@
 #ifndef RINGWAY_GATEWAY_FLIGHT_H
 #define RINGWAY_GATEWAY_FLIGHT_H
 
+#include "gateway/cache.h"
 #include "gateway/exchange.h"
+#include "tls/crypto.h"
 
 #define FLIGHT_BUCKETS 1024
 
 struct flight;
+
+// What stands beside an answer in the store: in the cache meta alone.
+struct flight_beside {
+    uint8_t request[CRYPTO_SHA256_BYTES]; // of once.h
+    struct cache_meta meta;
+};
 
 // A worker's.
 struct flights {
@@ -54,6 +62,11 @@ enum flight_way {
 };
 enum flight_way flight_take(struct exchange *x, const struct iovec *iov, uint32_t n);
 void flight_sent(struct exchange *x);
+// Keeps what has come so far, which is all of the answer, and suspends, shielded, until it is on disk or cannot be. request: stands
+// beside it. The flight is nobody else's.
+struct store_writer;
+void flight_commit(struct exchange *x, struct store_answers *to, const uint8_t request[CRYPTO_SHA256_BYTES],
+                   int64_t keep_ms, struct store_writer *writer);
 // The exchange is through with its answer. x->flight is NULL behind it.
 enum stage flight_land(struct exchange *x, enum stage s);
 

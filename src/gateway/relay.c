@@ -6,6 +6,7 @@
 #include "gateway/account.h"
 #include "gateway/flight.h"
 #include "gateway/meter.h"
+#include "gateway/once.h"
 #include "gateway/relay.h"
 #include "gateway/worker.h"
 #include "providers/dialect.h"
@@ -68,6 +69,7 @@ enum stage relay_forward(struct exchange *x, const struct iovec *iov, uint32_t n
     }
     const enum flight_way way = RW_LIKELY(!x->flight) ? FLIGHT_SEND : flight_take(x, iov, n);
     if (way == FLIGHT_FAIL) return STAGE_FAIL;
+    if (RW_UNLIKELY(x->claim) && (last || x->answered)) once_commit(x);
     int r = 0;
     if (way == FLIGHT_SEND) r = x->call->ops->reply_write(x->call, iov, n, last, exchange_write_until(x));
     if (x->flight) flight_sent(x);

@@ -104,6 +104,7 @@ void exchange_reply_init(struct exchange *x, struct call_reply *reply, struct ca
     // Amazon's SDKs take an error's class from this field.
     if (RW_UNLIKELY(x->error_type.n))
         fields[n++] = (struct call_field){SPAN("x-amzn-errortype"), x->error_type};
+    if (x->replayed) fields[n++] = (struct call_field){SPAN("idempotent-replayed"), SPAN("true")};
     if (x->account) {
         const struct span limits = account_lines(x);
         if (limits.n) reply->lines[lines++] = limits;

@@ -473,7 +473,7 @@ enum rw_err worker_open(struct worker *w, struct io_driver *driver, const struct
         w->limit_clock = limit_clock_cell(cfg->cells);
         if (!w->estimator || !w->limit_clock) err = (enum rw_err) - ENOMEM;
     }
-    if (!err && cfg->answers) {
+    if (!err && (cfg->answers || cfg->once)) {
         w->flights = malloc(sizeof *w->flights);
         if (w->flights) flights_init(w->flights);
         else err = (enum rw_err) - ENOMEM;

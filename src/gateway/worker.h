@@ -36,6 +36,8 @@ struct worker_key {
 };
 static_assert(sizeof(struct worker_key) == 128, "two cache lines");
 
+struct once;
+
 struct worker_cfg {
     uint32_t index;
     uint32_t workers; // of this process
@@ -54,6 +56,7 @@ struct worker_cfg {
     // Answers wait until their record is committed: this asks for it, of any thread; worker_committed() says when it is. NULL:
     // they do not wait.
     void (*commit_wanted)(void *ctx);
+    struct once *once; // for Idempotency-Key; NULL: the field means nothing
     struct store_answers *answers; // the cache; NULL: none, and no plan has one
     // Connections of each worker, for the balance at accept; NULL: none. WORKER_CLOSED until it is open and once it drains.
     _Atomic uint32_t *open_by_worker;

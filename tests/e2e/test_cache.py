@@ -286,16 +286,88 @@ def test_restart__kept_and_a_torn_cache_costs_misses(own, mock):
     post(own, bodies[0], cache="hit")
 
 
+# --- Idempotency-Key.
+
+
+def once(gateway, body, name, key=servers.KEY):
+    return gateway.post(CHAT, body, [("idempotency-key", name)], key)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_once__a_repeat_is_given_the_same_answer(own, mock, stream):
+    """Without the cache's help, in the same words, billed once; also after the process was killed."""
+    name, body = fresh(), ask(fresh(), "priced", stream=stream)
+    if stream:
+        body["stream_options"] = {"include_usage": True}
+    first = once(own, body, name)
+    again = once(own, body, name)
+    assert first.status == again.status == 200 and first.body == again.body
+    assert again.header("idempotent-replayed") == "true" and first.header("idempotent-replayed") is None
+    own.expect_death = True
+    own.kill()
+    own.restart()
+    assert once(own, body, name).body == first.body
+    other = once(own, ask("something else", "priced"), name)
+    assert other.status == 422 and other.json()["error"]["code"] == "idempotency_key_reused"
+    assert once(own, body, fresh()).body != first.body
+    mine = cli(own, "key", "create")["key"]
+    assert once(own, body, name, mine).body != first.body
+    total = servers.wait_for(lambda: counted(own, 6), 5, "six requests")
+    assert total["total_input_tokens"] == 300 and total["cache_hits"] == 2
+
+
+def counted(own, n):
+    total = cli(own, "usage")["summary"]
+    return total if total["total_requests"] - total.get("failed", 0) >= n - 1 else None
+
+
+def test_once__a_hundred_at_once(launch, backend, mock):
+    own = launch(backend, workers=2)
+    tag, name = fresh(), fresh()
+    body = ask("race", f"up/mock:tag={tag},delay=100ms")
+    with concurrent.futures.ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda _: once(own, body, name), range(100)))
+    assert {a.status for a in answers} == {200} and len({a.body for a in answers}) == 1 and asked(mock, tag) == 1
+    assert sum(a.header("idempotent-replayed") is None for a in answers) == 1
+    total = servers.wait_for(lambda: counted(own, 100), 5, "a hundred requests")
+    assert total["total_input_tokens"] == 10
+
+
+def test_once__what_failed_is_asked_again(gateway, mock):
+    tag, name = fresh(), fresh()
+    body = ask("fails", f"up/mock:tag={tag},status=500,fail=1")
+    assert [once(gateway, body, name).status for _ in range(3)] == [500, 200, 200] and asked(mock, tag) == 2
+    tag, name = fresh(), fresh()
+    body = ask("cut", f"up/mock:tag={tag},cut@2", stream=True)
+    for _ in range(2):
+        assert b"[DONE]" not in once(gateway, body, name).body
+    assert asked(mock, tag) == 2
+
+
+def test_once__killed_before_the_end(own, mock):
+    tag, token, body = lockstep(chunks=3)
+    name = fresh()
+    reader = Reader(own, body, [("idempotency-key", name)])
+    reader.until(b"t0 ")
+    own.expect_death = True
+    own.kill()
+    own.restart()
+    for k in range(3):
+        mock.step(token, k)
+    assert b"[DONE]" in once(own, body, name).body
+    assert b"[DONE]" in once(own, body, name).body and asked(mock, tag) == 2
+
+
 # --- The same at once.
 
 
 class Reader:
     """A request whose answer is read event by event."""
 
-    def __init__(self, gateway, body):
+    def __init__(self, gateway, body, headers=()):
         self.c = gateway.connect()
         data = json.dumps(body).encode()
-        head = [("authorization", f"Bearer {servers.KEY}"), ("content-type", "application/json")]
+        head = [("authorization", f"Bearer {servers.KEY}"), ("content-type", "application/json"), *headers]
         self.c.send(rawhttp.request("POST", CHAT, head, data))
         self.got = bytearray()
 
