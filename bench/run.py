@@ -20,11 +20,11 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from lib import cases, contestants, measure, report  # noqa: E402
 
-QUICK_PARTS = "answers,streams,latency,memory"
+QUICK_PARTS = "answers,streams,latency,cached,memory"
 FULL_NAMES = "ringway,nginx,haproxy,floor" + (",envoy" if contestants.is_there("envoy") else "")
-PARTS = ["answers", "requests", "sdk", "streams", "delays", "latency", "rate", "memory", "unread", "balance"]
+PARTS = ["answers", "requests", "sdk", "streams", "delays", "latency", "rate", "cached", "memory", "unread", "balance"]
 # Each of these starts fresh contestants of its own.
-ALONE = {"memory", "unread", "balance"}
+ALONE = {"cached", "memory", "unread", "balance"}
 FILES_WANTED = 65536
 
 

@@ -73,7 +73,7 @@ def prepare(job, build, plan):
     (job / "prices").write_text(PRICES)
     (job / "team-limits").write_text(" ".join(TEAM_LIMITS))
     (job / "nginx.conf").write_text(fill("nginx.conf", DIR="/job/nginx", LISTEN="127.0.0.1:8003", STREAMS="127.0.0.1:8004",
-                                         UPSTREAM="127.0.0.1:9001"))
+                                         CACHED="127.0.0.1:8005", UPSTREAM="127.0.0.1:9001"))
     (job / "jobs").write_text("".join(f"{who} {case} {count} {args} model={model}\n" for who, case, count, args, model in plan.jobs()))
 
 

@@ -24,7 +24,11 @@ OPEN = "mock:lean,chunks=120,pace=1s"
 # More than the kernel's buffers on the way take.
 ENDLESS = "mock:lean,chunks=100000"
 
-MODELS = [*(answer_model(size) for size in SIZES.values()), SMALL, TOGETHER, PACED, DELAYED, OPEN, ENDLESS]
+# What a cache is asked for, and how many different requests there are.
+KEPT = {"1 KiB": KIB, "64 KiB": 64 * KIB}
+ENTRIES, ENTRIES_QUICK = 10000, 1000
+
+MODELS = [answer_model(64 * KIB), *(answer_model(size) for size in SIZES.values()), SMALL, TOGETHER, PACED, DELAYED, OPEN, ENDLESS]
 
 
 @dataclass
@@ -155,6 +159,25 @@ class Runner:
         self.add(f"{case}", "us CPU/request", found, lambda w: w.cpu_seconds * 1e6 / w.answers, share=lambda w: w.share,
                  per_second=lambda w: w.answers / w.seconds)
         self.add(f"{case}, p99 latency", "us", found, lambda w: w.seen["p99_us"])
+
+    def cached(self, stage):
+        """Hits beside nginx's proxy_cache; ours with a key, limits and the ledger. Each request is asked once before."""
+        plan, entries = self.plan, ENTRIES_QUICK if self.plan.quick else ENTRIES
+        with stage.contestant("cached") as ours, stage.contestant("nginx") as nginx:
+            ours.name, others = "ringway", self.contestants
+            self.contestants = [ours, nginx]
+            for name, size in KEPT.items():
+                model = answer_model(size)
+
+                def fill(who, model=model):
+                    asked = 0
+                    while asked < 2 * entries:
+                        asked += self.bench.wrk(who, model, 64, 2, entries=entries).answers
+                        time.sleep(0.5)  # what is not written yet is
+
+                self.cpu(f"cache hit {name}", lambda who, model=model: self.bench.wrk(who, model, 64, plan.seconds, entries=entries),
+                         plan.windows, fill)
+            self.contestants = others
 
     def memory(self, stage):
         """Each contestant alone and fresh."""

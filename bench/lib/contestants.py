@@ -21,7 +21,7 @@ LIMITS = "{ rpm: 100000000, tpm: 500000000, concurrency: 100000, usd_per_month: 
 TEAM_LIMITS = ["--rpm", "100000000", "--tpm", "500000000", "--concurrency", "100000", "--usd-per-month", "1000000"]
 PORTS = int(os.environ.get("BENCH_PORTS", "18300"))
 OFFSET = {"mock": 0, "nginx": 1, "floor": 2, "ringway": 3, "haproxy": 4, "envoy": 5, "nginx-streams": 6, "metrics": 7,
-          "accounts": 8, "accounts-metrics": 9}
+          "accounts": 8, "accounts-metrics": 9, "nginx-cache": 10, "cached": 11, "cached-metrics": 12}
 START_SECONDS = 30
 
 
@@ -97,6 +97,7 @@ class Process:
         self.name, self.port, self.aliases = name, port, aliases
         # nginx buffers or streams as its configuration says, so it has a port for each.
         self.stream_port = port_of("nginx-streams") if name == "nginx" else port
+        self.cache_port = port_of("nginx-cache") if name == "nginx" else port
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
             raise RuntimeError(f"port {port} is in use: set BENCH_PORTS to the first of 20 free ones")
@@ -190,13 +191,20 @@ class Stage:
         config = self._write(f"{name}.yaml", text + f"io: {io}\n")
         return [self.build / "ringway", "serve", "--config", config], self.aliases
 
-    def _accounts(self, io):
+    def _accounts(self, io, name="accounts"):
         data_dir = self.folder / "books"
         self._write("books.prices", PRICES)
-        command, aliases = self._ringway(io, "accounts", data_dir)
+        command, aliases = self._ringway(io, name, data_dir)
         for kind in ("team", "tenant"):
             subprocess.run([self.build / "ringway", kind, "set", "default", *TEAM_LIMITS, "--config", command[-1]], check=True,
                            stdout=subprocess.DEVNULL)
+        return command, aliases
+
+    def _cached(self, io):
+        """With accounts, limits and the cache."""
+        command, aliases = self._accounts(io, "cached")
+        config = pathlib.Path(command[-1])
+        config.write_text(config.read_text() + "cache: { enabled: true, max_size: 4GB, ttl: 1d }\n")
         return command, aliases
 
     def _floor(self, _io):
@@ -209,6 +217,7 @@ class Stage:
             (folder / "access.log").symlink_to("/dev/null")
         config = self._write("nginx.conf", fill("nginx.conf", DIR=folder, LISTEN=f"127.0.0.1:{port_of('nginx')}",
                                                 STREAMS=f"127.0.0.1:{port_of('nginx-streams')}",
+                                                CACHED=f"127.0.0.1:{port_of('nginx-cache')}",
                                                 UPSTREAM=f"127.0.0.1:{port_of('mock')}"))
         return [find("nginx"), "-c", config, "-g", "daemon off;"], {}
 

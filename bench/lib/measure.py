@@ -115,9 +115,10 @@ class Bench:
         noise = max(0.0, (core_busy_seconds(self.cores) - busy - ours) / (seconds * len(self.cores)))
         return Window(seconds, spent[server], seen["answers"], seen.get("events", 0), noise, seen)
 
-    def wrk(self, who, model, connections, seconds, body=600, head="short", stream=False):
-        environment = {"MODEL": who.model(model), "BODY": str(body), "HEAD": head, "STREAM": str(int(stream)), "KEY": contestants.KEY}
-        port = who.stream_port if stream else who.port
+    def wrk(self, who, model, connections, seconds, body=600, head="short", stream=False, entries=0):
+        environment = {"MODEL": who.model(model), "BODY": str(body), "HEAD": head, "STREAM": str(int(stream)), "KEY": contestants.KEY,
+                       "ENTRIES": str(entries)}
+        port = who.stream_port if stream else who.cache_port if entries else who.port
         return self.window(who, ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", contestants.ROOT / "bench/wrk/chat.lua",
                                  f"http://127.0.0.1:{port}"], environment)
 

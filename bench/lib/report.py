@@ -109,6 +109,8 @@ class Gates:
             self.at_most(f"answer {name}", 1.0)
         self.at_most("stream of 50 events together", 1.0)
         self.at_most("stream, an event per 5 ms", 0.9)
+        for name in ("1 KiB", "64 KiB"):
+            self.at_most(f"cache hit {name}", 1.0)
         for n in (200, 1000):
             for key in ("p50", "p99"):
                 self.at_most(f"delay of an event, {n} streams, {key}", 1.05)

@@ -1,8 +1,8 @@
 -- wrk against an OpenAI-like endpoint: the request of bench/instr/ask.h, so that all loads of bench/ send the same bytes.
 --
---     MODEL=gpt-4o-mini KEY=... [BODY=600] [HEAD=sdk] [STREAM=1] wrk -c 64 -d 10s -s bench/wrk/chat.lua http://127.0.0.1:8080
+--     MODEL=gpt-4o-mini KEY=... [BODY=600] [HEAD=sdk] [STREAM=1] [ENTRIES=10000] wrk -c 64 -d 10s -s bench/wrk/chat.lua http://127.0.0.1:8080
 --
--- The last line is a JSON object of what wrk saw.
+-- ENTRIES: so many different bodies of that length, in turn. The last line is a JSON object of what wrk saw.
 local model = os.getenv("MODEL") or "gpt-4o-mini"
 local key = os.getenv("KEY") or "rw-bench-key-0123456789abcdef"
 local size = tonumber(os.getenv("BODY") or "600")
@@ -40,6 +40,16 @@ if os.getenv("HEAD") == "sdk" then
     }
     for name, value in pairs(fields) do
         wrk.headers[name] = value
+    end
+end
+
+local entries, asked, bodies = tonumber(os.getenv("ENTRIES") or "0"), 0, {}
+if entries > 0 then
+    local plain = wrk.body
+    request = function()
+        asked = asked % entries + 1
+        bodies[asked] = bodies[asked] or wrk.format(nil, nil, nil, string.sub(plain, 1, -#tail - 9) .. string.format("%08d", asked) .. tail)
+        return bodies[asked]
     end
 end
 

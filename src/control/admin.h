@@ -85,6 +85,8 @@ void admin_key_revoke(struct admin_call *c);
 void admin_audit(struct admin_call *c);
 void admin_audit_verify(struct admin_call *c);
 void admin_usage(struct admin_call *c);
+void admin_cache_stats(struct admin_call *c);
+void admin_cache_purge(struct admin_call *c);
 void admin_explain(struct admin_call *c);
 void admin_limits_used(struct admin_call *c);
 void admin_prices(struct admin_call *c);

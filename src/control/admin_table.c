@@ -256,6 +256,21 @@ static const struct admin_field explain_fields[] = {
 };
 static const struct admin_schema explain_schema = {"Explanation", FIELDS(explain_fields), true};
 
+static const struct admin_field cache_fields[] = {
+    {"entries", "Answers that can be found.", ADMIN_COUNT, ADMIN_NEEDED, NULL, NULL, 0, 0},
+    {"bytes", "Of its files.", ADMIN_COUNT, ADMIN_NEEDED, NULL, NULL, 0, 0},
+    {"max_bytes", "", ADMIN_COUNT, ADMIN_NEEDED, NULL, NULL, 0, 0},
+    {"written", "Since the server began, as are the next ones.", ADMIN_COUNT, ADMIN_NEEDED, NULL, NULL, 0, 0},
+    {"evicted", "Made room for newer ones.", ADMIN_COUNT, ADMIN_NEEDED, NULL, NULL, 0, 0},
+    {"purged", "", ADMIN_COUNT, ADMIN_NEEDED, NULL, NULL, 0, 0},
+    {"failed", "Could not be written.", ADMIN_COUNT, ADMIN_NEEDED, NULL, NULL, 0, 0},
+    {"damaged", "Were not what they should be when they were read.", ADMIN_COUNT, ADMIN_NEEDED, NULL, NULL, 0,
+     0},
+    {"writes", "false: another process keeps answers, and this one only reads them.", ADMIN_BOOL,
+     ADMIN_NEEDED, NULL, NULL, 0, 0},
+};
+static const struct admin_schema cache_schema = {"Cache", FIELDS(cache_fields), false};
+
 static const struct admin_field used_row_fields[] = {
     {"kind", "", ADMIN_TEXT, ADMIN_NEEDED, "tenant|team|key", NULL, 0, 0},
     {"id", "", ADMIN_TEXT, ADMIN_NEEDED, NULL, NULL, 0, 0},
@@ -460,6 +475,20 @@ const struct admin_route admin_routes[] = {
      .answer = &usage_schema,
      .status = 200,
      .run = admin_usage},
+    {.method = HTTP_GET,
+     .path = "/admin/v1/cache",
+     .id = "cache_stats",
+     .summary = "What the cache holds.",
+     .answer = &cache_schema,
+     .status = 200,
+     .run = admin_cache_stats},
+    {.method = HTTP_DELETE,
+     .path = "/admin/v1/cache",
+     .id = "cache_purge",
+     .summary = "Forgets all answers.",
+     .answer = &cache_schema,
+     .status = 200,
+     .run = admin_cache_purge},
     {.method = HTTP_GET,
      .path = "/admin/v1/explain/{id}",
      .id = "explain",

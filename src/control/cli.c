@@ -25,6 +25,7 @@ static const struct {
     {cli_usage_commands, &cli_usage_command_count},   {cli_prices_commands, &cli_prices_command_count},
     {cli_models_commands, &cli_models_command_count}, {cli_store_commands, &cli_store_command_count},
     {cli_live_commands, &cli_live_command_count},     {cli_words_commands, &cli_words_command_count},
+    {cli_cache_commands, &cli_cache_command_count},
 };
 
 const struct cli_command *cli_command_at(uint32_t i)

@@ -2,10 +2,9 @@
 //
 // Exit status: 0 done, 1 failed, 2 wrong use or bad configuration.
 //
-// Tables   A command is a line of a table, with its options: cli_local.c has what needs no server, cli_admin.c accounts and the
-//          audit, cli_usage.c what was used, cli_prices.c prices, cli_models.c the catalogue, cli_store.c backup. Parsing,
-//          --help and the errors are made
-//          from them.
+// Tables   A command is a line of a table, with its options: cli_local.c has what needs no server, cli_admin.c accounts and
+//          the audit, cli_usage.c what was used, cli_prices.c prices, cli_models.c the catalogue, cli_cache.c the cache,
+//          cli_store.c backup. Parsing, --help and the errors are made from them.
 #ifndef RINGWAY_CONTROL_CLI_H
 #define RINGWAY_CONTROL_CLI_H
 
@@ -94,6 +93,8 @@ extern const struct cli_command cli_models_commands[];
 extern const uint32_t cli_models_command_count;
 extern const struct cli_command cli_prices_commands[];
 extern const uint32_t cli_prices_command_count;
+extern const struct cli_command cli_cache_commands[];
+extern const uint32_t cli_cache_command_count;
 extern const struct cli_command cli_live_commands[];
 extern const uint32_t cli_live_command_count;
 extern const struct cli_command cli_words_commands[];

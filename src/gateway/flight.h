@@ -20,6 +20,7 @@
 #define FLIGHT_BUCKETS 1024
 
 struct flight;
+struct store_writer;
 
 // What stands beside an answer in the store: in the cache meta alone.
 struct flight_beside {
@@ -62,9 +63,8 @@ enum flight_way {
 };
 enum flight_way flight_take(struct exchange *x, const struct iovec *iov, uint32_t n);
 void flight_sent(struct exchange *x);
-// Keeps what has come so far, which is all of the answer, and suspends, shielded, until it is on disk or cannot be. request: stands
-// beside it. The flight is nobody else's.
-struct store_writer;
+// Keeps what has come so far, which is all of the answer, and suspends, shielded, until it is on disk or cannot be.
+// request stands beside it. The flight is nobody else's.
 void flight_commit(struct exchange *x, struct store_answers *to, const uint8_t request[CRYPTO_SHA256_BYTES],
                    int64_t keep_ms, struct store_writer *writer);
 // The exchange is through with its answer. x->flight is NULL behind it.

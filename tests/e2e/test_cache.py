@@ -286,6 +286,15 @@ def test_restart__kept_and_a_torn_cache_costs_misses(own, mock):
     post(own, bodies[0], cache="hit")
 
 
+def test_purge(own):
+    body = ask(fresh(), "priced")
+    post(own, body, cache="miss")
+    servers.wait_for(lambda: cli(own, "cache", "stats")["entries"] == 1, 3, "an entry")
+    told = cli(own, "cache", "purge")
+    assert (told["entries"], told["purged"], told["writes"]) == (0, 1, True)
+    post(own, body, cache="miss")
+
+
 # --- Idempotency-Key.
 
 
