@@ -4,7 +4,7 @@
 #include "gateway/account.h"
 #include "gateway/cache.h"
 #include "gateway/relay.h"
-#include "gateway/translate.h"
+#include "gateway/revoke.h"
 #include "gateway/worker.h"
 #include "store/writer.h"
 
@@ -366,8 +366,6 @@ static enum stage cancelled(struct exchange *x)
 // The flight ended early, and the rider with it.
 static enum stage fail_with(struct exchange *x, const struct flight *f)
 {
-    // The in-band error is made with it.
-    if (x->route->shape == SHAPE_DIALECT && translate_open(x) != STAGE_GO) return STAGE_FAIL;
     x->mid_event = f->mid_event;
     x->error_sent = f->error_sent;
     return exchange_fail(x, f->end, f->detail);
@@ -402,6 +400,7 @@ enum stage flight_follow(struct exchange *x, struct flight *f)
         const bool same = f->beside.meta.form == cache_form(x);
         x->cache = STORE_CACHE_HIT;
         account_hit(x);
+        if (x->plan->revoke_cuts && x->stream) revoke_watch(x);
         s = rider_end(x, f, same ? ride(x, f, &r) : wait_landed(f, &r));
         if (s == STAGE_GO) x->cache = STORE_CACHE_MISS;
     } else if (fiber_cancelled() != END_OK) {

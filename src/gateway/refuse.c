@@ -99,6 +99,13 @@ static struct span dialect_event(struct exchange *x)
 {
     char text[TEXT_BYTES_MAX];
     const uint32_t text_n = end_text(x->end, x->detail, text, sizeof text);
+    const enum rw_end end = x->end;
+    const char *detail = x->detail;
+    // An answer from the cache had no use for it until now.
+    const bool open = translate_open(x) == STAGE_GO;
+    x->end = end;
+    x->detail = detail;
+    if (!open) return SPAN("");
     struct translation *t = x->translation;
     const struct chat_error error = translate_end(x, span_of(text, text_n));
     struct json_out out;

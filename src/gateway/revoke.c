@@ -58,6 +58,7 @@ void revoke_close(struct worker *w)
 void revoke_watch(struct exchange *x)
 {
     struct worker *w = x->worker;
+    if (x->in_streams.next) return;
     // Who came by a certificate has no key that could be revoked.
     if (is_revoked(w, x, w->loop.wall_ns / CLOCK_MS)) return;
     x->scope = fiber_scope();
