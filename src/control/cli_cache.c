@@ -14,7 +14,7 @@ static int show(const struct cli *c, const char *method)
     const int status = cli_call(c, method, "/admin/v1/cache", SPAN(""), &a);
     if (status) return status;
     if (c->output == CLI_JSON) printf("%s\n", a.body);
-    else cli_object_print(stdout, span_of(a.body, a.n));
+    else cli_object_print(stdout, c->output, span_of(a.body, a.n));
     free(a.body);
     return 0;
 }

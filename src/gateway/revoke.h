@@ -2,7 +2,6 @@
 // dialect, as they would if the provider had failed; so do those of a disabled team or tenant, and of a key that a new
 // configuration no longer has.
 //
-<<<<<<< HEAD
 // Use      revoke_watch() before the provider is asked for a stream, or one rides along (flight.h; the second time does
 //          nothing), revoke_forget() at the exchange's end.
 // When     a worker that has such streams looks at the accounts' version REVOKE_LOOK_NS after the other; only who was read under
