@@ -169,7 +169,7 @@ endef
 $(BUILD)/ringway: $(call objects,$(MAIN)) $(LIBS)
 	$(call link)
 # Inlining makes frames: what is too large for a fiber's stack is seen here.
-$(BUILD)/ringway: LINK_LTO := $(if $(HOT_SOURCES),-flto=auto $(FRAME))
+$(BUILD)/ringway: LINK_LTO := $(if $(HOT_SOURCES),-flto=auto -fno-plt $(FRAME))
 # Benchmarks stand on the lower layers only (tests/lint/layers.py says the same).
 BENCH_LIBS := $(filter-out %/libcontrol.a %/libgateway.a %/libfeature.a,$(LIBS))
 define bench_program

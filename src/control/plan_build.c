@@ -425,7 +425,9 @@ static bool add_providers(struct plan_memory *m, char *ret_why, uint32_t cap)
                 (to->credential && !signed_fields(m, to, p)))
                 return false;
             to->head_fields = head_fields(m, p);
-            if (!to->head_fields.n || !add_proxy(m, p, to)) return false;
+            if (!to->head_fields.n || !add_proxy(m, p, to) ||
+                gateway_provider_ready(to, &(struct plan_room){.take = take_more, .ctx = m}))
+                return false;
         }
         if (p->type == PROVIDER_VERTEX && !add_claude(m, to, p)) return false;
         if (map_put(&m->plan.provider_by_name, to->name, to, NULL)) return false;

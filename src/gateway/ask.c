@@ -83,17 +83,23 @@ static int fail_answer(struct ask *a, int err, bool began, const char *time_limi
 static int request_head(struct ask *a, struct iovec *ret)
 {
     const struct plan_provider *p = a->provider;
+    // Nearly all are asked for a chat: how that begins is ready.
+    const bool chat = a->method == HTTP_POST && a->path.p == p->chat_path.p && a->path.n == p->chat_path.n;
     const uint32_t cap =
         256 + p->path_prefix.n + a->path.n + p->head_fields.n + a->fields.n + a->authorization.n;
     uint8_t *bytes = arena_alloc(a->arena, cap);
     if (!bytes) return RW_E_BUDGET;
     struct http_writer w = http_writer(bytes, cap);
-    http_write_raw(&w, http_method_name(a->method));
-    http_write_raw(&w, SPAN(" "));
-    http_write_raw(&w, p->path_prefix);
-    http_write_raw(&w, a->path);
-    http_write_raw(&w, SPAN(" HTTP/1.1\r\n"));
-    http_write_raw(&w, p->head_fields);
+    if (RW_LIKELY(chat)) {
+        http_write_raw(&w, p->chat_front);
+    } else {
+        http_write_raw(&w, http_method_name(a->method));
+        http_write_raw(&w, SPAN(" "));
+        http_write_raw(&w, p->path_prefix);
+        http_write_raw(&w, a->path);
+        http_write_raw(&w, SPAN(" HTTP/1.1\r\n"));
+        http_write_raw(&w, p->head_fields);
+    }
     http_write_raw(&w, a->fields);
     if (RW_UNLIKELY(a->authorization.n)) http_write_raw(&w, a->authorization);
     if (a->upload && a->upload->framing.kind == HTTP_BODY_CHUNKED)

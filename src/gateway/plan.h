@@ -41,6 +41,7 @@ struct plan_provider {
     uint32_t origin;
     struct span path_prefix; // of base_url, "/v1"; for a proxy that reads it with scheme and host in front
     struct span head_fields; // complete lines: host, authorization, configured headers
+    struct span chat_front; // how the head of every chat begins: request line and head_fields (plan_ready.h)
     struct span tunnel; // what the proxy on the way is told, see up_patience; empty: nothing
     bool proxied; // the origin's addresses are a proxy's
     const struct dialect *dialect; // of its API
@@ -73,7 +74,7 @@ struct plan_model {
     uint32_t provider;
     uint32_t target_row; // of the metrics
     uint32_t model_row;
-    struct span answer_lines; // of heads: provider and model (plan_ready.h)
+    struct span answer_lines; // of heads: the plan's, and provider and model (plan_ready.h)
     struct span log_target; // access_record.target
     const struct price *price; // NULL: it has none
     const struct price_about *about; // NULL: nothing is known of it

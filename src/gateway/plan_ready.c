@@ -37,12 +37,14 @@ static bool answer_lines(struct plan *p, const struct plan_room *room)
     return true;
 }
 
-static bool model_lines(struct plan_model *m, struct span provider, const struct plan_room *room)
+static bool model_lines(struct plan_model *m, struct span plan_lines, struct span provider,
+                        const struct plan_room *room)
 {
-    const uint32_t cap = 64 + provider.n + m->upstream_model.n;
+    const uint32_t cap = 64 + plan_lines.n + provider.n + m->upstream_model.n;
     uint8_t *bytes = room->take(room->ctx, cap);
     if (!bytes) return false;
     struct http_writer w = http_writer(bytes, cap);
+    http_write_raw(&w, plan_lines);
     add_line(&w, "x-ringway-provider", provider);
     if (m->upstream_model.n) add_line(&w, "x-ringway-model", m->upstream_model);
     MUST(!w.overflow);
@@ -116,6 +118,23 @@ static bool list_members(struct plan_model *m, struct span provider, const struc
     return true;
 }
 
+enum rw_err gateway_provider_ready(struct plan_provider *p, const struct plan_room *room)
+{
+    const struct span post = SPAN("POST "), version = SPAN(" HTTP/1.1\r\n");
+    const uint32_t cap = post.n + p->path_prefix.n + p->chat_path.n + version.n + p->head_fields.n;
+    uint8_t *bytes = room->take(room->ctx, cap);
+    if (!bytes) return (enum rw_err) - ENOMEM;
+    struct http_writer w = http_writer(bytes, cap);
+    http_write_raw(&w, post);
+    http_write_raw(&w, p->path_prefix);
+    http_write_raw(&w, p->chat_path);
+    http_write_raw(&w, version);
+    http_write_raw(&w, p->head_fields);
+    MUST(!w.overflow);
+    p->chat_front = span_of(w.p, w.n);
+    return RW_OK;
+}
+
 enum rw_err gateway_plan_ready(struct plan *p, struct plan_model *models, struct principal *keys,
                                const struct plan_room *room)
 {
@@ -128,7 +147,7 @@ enum rw_err gateway_plan_ready(struct plan *p, struct plan_model *models, struct
                                         .model = m->name,
                                         .provider = provider,
                                         .upstream_model = m->upstream_model};
-        if (!model_lines(m, provider, room) || !list_members(m, provider, room) ||
+        if (!model_lines(m, p->answer_lines, provider, room) || !list_members(m, provider, room) ||
             !keep(room, piece, access_log_prepare_target(&r, piece), &m->log_target))
             return (enum rw_err) - ENOMEM;
     }

@@ -41,6 +41,19 @@ static enum stage send_failed(struct exchange *x, int err)
                          NULL);
 }
 
+// The same as a literal, compared in place.
+#define IS(s, literal) ((s).n == sizeof(literal) - 1 && memcmp((s).p, (literal), sizeof(literal) - 1) == 0)
+
+// Nearly all are one of two.
+static void add_type(struct call_reply *reply, struct call_field *fields, struct span type)
+{
+    if (IS(type, "application/json"))
+        reply->lines[reply->line_count++] = SPAN("content-type: application/json\r\n");
+    else if (IS(type, "text/event-stream"))
+        reply->lines[reply->line_count++] = SPAN("content-type: text/event-stream\r\n");
+    else if (type.n) exchange_reply_add(reply, fields, SPAN("content-type"), type);
+}
+
 void relay_head(struct exchange *x, uint64_t length)
 {
     struct call_field fields[CALL_FIELDS_MAX];
@@ -48,7 +61,7 @@ void relay_head(struct exchange *x, uint64_t length)
     exchange_reply_init(x, &reply, fields);
     reply.status = x->ask.status;
     reply.length = length;
-    if (x->ask.content_type.n) exchange_reply_add(&reply, fields, SPAN("content-type"), x->ask.content_type);
+    add_type(&reply, fields, x->ask.content_type);
     x->call->ops->reply_start(x->call, &reply);
 }
 
@@ -443,14 +456,16 @@ static enum stage relay_error(struct exchange *x)
     return exchange_reply(x, x->ask.status, SPAN("application/json"), body);
 }
 
-static bool is_type(struct span content_type, struct span want)
+// With parameters, or in upper case.
+static bool is_type_by_parts(struct span content_type, struct span want)
 {
-    // As everybody writes it, or as it may be written.
-    if (content_type.n == want.n && memcmp(content_type.p, want.p, want.n) == 0) return true;
     if (content_type.n < want.n || (content_type.p[0] | 0x20) != want.p[0]) return false;
     struct span type = span_trim((struct span){content_type.p, span_find(content_type, ';')});
     return span_ieq(type, want);
 }
+
+// As everybody writes it, or as it may be written.
+#define IS_TYPE(content_type, want) (IS((content_type), want) || is_type_by_parts((content_type), SPAN(want)))
 
 enum stage exchange_relay(struct exchange *x)
 {
@@ -464,15 +479,15 @@ enum stage exchange_relay(struct exchange *x)
         return exchange_fail(x, END_UPSTREAM_BROKEN,
                              "its content coding is not one that is understood here (identity and gzip are)");
     if (x->route->kind == ROUTE_PASS_JSON) {
-        const bool stream = is_type(a->content_type, SPAN("text/event-stream")) ||
-            is_type(a->content_type, SPAN("application/vnd.amazon.eventstream"));
-        const bool json = is_type(a->content_type, SPAN("application/json"));
+        const bool stream = IS_TYPE(a->content_type, "text/event-stream") ||
+            IS_TYPE(a->content_type, "application/vnd.amazon.eventstream");
+        const bool json = IS_TYPE(a->content_type, "application/json");
         if (x->translated && (stream || json)) return relay_translated(x, stream);
         if (x->route->chat && x->route->dialect != &dialect_openai && (stream || json))
             return relay_watched(x, stream);
         if (stream) return relay_stream(x);
         if (json) return relay_json(x);
-        if (x->route->finishes || x->stream || is_type(a->content_type, SPAN("text/html")))
+        if (x->route->finishes || x->stream || IS_TYPE(a->content_type, "text/html"))
             return exchange_fail(x, END_UPSTREAM_BROKEN,
                                  "its content type is neither JSON nor an event stream");
     }

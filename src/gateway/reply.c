@@ -26,43 +26,49 @@ static struct span listed_origin(const struct exchange *x)
     return (struct span){NULL, 0};
 }
 
+#define ID_LINE "x-request-id: "
+#define ID_LINE_ANTHROPIC "\r\nrequest-id: "
+#define ATTEMPTS_LINE "\r\nx-ringway-attempts: "
+#define TIMING_LINE "\r\nserver-timing: gateway;dur="
+#define TIMING_UPSTREAM ", upstream;dur="
+// The longest that own_lines() makes.
+#define OWN_LINES_BYTES \
+    (sizeof ID_LINE ID_LINE_ANTHROPIC ATTEMPTS_LINE TIMING_LINE TIMING_UPSTREAM "1\r\n" + \
+     2 * REQUEST_ID_BYTES + 2 * FMT_DECIMAL_BYTES)
+
+#define PUT(at, literal) put((at), (literal), sizeof(literal) - 1)
+
+static inline char *put(char *at, const void *p, size_t n)
+{
+    memcpy(at, p, n);
+    return at + n;
+}
+
 // Time in the gateway and at the provider up to now, in milliseconds as the field's standard wants, to the microsecond.
-static void put_timing(const struct exchange *x, struct fmt *f)
+static char *put_timing(const struct exchange *x, char *at)
 {
     const struct call *call = x->call;
     const int64_t all_us = (call->loop->now_ns - call->head_ns) / CLOCK_US,
                   up_us = x->ask.waited_ns / CLOCK_US;
-    fmt_str(f, "gateway;dur=");
-    fmt_decimal(f, all_us > up_us ? all_us - up_us : 0, 3);
-    if (!x->asked) return;
-    fmt_str(f, ", upstream;dur=");
-    fmt_decimal(f, up_us, 3);
+    at = fmt_raw_decimal(PUT(at, TIMING_LINE), all_us > up_us ? all_us - up_us : 0, 3);
+    return x->asked ? fmt_raw_decimal(PUT(at, TIMING_UPSTREAM), up_us, 3) : at;
 }
-
-#define OWN_LINES_BYTES 256
 
 // What every answer says of the exchange, as whole lines. {NULL, 0}: no memory.
 static struct span own_lines(const struct exchange *x)
 {
     char *text = arena_alloc(x->call->arena, OWN_LINES_BYTES);
     if (!text) return (struct span){NULL, 0};
-    struct fmt f;
-    fmt_init(&f, text, OWN_LINES_BYTES);
-    fmt_str(&f, "x-request-id: ");
-    fmt_bytes(&f, x->request_id, REQUEST_ID_BYTES);
-    if (x->route->dialect == &dialect_anthropic) {
-        fmt_str(&f, "\r\nrequest-id: ");
-        fmt_bytes(&f, x->request_id, REQUEST_ID_BYTES);
-    }
+    char *at = put(PUT(text, ID_LINE), x->request_id, REQUEST_ID_BYTES);
+    if (x->route->dialect == &dialect_anthropic)
+        at = put(PUT(at, ID_LINE_ANTHROPIC), x->request_id, REQUEST_ID_BYTES);
     if (x->asked) {
-        fmt_str(&f, "\r\nx-ringway-attempts: ");
-        fmt_char(&f, (char)('0' + (x->ask.attempts < 3 ? x->ask.attempts : 3)));
+        at = PUT(at, ATTEMPTS_LINE);
+        *at++ = (char)('0' + (x->ask.attempts < 3 ? x->ask.attempts : 3));
     }
-    fmt_str(&f, "\r\nserver-timing: ");
-    put_timing(x, &f);
-    fmt_str(&f, "\r\n");
-    MUST(!f.overflow);
-    return fmt_text(&f);
+    at = PUT(put_timing(x, at), "\r\n");
+    MUST((size_t)(at - text) <= OWN_LINES_BYTES);
+    return span_of(text, (size_t)(at - text));
 }
 
 // Of a provider that is named in the request itself: nothing was made ready for it.
@@ -77,19 +83,19 @@ static uint32_t target_fields(const struct exchange *x, struct call_field *field
 void exchange_reply_init(struct exchange *x, struct call_reply *reply, struct call_field *fields)
 {
     const struct plan *plan = x->plan;
+    const bool target = x->asked || x->cache == STORE_CACHE_HIT;
     uint32_t n = 0, lines = 0;
     const struct span own = own_lines(x);
     if (own.n) reply->lines[lines++] = own;
     else fields[n++] = (struct call_field){SPAN("x-request-id"), span_of(x->request_id, REQUEST_ID_BYTES)};
-    reply->lines[lines++] = plan->answer_lines;
+    reply->lines[lines++] = target && x->model ? x->model->answer_lines : plan->answer_lines;
     const struct span origin = listed_origin(x);
     if (origin.n) {
         fields[n++] = (struct call_field){SPAN("access-control-allow-origin"), origin};
         fields[n++] = (struct call_field){SPAN("vary"), SPAN("origin")};
     }
-    if (x->asked || x->cache == STORE_CACHE_HIT) {
-        if (x->model) reply->lines[lines++] = x->model->answer_lines;
-        else n += target_fields(x, fields + n);
+    if (target) {
+        if (!x->model) n += target_fields(x, fields + n);
         if (x->translation && x->translation->dropped_n)
             fields[n++] = (struct call_field){SPAN("x-ringway-dropped"),
                                               span_of(x->translation->dropped, x->translation->dropped_n)};

@@ -54,12 +54,12 @@ static void write_line(struct exchange *x, int64_t duration_ns)
     if (call_has_head(call)) {
         r.method = http_method_text(&call->head);
         r.path = http_target(&call->head);
-        if (x->route->dialect) r.dialect = span_str(x->route->dialect->name);
     }
     // What was made ready is in OpenAI's dialect.
     if (x->model && x->route->dialect == &dialect_openai) {
         r.target = x->model->log_target;
     } else {
+        if (call_has_head(call) && x->route->dialect) r.dialect = span_str(x->route->dialect->name);
         r.model = x->model_asked;
         if (x->provider) r.provider = x->provider->name;
         r.upstream_model = x->upstream_model;

@@ -31,7 +31,7 @@ struct call_field {
 
 #define CALL_CHUNKED UINT64_MAX
 #define CALL_FIELDS_MAX 24
-#define CALL_LINES_MAX 4
+#define CALL_LINES_MAX 5
 
 struct call_reply {
     // Whole lines that are known to be right, in front of the fields. Needed during reply_start() only.

@@ -54,8 +54,8 @@ struct h1_server {
     uint64_t ends[RW_END_COUNT]; // of connections, by reason
     struct fmt_time date_cache;
     int64_t date_sec;
-    char date[64]; // "date: ...\r\n" of that second
-    uint32_t date_bytes;
+    char front[96]; // "HTTP/1.1 200 OK\r\ndate: ...\r\n" of that second
+    uint32_t front_bytes;
     bool draining;
     int64_t drain_idle_until_ns; // idle connections stay until then while draining
     void (*on_closed)(struct h1_server *srv); // a connection went; may be NULL

@@ -202,19 +202,25 @@ static enum rw_err body_whole(struct call *call, uint64_t max, int64_t deadline_
 
 // --- The answer.
 
-static void write_date(struct h1_server *srv, struct http_writer *w)
+#define LINE_OK "HTTP/1.1 200 OK\r\n"
+
+// Status line and date. Of most answers both are those of the one before.
+static void write_front(struct h1_server *srv, struct http_writer *w, uint32_t status)
 {
     const int64_t sec = srv->loop->wall_ns / CLOCK_SEC;
     if (RW_UNLIKELY(sec != srv->date_sec)) {
         struct fmt f;
-        fmt_init(&f, srv->date, sizeof srv->date);
-        fmt_str(&f, "date: ");
+        fmt_init(&f, srv->front, sizeof srv->front);
+        fmt_str(&f, LINE_OK "date: ");
         fmt_time_http(&f, &srv->date_cache, srv->loop->wall_ns);
         fmt_str(&f, "\r\n");
-        srv->date_bytes = f.n;
+        MUST(!f.overflow);
+        srv->front_bytes = f.n;
         srv->date_sec = sec;
     }
-    http_write_raw(w, span_of(srv->date, srv->date_bytes));
+    const struct span front = span_of(srv->front, srv->front_bytes);
+    if (RW_UNLIKELY(status != 200)) http_write_status_line(w, status);
+    http_write_raw(w, status == 200 ? front : span_from(front, sizeof LINE_OK - 1));
 }
 
 static void write_hsts(const struct h1_entry *entry, struct http_writer *w)
@@ -229,17 +235,15 @@ static void write_hsts(const struct h1_entry *entry, struct http_writer *w)
 }
 
 // The head, in the arena; stays empty if that has no room.
-static void write_head(struct h1_call *c)
+static void write_head(struct h1_call *c, const struct call_reply *r)
 {
-    const struct call_reply *r = &c->reply;
     uint32_t cap = 256;
     for (uint32_t i = 0; i < r->line_count; i++) cap += r->lines[i].n;
     for (uint32_t i = 0; i < r->field_count; i++) cap += r->fields[i].name.n + r->fields[i].value.n + 4;
     uint8_t *p = arena_alloc(c->call.arena, cap);
     if (!p) return;
     struct http_writer w = http_writer(p, cap);
-    http_write_status_line(&w, r->status);
-    write_date(c->conn->server, &w);
+    write_front(c->conn->server, &w, r->status);
     write_hsts(c->conn->entry, &w);
     for (uint32_t i = 0; i < r->line_count; i++) http_write_raw(&w, r->lines[i]);
     for (uint32_t i = 0; i < r->field_count; i++) http_write_value(&w, r->fields[i].name, r->fields[i].value);
@@ -262,7 +266,7 @@ static void reply_start(struct call *call, const struct call_reply *reply)
     MUST(!call->replied && reply->field_count <= CALL_FIELDS_MAX);
     call->replied = true;
     call->status = reply->status;
-    c->reply = *reply;
+    c->length = reply->length;
     // A body that is too large to drop, or that cannot be found the end of, ends the connection.
     const bool unread_body = !call->body_done &&
         (c->body_broken || call->framing.kind != HTTP_BODY_LENGTH || c->body_left > DRAIN_BYTES_MAX ||
@@ -270,7 +274,7 @@ static void reply_start(struct call *call, const struct call_reply *reply)
     if (reply->close || unread_body || call->bad != END_OK || c->conn->server->draining) c->close = true;
     // HTTP/1.0 knows no chunks: such an answer ends with the connection.
     if (reply->length == CALL_CHUNKED && call->head.minor == 0) c->close = true;
-    write_head(c);
+    write_head(c, reply);
 }
 
 static int reply_write(struct call *call, const struct iovec *body, uint32_t n, bool last,
@@ -289,7 +293,7 @@ static int reply_write(struct call *call, const struct iovec *body, uint32_t n, 
     size_t bytes = 0;
     const bool silent = call->head.method == HTTP_HEAD;
     for (uint32_t i = 0; i < n; i++) bytes += body[i].iov_len;
-    const bool chunked = c->reply.length == CALL_CHUNKED && call->head.minor != 0 && !silent;
+    const bool chunked = c->length == CALL_CHUNKED && call->head.minor != 0 && !silent;
     MUST(bytes <= UINT32_MAX);
     if (bytes > 0 && !silent) {
         if (chunked) {

@@ -44,7 +44,7 @@ struct h1_call {
     struct http_chunked chunked;
     uint64_t body_left;
     uint64_t body_read;
-    struct call_reply reply; // its fields are written already
+    uint64_t length; // of the answer's body, or CALL_CHUNKED
     struct span head; // of the answer, as it will be sent
     uint8_t chunk_size[HTTP_CHUNK_SIZE_BYTES_MAX];
     bool close; // behind this answer

@@ -229,17 +229,22 @@ void http_write_value(struct http_writer *w, struct span name, struct span value
     w->n += (uint32_t)n;
 }
 
+// The digits are written in place if the most of them have room there.
 void http_write_field_u64(struct http_writer *w, struct span name, uint64_t value)
 {
     char digits[FMT_U64_BYTES];
-    const uint32_t digits_n = (uint32_t)(fmt_raw_u64(digits, value) - digits), n = name.n + digits_n + 4;
-    uint8_t *p = room(w, n);
+    uint32_t n = name.n + FMT_U64_BYTES + 4;
+    const bool wide = !w->overflow && n <= w->cap - w->n;
+    if (RW_UNLIKELY(!wide)) n = name.n + (uint32_t)(fmt_raw_u64(digits, value) - digits) + 4;
+    uint8_t *const p = room(w, n);
     if (!p) return;
     lanes_copy(p, name.p, name.n);
     memcpy(p + name.n, ": ", 2);
-    memcpy(p + name.n + 2, digits, digits_n);
-    memcpy(p + n - 2, "\r\n", 2);
-    w->n += n;
+    char *at = (char *)p + name.n + 2;
+    if (RW_LIKELY(wide)) at = fmt_raw_u64(at, value);
+    else at = (char *)memcpy(at, digits, n - name.n - 4) + (n - name.n - 4);
+    memcpy(at, "\r\n", 2);
+    w->n += (uint32_t)((uint8_t *)at + 2 - p);
 }
 
 uint32_t http_write_end(struct http_writer *w)

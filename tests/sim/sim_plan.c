@@ -68,6 +68,8 @@ static void plan_providers(struct sim_gateway *g, struct plan *p)
         to->path_prefix = SPAN("/v1");
         to->head_fields = text_of(
             "host: provider\r\nauthorization: Bearer " SIM_UP_KEY "-%u\r\naccept-encoding: identity\r\n", i);
+        const enum rw_err ready = gateway_provider_ready(to, &(struct plan_room){.take = room});
+        MUST(ready == RW_OK);
         origins[i].name = to->name;
         // Of an origin with a name the resolver tells the addresses.
         origins[i].addr_count = g->shape.named && !g->resolved ? 0 : g->provider_addrs[i];
