@@ -10,7 +10,7 @@
 // Where OpenAI's dialect is all there is, and the URL ends in its version.
 #define LIKE_OPENAI(name, url, flags) \
     { \
-        name, &dialect_openai, url, "", CHAT, NULL, NULL, BEARER, flags \
+        name, &dialect_openai, url, "", CHAT, NULL, NULL, BEARER, flags, NULL \
     }
 
 const struct provider_row provider_rows[PROVIDER_ROWS] = {
