@@ -170,7 +170,8 @@ def test_limits__what_is_used(gateway):
 def test_schemathesis__every_operation_and_no_failure(launch, tmp_path, backend):
     if backend == "io_uring":
         pytest.skip("once is enough: the API is the same on both")
-    own = launch(backend, admin={"address": f"127.0.0.1:{servers.free_port()}", "token": TOKEN})
+    door = {"address": f"127.0.0.1:{servers.free_port()}", "token": TOKEN}
+    own = launch(backend, admin=door, cache={"enabled": True})
     answer = own.post("/v1/chat/completions", {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]})
     request_id = answer.header("x-request-id")
     servers.wait_for(lambda: call(own, "GET", f"{V1}/explain/{request_id}").status == 200, 5, "the record")
