@@ -15,19 +15,25 @@ static int64_t at_most(int64_t n, int64_t max)
     return n < max ? n : max;
 }
 
+static int64_t at_least(int64_t n, const int64_t *pico, enum price_class c, uint16_t unknown)
+{
+    return pico[c] > n && !(unknown & 1u << c) ? pico[c] : n;
+}
+
 // The dearest that a token of the prompt (or of the answer) can be, and the same of a long prompt.
 static int64_t dearest(const int64_t *pico, bool prompt, uint16_t unknown)
 {
-    static const enum price_class in[] = {PRICE_INPUT,          PRICE_CACHED_INPUT, PRICE_CACHE_WRITE,
-                                          PRICE_CACHE_WRITE_1H, PRICE_AUDIO_IN,     PRICE_IMAGE};
-    static const enum price_class out[] = {PRICE_OUTPUT, PRICE_REASONING, PRICE_AUDIO_OUT};
-    const enum price_class *of = prompt ? in : out;
-    const size_t n = prompt ? sizeof in / sizeof *in : sizeof out / sizeof *out;
-    int64_t most = 0;
     MUST(pico);
-    for (size_t i = 0; i < n; i++)
-        if (!(unknown & 1u << of[i]) && pico[of[i]] > most) most = pico[of[i]];
-    return most;
+    int64_t most = at_least(0, pico, prompt ? PRICE_INPUT : PRICE_OUTPUT, unknown);
+    if (!prompt) {
+        most = at_least(most, pico, PRICE_REASONING, unknown);
+        return at_least(most, pico, PRICE_AUDIO_OUT, unknown);
+    }
+    most = at_least(most, pico, PRICE_CACHED_INPUT, unknown);
+    most = at_least(most, pico, PRICE_CACHE_WRITE, unknown);
+    most = at_least(most, pico, PRICE_CACHE_WRITE_1H, unknown);
+    most = at_least(most, pico, PRICE_AUDIO_IN, unknown);
+    return at_least(most, pico, PRICE_IMAGE, unknown);
 }
 
 static int64_t input_bound(const struct estimate_ask *ask, const struct price *p)
@@ -75,6 +81,7 @@ static int64_t cost(const struct price *p, int64_t input, int64_t output)
 
 static bool is_free(const struct price *p)
 {
+    if (p->pico[PRICE_INPUT] || p->pico[PRICE_OUTPUT]) return false;
     return dearest(p->pico, true, 0) == 0 && dearest(p->pico, false, 0) == 0 && p->search_pico == 0;
 }
 
