@@ -61,7 +61,8 @@ enum dialect_framing { DIALECT_SSE, DIALECT_EVENTSTREAM };
 struct dialect_target {
     struct span model; // the provider's name for it
     int64_t max_output; // tokens; 0: not known
-    struct span body_version; // Anthropic's messages: said as anthropic_version, and the model is not said; n 0: the model is
+    struct span
+        body_version; // Anthropic's messages: said as anthropic_version, and the model is not said; n 0: the model is
     bool max_tokens_old; // knows max_tokens, not max_completion_tokens (servers with OpenAI's dialect)
 };
 

@@ -22,8 +22,8 @@ PREFIXES = {
     "policy": "policy limit price estimate breaker retry budget_policy jwt",
     "providers": "provider chat dialect embed",
     "feature": "feature guard usage cost rag mcp",
-    "gateway": "gateway access_log account ask answer cache credential echo exchange flight flights inform meter principal principals"
-    " relay request route translate worker",
+    "gateway": "access_log account answer ask cache credential echo exchange flight flights gateway inform meter once"
+    " principal principals relay request revoke route translate worker",
     "control": "control admin books cli config crash credentials doctor file_keys first_key log metrics_page plan prices process"
     " prometheus serve",
 }

@@ -85,7 +85,8 @@ static void test_object__a_member_a_line(void **state)
     size_t n = 0;
     FILE *f = open_memstream(&text, &n);
     assert_non_null(f);
-    cli_object_print(f, CLI_TABLE, SPAN("{\"id\":\"1\",\"created_at\":null,\"tags\":{\"a\":\"b\",\"c\":\"d\"}}"));
+    cli_object_print(f, CLI_TABLE,
+                     SPAN("{\"id\":\"1\",\"created_at\":null,\"tags\":{\"a\":\"b\",\"c\":\"d\"}}"));
     (void)fclose(f);
     assert_string_equal(text,
                         "id          1\n"
