@@ -64,8 +64,8 @@ static enum stage feed(struct exchange *x, struct span piece, bool last, bool *r
     translate_usage(x, &p->usage);
     if (p->content) saw_content(x);
     *ret_end = last || p->done || p->failed;
+    // Behind a begun answer the pipe has written the error itself.
     if (p->failed && !x->call->replied) return reply_error(x, &p->error, END_STREAM_ERROR);
-    if (p->failed) err = dialect_pipe_fail(p, &p->error, &out);
     if (err == RW_OK) {
         if (p->failed) x->end = END_STREAM_ERROR;
         return send_out(x, &out, *ret_end);

@@ -122,6 +122,7 @@ def test_client__error_in_the_stream(ask, model):
     """An exception is the last frame, and there is no metadata: never passed off as whole."""
     events = frames(ask(model, {"messages": SAY}, "converse-stream").body)
     assert events[-1][0] == "exception" and "metadata" not in [e[1] for e in events]
+    assert [e[0] for e in events].count("exception") == 1
 
 
 def test_client__bytes_as_they_are(gateway, ask, providers):
