@@ -5,13 +5,19 @@
 
 enum rw_err chat_converse_usage(struct chat_ctx *ctx, struct span usage, struct chat_usage *ret)
 {
-    enum { INPUT, OUTPUT, TOTAL, READ, WRITE };
-    static const struct span keys[] = {SPAN_INIT("inputTokens"), SPAN_INIT("outputTokens"),
-                                       SPAN_INIT("totalTokens"), SPAN_INIT("cacheReadInputTokens"),
-                                       SPAN_INIT("cacheWriteInputTokens")};
-    struct span v[5];
+    enum { INPUT, OUTPUT, TOTAL, READ, WRITE, NOVA_READ, NOVA_WRITE, COUNT };
+    static const struct span keys[] = {SPAN_INIT("inputTokens"),
+                                       SPAN_INIT("outputTokens"),
+                                       SPAN_INIT("totalTokens"),
+                                       SPAN_INIT("cacheReadInputTokens"),
+                                       SPAN_INIT("cacheWriteInputTokens"),
+                                       SPAN_INIT("cacheReadInputTokenCount"),
+                                       SPAN_INIT("cacheWriteInputTokenCount")};
+    struct span v[COUNT];
     chat_usage_init(ret);
-    RW_TRY(chat_members(ctx, usage, keys, 5, v, &ret->extra));
+    RW_TRY(chat_members(ctx, usage, keys, COUNT, v, &ret->extra));
+    if (!chat_has(v[READ])) v[READ] = v[NOVA_READ];
+    if (!chat_has(v[WRITE])) v[WRITE] = v[NOVA_WRITE];
     const int64_t input = chat_count(v[INPUT]);
     ret->cached = chat_count(v[READ]);
     ret->cache_write = chat_count(v[WRITE]);
@@ -27,16 +33,27 @@ static uint64_t zero(int64_t count)
     return count > 0 ? (uint64_t)count : 0;
 }
 
-void chat_converse_usage_write(const struct chat_usage *u, struct json_out *o)
+static void usage_write(const struct chat_usage *u, struct span cache_read, struct span cache_write,
+                        struct json_out *o)
 {
     const uint64_t cached = zero(u->cached) + zero(u->cache_write), input = zero(u->input);
     json_out_object(o);
     json_out_key_u64(o, SPAN("inputTokens"), input > cached ? input - cached : 0);
     json_out_key_u64(o, SPAN("outputTokens"), zero(u->output));
     json_out_key_u64(o, SPAN("totalTokens"), input + zero(u->output));
-    if (u->cached >= 0) json_out_key_u64(o, SPAN("cacheReadInputTokens"), (uint64_t)u->cached);
-    if (u->cache_write >= 0) json_out_key_u64(o, SPAN("cacheWriteInputTokens"), (uint64_t)u->cache_write);
+    if (u->cached >= 0) json_out_key_u64(o, cache_read, (uint64_t)u->cached);
+    if (u->cache_write >= 0) json_out_key_u64(o, cache_write, (uint64_t)u->cache_write);
     json_out_end(o);
+}
+
+void chat_converse_usage_write(const struct chat_usage *u, struct json_out *o)
+{
+    usage_write(u, SPAN("cacheReadInputTokens"), SPAN("cacheWriteInputTokens"), o);
+}
+
+void chat_nova_usage_write(const struct chat_usage *u, struct json_out *o)
+{
+    usage_write(u, SPAN("cacheReadInputTokenCount"), SPAN("cacheWriteInputTokenCount"), o);
 }
 
 // --- Stop reasons.
@@ -140,14 +157,10 @@ static bool has_word(const struct chat_part *p)
                 : p->kind == CHAT_TOOL_CALL || p->kind == CHAT_THINKING || p->kind == CHAT_REDACTED;
 }
 
-enum rw_err chat_converse_answer_write(struct chat_ctx *ctx, const struct chat_answer *a,
-                                       const struct dialect_reply *reply, struct json_out *o)
+enum rw_err chat_converse_output_write(const struct chat_answer *a, struct json_out *o)
 {
     const bool own = a->dialect == &dialect_converse;
     const struct chat_choice *c = a->choices;
-    (void)ctx;
-    (void)reply;
-    json_out_object(o);
     json_out_key_object(o, SPAN("output"));
     json_out_key_object(o, SPAN("message"));
     json_out_key_string(o, SPAN("role"), SPAN("assistant"));
@@ -159,6 +172,18 @@ enum rw_err chat_converse_answer_write(struct chat_ctx *ctx, const struct chat_a
     json_out_end(o);
     json_out_end(o);
     json_out_end(o);
+    return RW_OK;
+}
+
+enum rw_err chat_converse_answer_write(struct chat_ctx *ctx, const struct chat_answer *a,
+                                       const struct dialect_reply *reply, struct json_out *o)
+{
+    const bool own = a->dialect == &dialect_converse;
+    const struct chat_choice *c = a->choices;
+    (void)ctx;
+    (void)reply;
+    json_out_object(o);
+    RW_TRY(chat_converse_output_write(a, o));
     json_out_key_string(o, SPAN("stopReason"),
                         own && c->finish_raw.n ? c->finish_raw : chat_converse_finish_word(c->finish));
     json_out_key(o, SPAN("usage"));

@@ -1,6 +1,7 @@
 // See dialect.h: streams in Bedrock's Converse dialect, both ways, and the table of the dialect. Events come in binary frames
 // (wire/aws_event.h); what a stream used stands in its last one, and without that it was cut.
 #include "providers/converse_priv.h"
+#include "providers/invoke_priv.h"
 #include "wire/aws_event.h"
 
 // --- Read.
@@ -111,6 +112,10 @@ enum rw_err chat_converse_read(struct chat_reader *r, struct span name, struct s
 static void frame(struct chat_writer *w, enum aws_event_kind kind, struct span type, struct json_out *o)
 {
     const struct span payload = json_out_done(o) ? (struct span){NULL, 0} : json_out_flat(o);
+    if (chat_has(payload) && kind == AWS_EVENT_EVENT && w->dialect == &dialect_invoke_nova) {
+        chat_nova_event(w, type, payload);
+        return;
+    }
     const uint32_t cap = AWS_EVENT_FRAME_BYTES + type.n + payload.n;
     uint8_t *out = chat_has(payload) ? arena_alloc(w->scratch, cap) : NULL;
     const uint32_t n = out ? aws_event_write(kind, type, payload, out, cap) : 0;
@@ -212,7 +217,8 @@ static enum rw_err done(struct chat_writer *w)
     }
     event(w, SPAN("messageStop"), &o);
     json_out_key(begin(w, &o, false), SPAN("usage"));
-    chat_converse_usage_write(&w->usage, &o);
+    if (w->dialect == &dialect_invoke_nova) chat_nova_usage_write(&w->usage, &o);
+    else chat_converse_usage_write(&w->usage, &o);
     json_out_key_raw(&o, SPAN("metrics"), SPAN("{\"latencyMs\":0}"));
     event(w, SPAN("metadata"), &o);
     return RW_OK;

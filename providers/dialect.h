@@ -120,6 +120,13 @@ extern const struct dialect *const dialect_all[DIALECT_COUNT];
 extern const struct dialect dialect_native;
 #define DIALECT_NATIVE_MAX_TOKENS 1024
 
+// Of clients of Bedrock's InvokeModel only, likewise; every provider answers them by translation, so they encode no request.
+extern const struct dialect dialect_invoke_claude, dialect_invoke_nova, dialect_invoke_titan;
+// Whose body it is: by the vendor in the model's id, for other names by the body (a JSON object) itself.
+const struct dialect *dialect_invoke(struct span model, struct span body);
+// Does the id name one of Titan's text models?
+bool dialect_is_titan(struct span model);
+
 const struct dialect *dialect_find(struct span name); // NULL: none of that name
 
 // What an error is called in the head of its answer, where the dialect's SDKs look for it; n 0: nothing is said there.

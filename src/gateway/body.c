@@ -92,17 +92,30 @@ static enum stage read_path_model(struct exchange *x)
     return STAGE_GO;
 }
 
+static enum stage read_titan(struct exchange *x)
+{
+    struct span max;
+    int64_t n;
+    if (x->stream)
+        return exchange_fail_text(x, END_BAD_FIELD, SPAN("Streaming not supported for model: "),
+                                  x->model_named, SPAN(""));
+    if (json_path(x->body, "textGenerationConfig.maxTokenCount", &max) && json_i64(max, &n) && n >= 0)
+        x->max_tokens = n;
+    return STAGE_GO;
+}
+
 // Streaming where it is said there.
 static enum stage read_path_stream(struct exchange *x)
 {
     struct span alt;
+    x->route = route_for_body(x->route, x->model_named, x->body);
     x->stream = route_streams(x->route);
     x->choices = 1;
     const bool sse = x->call->head.has_query &&
         url_query_find(http_query(&x->call->head), SPAN("alt"), &alt) && span_eq(alt, SPAN("sse"));
     x->json_array = x->stream && x->route->dialect == &dialect_gemini && !sse;
     read_for_the_books(x);
-    return STAGE_GO;
+    return x->route->dialect == &dialect_invoke_titan ? read_titan(x) : STAGE_GO;
 }
 
 static enum stage read_model(struct exchange *x)

@@ -78,9 +78,42 @@ static enum stage feed(struct exchange *x, struct span piece, bool last, bool *r
     return no_memory(x);
 }
 
+// Clients of InvokeModel read what was used, and what is in the frames, in the head. A field that finds no memory is left out.
+static void invoke_field(struct exchange *x, struct span name, struct span value)
+{
+    const struct span copy = arena_copy(x->call->arena, value);
+    if (copy.p && x->crossed_count < CROSSED_FIELDS_MAX)
+        x->crossed[x->crossed_count++] = (struct call_field){name, copy};
+}
+
+static bool is_invoke(const struct exchange *x)
+{
+    return x->route->dialect->family == DIALECT_BEDROCK && x->route->dialect != &dialect_converse;
+}
+
+static void invoke_count(struct exchange *x, struct span name, int64_t tokens)
+{
+    char text[FMT_U64_BYTES];
+    struct fmt f;
+    if (tokens < 0) return;
+    fmt_init(&f, text, sizeof text);
+    fmt_u64(&f, (uint64_t)tokens);
+    invoke_field(x, name, fmt_text(&f));
+}
+
+static void invoke_counts(struct exchange *x, const struct chat_usage *u)
+{
+    const int64_t cached = (u->cached > 0 ? u->cached : 0) + (u->cache_write > 0 ? u->cache_write : 0);
+    invoke_count(x, SPAN("x-amzn-bedrock-input-token-count"),
+                 u->input > cached ? u->input - cached : u->input);
+    invoke_count(x, SPAN("x-amzn-bedrock-output-token-count"), u->output);
+}
+
 static enum stage translate_stream(struct exchange *x)
 {
     struct translation *t = x->translation;
+    if (RW_UNLIKELY(is_invoke(x)))
+        invoke_field(x, SPAN("x-amzn-bedrock-content-type"), SPAN("application/json"));
     t->pipe = arena_alloc(x->call->arena, sizeof *t->pipe);
     if (!t->pipe) return no_memory(x);
     dialect_pipe_init(t->pipe, x->provider->dialect, x->route->dialect, &t->ctx, &t->scratch, &t->reply);
@@ -145,6 +178,7 @@ static enum stage translate_whole(struct exchange *x)
     if (err == RW_E_BAD) return exchange_fail(x, END_UPSTREAM_BROKEN, "it is not what its API promises");
     if (err) return no_memory(x);
     translate_usage(x, &answer.usage);
+    if (RW_UNLIKELY(is_invoke(x))) invoke_counts(x, &answer.usage);
     struct json_out out;
     json_out_init(&out, &t->memory);
     err = x->route->dialect->encode_answer(&t->ctx, &answer, &t->reply, &out);

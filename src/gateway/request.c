@@ -48,7 +48,7 @@ static const enum http_name down_names[] = {
 #define UP_NAMES (sizeof up_names / sizeof *up_names)
 #define DOWN_NAMES (sizeof down_names / sizeof *down_names)
 
-static_assert(DOWN_NAMES + 1 <= CROSSED_FIELDS_MAX, "and the provider's request id");
+static_assert(DOWN_NAMES + 3 <= CROSSED_FIELDS_MAX, "and the provider's request id, and two of relay_chat.c");
 
 // Anthropic's API wants to be told which of its versions is spoken.
 static bool needs_version(const struct exchange *x)

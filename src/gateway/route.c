@@ -87,6 +87,10 @@ static const struct route named_routes[] = {
      &dialect_converse, true, true, false},
     {SPAN_INIT("/model/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT("/converse-stream"),
      &dialect_converse, true, true, false},
+    {SPAN_INIT("/model/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT("/invoke"),
+     &dialect_invoke_nova, true, true, false},
+    {SPAN_INIT("/model/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST,
+     SPAN_INIT("/invoke-with-response-stream"), &dialect_invoke_nova, true, true, false},
     {SPAN_INIT("/publishers/anthropic/models/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST,
      SPAN_INIT(":rawPredict"), &dialect_anthropic, true, true, false},
     {SPAN_INIT("/publishers/anthropic/models/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST,
@@ -99,12 +103,34 @@ static const struct route named_routes[] = {
      &dialect_openai, false, false, false},
 };
 
+// Amazon's InvokeModel, where the body turns out to be another than Nova's.
+static const struct route invoke_routes[] = {
+    {SPAN_INIT("/model/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT("/invoke"),
+     &dialect_invoke_claude, true, true, false},
+    {SPAN_INIT("/model/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST,
+     SPAN_INIT("/invoke-with-response-stream"), &dialect_invoke_claude, true, true, false},
+    {SPAN_INIT("/model/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST, SPAN_INIT("/invoke"),
+     &dialect_invoke_titan, true, true, false},
+    {SPAN_INIT("/model/"), ROUTE_PASS_JSON, SHAPE_DIALECT, ROUTE_POST,
+     SPAN_INIT("/invoke-with-response-stream"), &dialect_invoke_titan, true, true, false},
+};
+
 const struct route route_unknown = {SPAN_INIT(""), ROUTE_NONE, SHAPE_NATIVE, 0,    SPAN_INIT(""),
                                     NULL,          false,      false,        false};
 
 const struct route *route_for_sdk(const struct route *r, struct span agent)
 {
     return r == &routes[0] && span_starts(agent, SPAN("mistral-client-")) ? &mistral_chat : r;
+}
+
+const struct route *route_for_body(const struct route *r, struct span model, struct span body)
+{
+    if (RW_LIKELY(r->dialect != &dialect_invoke_nova)) return r;
+    const struct dialect *d = dialect_invoke(model, body);
+    for (size_t i = 0; i < sizeof invoke_routes / sizeof *invoke_routes; i++)
+        if (invoke_routes[i].dialect == d && span_eq(invoke_routes[i].upstream, r->upstream))
+            return &invoke_routes[i];
+    return r;
 }
 
 bool route_names_model(const struct route *r)
@@ -119,7 +145,8 @@ bool route_says_stream(const struct route *r)
 
 bool route_streams(const struct route *r)
 {
-    return span_starts(r->upstream, SPAN(":stream")) || span_eq(r->upstream, SPAN("/converse-stream"));
+    return span_starts(r->upstream, SPAN(":stream")) || span_eq(r->upstream, SPAN("/converse-stream")) ||
+        span_eq(r->upstream, SPAN("/invoke-with-response-stream"));
 }
 
 bool route_embeds(const struct route *r)

@@ -56,6 +56,9 @@ bool route_embeds(const struct route *r);
 // OpenAI's path and have words and rules of their own.
 const struct route *route_for_sdk(const struct route *r, struct span agent);
 
+// The same for what is asked, a JSON object: the bodies of Amazon's InvokeModel are the models' own.
+const struct route *route_for_body(const struct route *r, struct span model, struct span body);
+
 // Its clients name the model in the path,
 bool route_names_model(const struct route *r);
 // and there say whether to stream,

@@ -107,9 +107,19 @@ static bool speaks(const struct plan_provider *p, const struct route *r)
     return p->dialect == r->dialect || (p->responses && r->dialect == &dialect_responses);
 }
 
+// As the gateways before this one had it, whose clients know the text.
+static enum stage no_titan_stream(struct exchange *x)
+{
+    return exchange_fail_text(x, END_BAD_FIELD, SPAN("Streaming not supported for model: "), x->model_asked,
+                              SPAN(""));
+}
+
 enum stage exchange_route(struct exchange *x)
 {
     const enum stage s = x->route->kind == ROUTE_PASS_JSON ? by_model(x) : by_provider(x);
+    if (RW_UNLIKELY(s == STAGE_GO && x->route->dialect == &dialect_native) && x->stream &&
+        (dialect_is_titan(x->upstream_model) || dialect_is_titan(x->model_asked)))
+        return no_titan_stream(x);
     if (RW_UNLIKELY(s == STAGE_GO && x->provider->claude && span_starts(x->upstream_model, SPAN("claude"))))
         x->provider = x->provider->claude;
     if (s != STAGE_GO || (speaks(x->provider, x->route) && !x->json_array)) return s;

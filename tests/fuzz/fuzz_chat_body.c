@@ -5,6 +5,9 @@
 
 static struct story_world world;
 
+static const struct dialect *const invoke[] = {&dialect_invoke_claude, &dialect_invoke_nova,
+                                               &dialect_invoke_titan};
+
 static void check_out(struct json_out *o, enum rw_err err)
 {
     if (err) return;
@@ -51,6 +54,10 @@ static void answer(const struct dialect *from, struct span body)
         if (dialect_answer(&ctx, from, body, &a) == RW_OK) {
             json_out_init(&o, &world.arena);
             check_out(&o, dialect_all[d]->encode_answer(&ctx, &a, &reply, &o));
+            for (uint32_t i = 0; i < 3 && d == 0; i++) {
+                json_out_init(&o, &world.arena);
+                check_out(&o, invoke[i]->encode_answer(&ctx, &a, &reply, &o));
+            }
         }
         struct chat_error error;
         from->decode_error(&ctx, 400, body, &error);
@@ -71,6 +78,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (uint32_t d = 0; d < DIALECT_COUNT; d++) {
         request(dialect_all[d], body);
         answer(dialect_all[d], body);
+    }
+    for (uint32_t d = 0; d < 3; d++) {
+        request(invoke[d], body);
+        answer(invoke[d], body);
     }
     return 0;
 }
