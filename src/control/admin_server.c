@@ -270,6 +270,13 @@ void admin_server_token(struct admin_server *s, const char *token)
     if (token) crypto_sha256(token, strlen(token), s->token);
 }
 
+void admin_server_tls(struct admin_server *s, struct tls_server *tls)
+{
+    struct tls_server *old = s->tcp.entry.tls;
+    s->tcp.entry.tls = tls ? tls_server_hold(tls) : NULL;
+    tls_server_let_go(old);
+}
+
 void admin_server_init(struct admin_server *s, const struct admin_server_cfg *cfg, const char *token)
 {
     *s = (struct admin_server){.cfg = *cfg, .group = -1};
@@ -323,4 +330,5 @@ void admin_server_done(struct admin_server *s)
 {
     door_done(&s->socket);
     door_done(&s->tcp);
+    admin_server_tls(s, NULL);
 }

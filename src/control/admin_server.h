@@ -3,7 +3,8 @@
 //
 // TCP      Authorization: Bearer TOKEN, or x-api-key, compared in constant time; a wrong one is answered after a pause and
 //          noted in the log. Without a token in the configuration everything is 403 with the mend. Everything else is as on
-//          the socket. entry.tls is the place for TLS; until then a listener beyond the machine is warned of.
+//          the socket. With TLS (admin_server_tls()) it speaks nothing else; what its client_ca asks for comes before the
+//          token, and does not stand for it. Connections that are open stay as they are when that changes.
 // Owner    control. Thread: control's; a call runs on an offload thread, since it may wait for the disk, unless it is about
 //          the server itself (ADMIN_LIVE).
 #ifndef RINGWAY_CONTROL_ADMIN_SERVER_H
@@ -46,6 +47,8 @@ struct admin_server {
 void admin_server_init(struct admin_server *s, const struct admin_server_cfg *cfg, const char *token);
 // From now on this token counts.
 void admin_server_token(struct admin_server *s, const char *token);
+// From now on connections over TCP begin with its handshake; NULL: with plain HTTP. The server holds it once more.
+void admin_server_tls(struct admin_server *s, struct tls_server *tls);
 // -EADDRINUSE: another server answers there. A socket that nobody answers on is replaced.
 RW_WARN_UNUSED enum rw_err admin_server_open_socket(struct admin_server *s);
 RW_WARN_UNUSED enum rw_err admin_server_open_tcp(struct admin_server *s);

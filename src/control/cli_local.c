@@ -13,6 +13,16 @@ static int run_serve(const struct cli *c)
     return serve_run(&options);
 }
 
+static bool check_server(struct plan_tls *tls, const struct config *config, uint32_t i)
+{
+    struct plan_tls_served made = {0};
+    char why[1024];
+    const bool good = plan_tls_server(tls, config, i, &made, why, sizeof why);
+    if (!good) fprintf(stderr, "%s\n", why);
+    tls_server_let_go(made.server);
+    return good;
+}
+
 // What a configuration names is there and fits together.
 static bool check_tls(const struct config *config)
 {
@@ -29,15 +39,9 @@ static bool check_tls(const struct config *config)
         tls_client_let_go(made.client);
     }
     for (uint32_t i = 0; i < config->listener_count; i++) {
-        struct plan_tls_served made = {0};
-        char why[1024];
-        if (!config->listeners[i].tls.first.certificate) continue;
-        if (!plan_tls_server(&tls, &config->listeners[i], i, &made, why, sizeof why)) {
-            fprintf(stderr, "%s\n", why);
-            good = false;
-        }
-        tls_server_let_go(made.server);
+        if (config->listeners[i].tls.first.certificate) good = check_server(&tls, config, i) && good;
     }
+    if (config->admin_tls.first.certificate) good = check_server(&tls, config, PLAN_TLS_ADMIN) && good;
     plan_tls_done(&tls);
     return good;
 }

@@ -248,6 +248,7 @@ struct config {
     const char *pepper_file;
     const char *admin_socket;
     struct config_address admin_address; // addr.n 0: off
+    struct config_listener_tls admin_tls; // certificates and client_ca only
     const char *admin_token; // NULL: none
     struct config_usage usage;
     enum config_revoke on_revoke;

@@ -120,12 +120,18 @@ void config_listen_tls_finish(struct config_loader *l, const struct config_node 
     if (!t->first.certificate != !t->first.key)
         config_complain(l, at, "certificate and key belong together: \"%s\" is missing",
                         t->first.key ? "certificate" : "key");
-    else if (!t->first.key &&
-             (t->more_count > 0 || t->client_ca || t->identity_count > 0 || t->first.passphrase_file ||
-              t->strict_sni || t->hsts_ns > 0))
-        config_complain(l, at, "\"certificate\" is missing");
+    // A section without one would be taken for TLS, and speak plain HTTP.
+    else if (!t->first.key && at) config_complain(l, at, "\"certificate\" is missing");
     else if (t->identity_count > 0 && !t->client_ca)
         config_complain(l, at, "identities need a client_ca that signed their certificates");
+}
+
+void config_admin_tls_finish(struct config_loader *l, const struct config_node *at, void *base)
+{
+    const struct config_listener_tls *t = base;
+    config_listen_tls_finish(l, at, base);
+    if (t->first.key && !l->config->admin_address.addr.n)
+        config_complain(l, at, "it is for admin.address, which is off: give one, or take this out");
 }
 
 static void check_tls(struct config_loader *l, const struct config_node *at, const struct config_provider *p)

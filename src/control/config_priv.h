@@ -257,6 +257,7 @@ void config_identity_finish(struct config_loader *l, const struct config_node *a
 // Finds the keys of all identities, and makes those of teams. `at`: where mistakes are shown.
 void config_identities(struct config_loader *l, const struct config_node *at);
 
+void config_admin_tls_finish(struct config_loader *l, const struct config_node *at, void *base);
 void config_listen_tls_finish(struct config_loader *l, const struct config_node *at, void *base);
 void config_provider_finish(struct config_loader *l, const struct config_node *at, void *base);
 void config_model_finish(struct config_loader *l, const struct config_node *at, void *base);

@@ -399,6 +399,33 @@ static const struct config_option drain_options[] = {
 static const struct config_section drain_section = {
     .name = "drain", .options = drain_options, .count = COUNT(drain_options)};
 
+static const struct config_section admin_certificate_section = {.name = "admin.tls.certificates[]",
+                                                                .options = certificate_options,
+                                                                .count = COUNT(certificate_options),
+                                                                .size = sizeof(struct config_certificate)};
+static const struct config_option admin_tls_options[] = {
+    CERTIFICATE(0),
+    CERTIFICATE_KEY(0),
+    CERTIFICATE_PASSPHRASE,
+    {.key = "certificates",
+     .kind = CONFIG_K_LIST,
+     LIST_AT(config_listener_tls, more, more_count),
+     .section = &admin_certificate_section,
+     .max = TLS_SERVER_IDENTITIES_MAX - 1,
+     .doc = "More certificates, chosen by name (SNI) as under listen."},
+    {.key = "client_ca",
+     .kind = CONFIG_K_TEXT,
+     AT(config_listener_tls, client_ca),
+     .min = 1,
+     .max = KIB(4),
+     .doc = "A PEM file with CAs: only clients with a certificate that one of them signed get to the token, "
+            "which they still need."},
+};
+static const struct config_section admin_tls_section = {.name = "admin.tls",
+                                                        .options = admin_tls_options,
+                                                        .count = COUNT(admin_tls_options),
+                                                        .finish = config_admin_tls_finish};
+
 static const struct config_option admin_options[] = {
     {.key = "address",
      .kind = CONFIG_K_ADDRESS,
@@ -413,6 +440,11 @@ static const struct config_option admin_options[] = {
      .min = 16,
      .max = 512,
      .doc = "Who sends it may administrate over TCP. Without one that is closed."},
+    {.key = "tls",
+     .kind = CONFIG_K_SECTION,
+     AT(config, admin_tls),
+     .section = &admin_tls_section,
+     .doc = "TLS for admin.address. The files are read again when they change."},
     {.key = "socket",
      .kind = CONFIG_K_TEXT,
      AT(config, admin_socket),

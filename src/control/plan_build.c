@@ -127,6 +127,7 @@ void plan_world_done(struct plan_world *w)
         tls_client_let_go(w->tls_made[i].client);
     }
     for (uint32_t i = 0; i < LISTENERS_MAX; i++) tls_server_let_go(w->tls_served[i].server);
+    tls_server_let_go(w->tls_admin.server);
     plan_tls_done(&w->tls);
     credentials_done(&w->credentials);
     crypto_wipe(w, sizeof *w);
@@ -659,12 +660,13 @@ static bool add_listeners(struct plan_memory *m, char *ret_why, uint32_t cap)
                                          .trusted_count = from->trusted_proxy_count};
         if (!from->tls.first.certificate) continue;
         struct plan_tls_served *made = &m->world->tls_served[i];
-        if (!plan_tls_server(&m->world->tls, from, i, made, ret_why, cap)) return false;
+        if (!plan_tls_server(&m->world->tls, c, i, made, ret_why, cap)) return false;
         all[i].entry.tls = tls_server_hold(made->server);
         if (!add_peers(m, from, made)) return false;
         all[i].entry.hsts_s = (uint32_t)(from->tls.hsts_ns / CLOCK_SEC);
     }
-    return true;
+    return !c->admin_tls.first.certificate ||
+        plan_tls_server(&m->world->tls, c, PLAN_TLS_ADMIN, &m->world->tls_admin, ret_why, cap);
 }
 
 static bool add_cors(struct plan_memory *m)

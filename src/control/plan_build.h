@@ -46,6 +46,7 @@ struct plan_world {
     struct plan_watch watches[PROVIDERS_MAX];
     struct credentials credentials;
     struct plan_tls_served tls_served[LISTENERS_MAX];
+    struct plan_tls_served tls_admin;
     struct plan_tls tls;
     struct io_resolver *resolver;
     uint32_t unresolved; // names that were asked for and have neither addresses nor a failure yet

@@ -380,9 +380,12 @@ static struct tls_server *make_server(const struct config_listener_tls *c, struc
     return server;
 }
 
-bool plan_tls_server(struct plan_tls *t, const struct config_listener *l, uint32_t i,
+bool plan_tls_server(struct plan_tls *t, const struct config *config, uint32_t i,
                      struct plan_tls_served *made, char *ret_why, uint32_t cap)
 {
+    const bool admin = i == PLAN_TLS_ADMIN;
+    const struct config_listener_tls *c = admin ? &config->admin_tls : &config->listeners[i].tls;
+    const char *address = admin ? config->admin_address.text : config->listeners[i].address.text;
     struct tls_identity *ids[TLS_SERVER_IDENTITIES_MAX] = {NULL};
     struct tls_trust *ca = NULL;
     struct crypto_sha256 all, clients;
@@ -390,20 +393,20 @@ bool plan_tls_server(struct plan_tls *t, const struct config_listener *l, uint32
     char why[640];
     crypto_sha256_init(&all);
     crypto_sha256_init(&clients);
-    crypto_sha256_update(&clients, l->address.text, strlen(l->address.text));
-    bool good = read_server(t, &l->tls, &all, ids, &ca, &clients, why, sizeof why);
+    crypto_sha256_update(&clients, address, strlen(address));
+    bool good = read_server(t, c, &all, ids, &ca, &clients, why, sizeof why);
     crypto_sha256_final(&clients, next.client_digest);
     uint8_t digest[CRYPTO_SHA256_BYTES];
-    for (uint32_t k = 0; k < l->tls.identity_count; k++) {
-        const uint64_t id = plan_tls_peer_id(&next, &l->tls.identities[k]);
+    for (uint32_t k = 0; k < c->identity_count; k++) {
+        const uint64_t id = plan_tls_peer_id(&next, &c->identities[k]);
         crypto_sha256_update(&all, &id, sizeof id);
     }
-    const uint32_t suites = suites_of(&l->tls);
+    const uint32_t suites = suites_of(c);
     crypto_sha256_update(&all, &suites, sizeof suites);
-    crypto_sha256_update(&all, &l->tls.strict_sni, sizeof l->tls.strict_sni);
+    crypto_sha256_update(&all, &c->strict_sni, sizeof c->strict_sni);
     crypto_sha256_final(&all, digest);
     if (good && (!made->server || !crypto_equal(digest, made->digest, sizeof digest))) {
-        next.server = make_server(&l->tls, ids, ca, &next, why, sizeof why);
+        next.server = make_server(c, ids, ca, &next, why, sizeof why);
         good = next.server != NULL;
         if (good) {
             tls_server_let_go(made->server);
@@ -413,6 +416,7 @@ bool plan_tls_server(struct plan_tls *t, const struct config_listener *l, uint32
     }
     for (uint32_t k = 0; k < TLS_SERVER_IDENTITIES_MAX; k++) tls_identity_let_go(ids[k]);
     tls_trust_let_go(ca);
-    if (!good) snprintf(ret_why, cap, "listen[%u].tls: %s", i, why);
+    if (!good && admin) snprintf(ret_why, cap, "admin.tls: %s", why);
+    else if (!good) snprintf(ret_why, cap, "listen[%u].tls: %s", i, why);
     return good;
 }

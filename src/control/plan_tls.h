@@ -1,8 +1,8 @@
 // TLS of providers and listeners: from the files that a configuration names to what handshakes read.
 //
-// Use      plan_tls_client() for every https provider, plan_tls_server() for every listener with TLS, at start, at each reload
-//          and in `ringway check`. They read the files anew; if nothing in them has changed, what was made before stays, so
-//          that sessions can be resumed.
+// Use      plan_tls_client() for every https provider, plan_tls_server() for every listener with TLS, administration's too, at
+//          start, at each reload and in `ringway check`. They read the files anew; if nothing in them has changed, what was made
+//          before stays, so that sessions can be resumed.
 // Trust    without ca_file the system's: $SSL_CERT_FILE, else the first bundle found where distributions keep one.
 // Owner    the caller holds what he gets once more; plan_tls_done() lets go of the rest.
 // Thread   control.
@@ -36,14 +36,15 @@ struct plan_tls_made {
 bool plan_tls_client(struct plan_tls *t, const struct config_provider *p, struct plan_tls_made *made,
                      char *ret_why, uint32_t cap);
 
-// The same for a listener with TLS; i is its index.
+// The same for listen[i].tls, or for admin.tls.
+#define PLAN_TLS_ADMIN UINT32_MAX
 struct plan_tls_served {
     struct tls_server *server;
     uint8_t digest[CRYPTO_SHA256_BYTES];
     uint8_t client_digest[CRYPTO_SHA256_BYTES]; // of where it listens and whose certificates it takes
 };
-bool plan_tls_server(struct plan_tls *t, const struct config_listener *l, uint32_t i,
-                     struct plan_tls_served *made, char *ret_why, uint32_t cap);
+bool plan_tls_server(struct plan_tls *t, const struct config *c, uint32_t i, struct plan_tls_served *made,
+                     char *ret_why, uint32_t cap);
 
 // What a connection remembers of its client: another one once the certificate would have to be looked at anew, because the
 // listener, its client_ca or the identity is another one.

@@ -319,7 +319,7 @@ static void put_in_force(struct serve *s, struct config *config, struct plan *pl
         log_msg(LOG_WARNING, "cache.enabled was set in the file; that takes effect with the next start");
     s->config = config;
     s->plan = plan;
-    admin_server_token(&s->admin_server, config->admin_token);
+    serve_admin_renew(s);
     plan_seal(plan);
     for (uint32_t i = 0; i < s->worker_count; i++) {
         struct thread *t = &s->threads[i];

@@ -76,6 +76,15 @@ static bool is_local(const struct io_addr *a)
         (io_cidr_parse(SPAN("::1/128"), &v6) == RW_OK && io_cidr_has(&v6, a));
 }
 
+static void warn_plain(const struct config *c)
+{
+    if (is_local(&c->admin_address.addr)) return;
+    log_msg(LOG_WARNING,
+            "admin.address %s can be reached from other machines, without TLS: the token can be read on the "
+            "way. Set admin.tls, or use 127.0.0.1 and a tunnel.",
+            c->admin_address.text);
+}
+
 static void admin_tcp_begin(struct serve *s)
 {
     const struct config *c = s->config;
@@ -89,13 +98,19 @@ static void admin_tcp_begin(struct serve *s)
             c->admin_address.text, rw_err_name((int)err));
         return;
     }
-    log_msg(LOG_INFO, "administration on http://%s%s", c->admin_address.text,
-            c->admin_token ? "" : " (closed until admin.token is set)");
-    if (!is_local(&c->admin_address.addr))
-        log_msg(LOG_WARNING,
-                "admin.address %s can be reached from other machines, without TLS: the token can be read on "
-                "the way. Use 127.0.0.1 and a tunnel.",
-                c->admin_address.text);
+    log_msg(LOG_INFO, "administration on %s://%s%s", c->admin_tls.first.certificate ? "https" : "http",
+            c->admin_address.text, c->admin_token ? "" : " (closed until admin.token is set)");
+    if (!c->admin_tls.first.certificate) warn_plain(c);
+}
+
+void serve_admin_renew(struct serve *s)
+{
+    const struct config *c = s->config;
+    const bool before = s->admin_server.tcp.entry.tls != NULL;
+    const bool now = c->admin_tls.first.certificate != NULL;
+    admin_server_token(&s->admin_server, c->admin_token);
+    admin_server_tls(&s->admin_server, now ? s->world.tls_admin.server : NULL);
+    if (before && !now) warn_plain(c);
 }
 
 void serve_admin_begin(struct serve *s)
@@ -112,6 +127,7 @@ void serve_admin_begin(struct serve *s)
                                          .address = &c->admin_address.addr};
     admin_server_init(&s->admin_server, &cfg, c->admin_token);
     if (s->admin.store) admin_socket_begin(s);
+    serve_admin_renew(s);
     admin_tcp_begin(s);
 }
 

@@ -81,6 +81,8 @@ RW_WARN_UNUSED enum rw_err serve_reload(struct serve *s, char *ret_why, size_t c
 
 // Opens the admin socket and the TCP listener; what cannot be opened is said in the log.
 void serve_admin_begin(struct serve *s);
+// The configuration in force has another token and other certificates, perhaps.
+void serve_admin_renew(struct serve *s);
 // What administrators asked for is done to its end: it runs on threads that are about to go.
 void serve_admin_end(struct serve *s);
 

@@ -1,12 +1,17 @@
 """Goal: the admin API as its description says, by both doors: versions (ETag, If-Match), PUT said twice, paging, errors with
-field and mend; over TCP with the token only; every operation of /openapi.json called by schemathesis without a failure.
+field and mend; over TCP with the token only, and by TLS
+where that is set; every operation of /openapi.json called by schemathesis without a failure.
 
-Method: the real binary; raw requests over the unix socket and TCP; schemathesis with a fixed seed, its report read back.
+Method: the real binary; raw requests over the unix socket and TCP, Python's ssl for https; schemathesis with a fixed seed, its report read back.
 """
 
+import contextlib
+import http.client
 import json
 import os
 import pathlib
+import shutil
+import ssl
 import subprocess
 import sys
 
@@ -14,6 +19,7 @@ import pytest
 
 import rawhttp
 import servers
+import tlslab
 
 TOKEN = "admin-token-0123456789abcdef"
 V1 = "/admin/v1"
@@ -69,6 +75,115 @@ def test_tcp__closed_without_a_token(launch, backend):
         own.write_config()
         assert c.ask("POST", f"{V1}/reload").json()["generation"] == 2
     assert call(own, "GET", f"{V1}/keys").status == 200
+
+
+# --- TLS.
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    made = tlslab.Lab(tmp_path_factory.mktemp("tls-admin"))
+    made.issue("admin", ["127.0.0.1"])
+    made.issue("renewed", ["127.0.0.1"])
+    made.root("client-ca")
+    made.issue("operator", ["operator"], ca="client-ca", usage="clientAuth")
+    made.issue("stranger", ["stranger"], usage="clientAuth")
+    return made
+
+
+def serial(lab, name):
+    return int(tlslab.openssl("x509", "-in", lab.path(f"{name}.pem"), "-noout", "-serial").split(b"=")[1], 16)
+
+
+def https(own, lab, identity=None, token=TOKEN):
+    """(status, serial number of the server's certificate) of a call by TLS, on a connection of its own."""
+    context = ssl.create_default_context(cafile=lab.ca)
+    if identity:
+        context.load_cert_chain(lab.path(f"{identity}.pem"), lab.path(f"{identity}.key"))
+    with contextlib.closing(http.client.HTTPSConnection(*door(own), timeout=10, context=context)) as c:
+        c.request("GET", f"{V1}/status", headers={"authorization": f"Bearer {token}"} if token else {})
+        answer = c.getresponse()
+        shown = int(c.sock.getpeercert()["serialNumber"], 16)
+        assert answer.read()
+        return answer.status, shown
+
+
+def nothing_over_plain(own):
+    with pytest.raises((rawhttp.BadAnswer, OSError)):
+        call(own, "GET", f"{V1}/status")
+
+
+@pytest.fixture
+def secure(launch, backend, lab, tmp_path):
+    """A server whose admin listener has the certificate `admin`, in files that can be replaced."""
+    for end in ("pem", "key"):
+        shutil.copy(lab.path(f"admin.{end}"), tmp_path / f"now.{end}")
+    tls = {"certificate": str(tmp_path / "now.pem"), "key": str(tmp_path / "now.key")}
+
+    def start(**more):
+        address = f"127.0.0.1:{servers.free_port()}"
+        return launch(backend, admin={"address": address, "token": TOKEN, "tls": {**tls, **more}})
+
+    return start
+
+
+def test_tls__and_nothing_else(secure, lab, tmp_path):
+    own = secure()
+    assert https(own, lab) == (200, serial(lab, "admin"))
+    assert https(own, lab, token=None)[0] == 401 and https(own, lab, token=TOKEN[:-1])[0] == 401
+    nothing_over_plain(own)
+    # The command line goes by the socket.
+    with rawhttp.Connection(own.config["admin"]["socket"]) as c:
+        assert c.ask("GET", f"{V1}/status").status == 200
+    assert f"administration on https://{own.config['admin']['address']}" in own.said()
+    assert f'ringway_certificate_expires_timestamp_seconds{{file="{str(tmp_path / "now.pem")[-128:]}"}}' in (
+        own.metrics_text().body.decode()
+    )
+
+
+def test_tls__follows_its_file_and_the_configuration(secure, lab, tmp_path):
+    own = secure()
+    assert https(own, lab)[1] == serial(lab, "admin")
+    for end in ("pem", "key"):
+        shutil.copy(lab.path(f"renewed.{end}"), tmp_path / f"new.{end}")
+        os.replace(tmp_path / f"new.{end}", tmp_path / f"now.{end}")
+    servers.wait_for(lambda: https(own, lab)[1] == serial(lab, "renewed"), 10, "the new certificate", pause=0.2)
+    tls = own.config["admin"].pop("tls")
+    with rawhttp.Connection(own.config["admin"]["socket"]) as c:
+
+        def reload():
+            own.write_config()
+            return c.ask("POST", f"{V1}/reload").status
+
+        assert reload() == 200
+        assert call(own, "GET", f"{V1}/status").status == 200
+        own.config["admin"]["tls"] = {**tls, "client_ca": tls["key"]}
+        assert reload() == 409 and "admin.tls: client_ca" in own.said()
+        assert call(own, "GET", f"{V1}/status").status == 200
+        own.config["admin"]["tls"] = tls
+        assert reload() == 200
+    nothing_over_plain(own)
+    assert https(own, lab)[0] == 200
+
+
+def test_tls__a_client_certificate_and_the_token(secure, lab):
+    own = secure(client_ca=str(lab.path("client-ca.pem")))
+    assert https(own, lab, "operator")[0] == 200
+    assert https(own, lab, "operator", token=None)[0] == 401
+    for who in (None, "stranger"):
+        with pytest.raises((ssl.SSLError, ConnectionError, http.client.BadStatusLine)):
+            https(own, lab, who)
+
+
+def test_tls__check_reads_the_files(lab, tmp_path):
+    path = tmp_path / "c.yaml"
+    tls = {"certificate": str(lab.path("admin.pem")), "key": str(lab.path("renewed.key"))}
+    path.write_text(json.dumps({"admin": {"tls": tls}}))
+    done = subprocess.run([servers.RINGWAY, "check", "--config", path], capture_output=True, text=True)
+    assert done.returncode == 2 and "admin.tls: certificate" in done.stderr, done.stderr
+
+
+# --- Both doors.
 
 
 def test_reload__a_bad_file_changes_nothing(launch, backend):

@@ -234,6 +234,30 @@ static void test_parse__models_and_keys(void **state)
     config_free(c);
 }
 
+static void test_parse__tls_of_administration(void **state)
+{
+    (void)state;
+    struct config *c =
+        must_load("admin:\n"
+                  "  tls:\n"
+                  "    certificate: /a.crt\n"
+                  "    key: /a.key\n"
+                  "    certificates: [{ certificate: /b.crt, key: /b.key, passphrase_file: /b.pass }]\n"
+                  "    client_ca: /ca.crt\n");
+    assert_string_equal(c->admin_address.text, "127.0.0.1:8081");
+    assert_string_equal(c->admin_tls.first.certificate, "/a.crt");
+    assert_string_equal(c->admin_tls.first.key, "/a.key");
+    assert_null(c->admin_tls.first.passphrase_file);
+    assert_int_equal(c->admin_tls.more_count, 1);
+    assert_string_equal(c->admin_tls.more[0].passphrase_file, "/b.pass");
+    assert_string_equal(c->admin_tls.client_ca, "/ca.crt");
+    config_free(c);
+    // Without it plain HTTP, also if all that is below it is taken out.
+    c = must_load("admin:\n  tls:\n");
+    assert_null(c->admin_tls.first.certificate);
+    config_free(c);
+}
+
 static void test_parse__echo_beside_models_of_its_own(void **state)
 {
     (void)state;
@@ -697,6 +721,7 @@ int main(void)
         cmocka_unit_test(test_parse__providers),
         cmocka_unit_test(test_parse__time_limits_are_inherited),
         cmocka_unit_test(test_parse__models_and_keys),
+        cmocka_unit_test(test_parse__tls_of_administration),
         cmocka_unit_test(test_parse__echo_beside_models_of_its_own),
         cmocka_unit_test(test_parse__off_and_units),
         cmocka_unit_test(test_parse__byte_order_mark),

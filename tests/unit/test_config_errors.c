@@ -394,6 +394,24 @@ static void test_values__providers(void **state)
     REFUSE_ALL(mistakes);
 }
 
+static void test_values__tls_of_listeners_and_administration(void **state)
+{
+    (void)state;
+    static const struct mistake mistakes[] = {
+        {"admin: { tls: { certificate: /c } }\n",
+         "r.yaml:1:15: admin.tls: certificate and key belong together: \"key\" is missing\n"},
+        {"admin: { tls: { client_ca: /ca } }\n", "r.yaml:1:15: admin.tls: \"certificate\" is missing\n"},
+        {"admin: { tls: {} }\n", "r.yaml:1:15: admin.tls: \"certificate\" is missing\n"},
+        {"admin: { tls: { certificate: /c, key: /k, certificates: [{ certificate: /d }] } }\n",
+         "r.yaml:1:58: admin.tls.certificates[0]: \"key\" is missing\n"},
+        {"admin: { address: off, tls: { certificate: /c, key: /k } }\n",
+         "r.yaml:1:29: admin.tls: it is for admin.address, which is off: give one, or take this out\n"},
+        {"listen: [{ address: 127.0.0.1:80, tls: {} }]\n",
+         "r.yaml:1:40: listen[0].tls: \"certificate\" is missing\n"},
+    };
+    REFUSE_ALL(mistakes);
+}
+
 static void test_values__a_url_that_cannot_be_used_shows_nothing_of_it(void **state)
 {
     (void)state;
@@ -663,6 +681,7 @@ int main(void)
         cmocka_unit_test(test_values__addresses),
         cmocka_unit_test(test_values__references),
         cmocka_unit_test(test_values__providers),
+        cmocka_unit_test(test_values__tls_of_listeners_and_administration),
         cmocka_unit_test(test_values__a_url_that_cannot_be_used_shows_nothing_of_it),
         cmocka_unit_test(test_secrets__are_in_no_text),
         cmocka_unit_test(test_expand__mistakes),
