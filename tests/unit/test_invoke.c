@@ -179,7 +179,7 @@ static void read_all(const struct dialect *d, struct span text, struct seen *s)
 static struct span piped(const struct dialect *from, struct span text, uint32_t step,
                          const struct dialect *to)
 {
-    struct dialect_pipe p;
+    static struct dialect_pipe p;
     struct json_out o;
     dialect_pipe_init(&p, from, to, &ctx, &world.scratch, &reply);
     json_out_init(&o, &world.scratch);
@@ -258,7 +258,7 @@ static void test_stream__an_error_is_an_exception(void **state)
     const struct chat_error error = {.kind = CHAT_E_RATE, .message = SPAN("slow"), .retry_after_ms = -1};
     static struct seen s;
     for (size_t b = 0; b < 2; b++) {
-        struct dialect_pipe p;
+        static struct dialect_pipe p;
         struct json_out o;
         struct aws_event_frame f;
         dialect_pipe_init(&p, &dialect_openai, bodies[b], &ctx, &world.scratch, &reply);
