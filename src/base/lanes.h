@@ -58,6 +58,46 @@ static inline bool lanes_any(lanes found)
 #endif
 }
 
+// The first lane that is not zero, or 16. For the same.
+static inline uint32_t lanes_first(lanes found)
+{
+#if defined(__SSE2__)
+    return (uint32_t)__builtin_ctz((uint32_t)_mm_movemask_epi8((__m128i)found) | 1u << 16);
+#elif defined(__aarch64__)
+    // Four bits for each lane.
+    const uint8x8_t nibbles = vshrn_n_u16(vreinterpretq_u16_u8((uint8x16_t)found), 4);
+    const uint64_t mask = vget_lane_u64(vreinterpret_u64_u8(nibbles), 0);
+    return mask ? (uint32_t)__builtin_ctzll(mask) / 4 : 16;
+#else
+    uint32_t i = 0;
+    while (i < 16 && !found[i]) i++;
+    return i;
+#endif
+}
+
+// The first c in p[0 .. n), or n. Without a call: most of what is searched is short.
+static inline uint32_t lanes_find(const uint8_t *p, uint32_t n, uint8_t c)
+{
+    if (n >= 16) {
+        for (uint32_t i = 0;;) {
+            const uint32_t k = lanes_first((lanes)(lanes_load(p + i) == c));
+            if (k < 16) return i + k;
+            i += 16;
+            if (i == n) return n;
+            // The last vector looks at some once more.
+            if (n - i < 16) i = n - 16;
+        }
+    }
+    if (n >= 8) {
+        const lanes both = (lanes)(lane_pair){lanes_load8(p), lanes_load8(p + n - 8)};
+        const uint32_t k = lanes_first((lanes)(both == c));
+        return k < 8 ? k : k < 16 ? n - 16 + k : n;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        if (p[i] == c) return i;
+    return n;
+}
+
 // Copies n bytes, at most 64, that do not overlap: pieces that overlap in the middle.
 static inline __attribute__((always_inline)) void lanes_copy_short(void *to, const void *from, size_t n)
 {

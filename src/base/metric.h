@@ -305,7 +305,7 @@ static inline void metric_gauge_set(struct metrics *m, enum metric_id id, uint32
 }
 
 #define X(symbol, name, kind_, help, a, b) || ((kind_) == kind && id == (symbol))
-static inline bool metric_is(enum metric_id id, enum metric_kind kind)
+static inline __attribute__((always_inline)) bool metric_is(enum metric_id id, enum metric_kind kind)
 {
     return false RW_METRICS_PLAIN(X) RW_METRICS_BY_TARGET(X) RW_METRICS_BY_MODEL(X);
 }
@@ -316,7 +316,8 @@ uint32_t metric_bucket_long(uint64_t ns);
 uint32_t metric_bucket_short(uint64_t ns);
 
 // A histogram's observation; a negative one counts as 0. id must be of kind METRIC_LONG or METRIC_SHORT.
-static inline void metric_observe_ns(struct metrics *m, enum metric_id id, uint32_t label, int64_t ns)
+static inline __attribute__((always_inline)) void metric_observe_ns(struct metrics *m, enum metric_id id,
+                                                                    uint32_t label, int64_t ns)
 {
     const bool is_short = metric_is(id, METRIC_SHORT);
     MUST((is_short || metric_is(id, METRIC_LONG)) && (label & 0xffff) == 0);

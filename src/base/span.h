@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/lanes.h"
+
 struct span {
     const uint8_t *p;
     uint32_t n;
@@ -71,8 +73,7 @@ static inline bool span_ieq(struct span a, struct span b)
 // Position of c, or s.n.
 static inline uint32_t span_find(struct span s, uint8_t c)
 {
-    const uint8_t *at = s.n ? (const uint8_t *)memchr(s.p, c, s.n) : NULL;
-    return at ? (uint32_t)(at - s.p) : s.n;
+    return lanes_find(s.p, s.n, c);
 }
 
 // Without SP and HTAB at both ends.

@@ -153,7 +153,7 @@ static enum stage read_fields(struct exchange *x)
                                                    "user",
                                                    "metadata"};
     const struct json_value *v = x->scan->value;
-    for (int i = 0; i < FIELD_COUNT; i++)
+    for (int i = 0; i < FIELD_COUNT && RW_UNLIKELY(json_has_duplicates(x->scan)); i++)
         if (v[i].duplicate) return bad_field(x, names[i], "' is given twice. Send it once.");
     const enum stage named = read_model(x);
     if (named != STAGE_GO) return named;

@@ -162,6 +162,12 @@ struct json_scan {
 // fields may be NULL: validate only.
 void json_scan_init(struct json_scan *s, const struct json_fields *fields, uint32_t flags);
 
+// Any value is a `duplicate`. Of a scan that is done.
+static inline bool json_has_duplicates(const struct json_scan *s)
+{
+    return s->again != 0;
+}
+
 // 1: the text is whole and valid (only with `final`). JSON_NEED_MORE (only without). Negative: an enum
 // json_bad, which stays. n never shrinks; the first s->pos bytes are those of before.
 int json_scan_feed(struct json_scan *s, const uint8_t *base, uint32_t n, bool final);

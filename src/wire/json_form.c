@@ -42,6 +42,7 @@ static void fill(const struct json_form *f, const uint32_t sum[], struct json_sc
     s->close = f->close + sum[f->holes];
     s->top_object = true;
     s->top_empty = f->top_empty;
+    s->again = 0;
     for (uint32_t i = 0; i < f->fields->n; i++) {
         const struct json_form_value *from = &f->value[i];
         struct json_value *v = &s->value[i];

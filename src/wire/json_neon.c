@@ -109,8 +109,8 @@ INLINE uint64_t special_at(const uint8_t *p, const struct marks *m)
 {
     for (uint64_t half = 0; half < 32; half += 16) {
         // Four bits for each lane, in one narrowing shift.
-        const uint8x8_t lanes = vshrn_n_u16(vreinterpretq_u16_u8(vec_special(vec_load(p + half), m)), 4);
-        const uint64_t mask = vget_lane_u64(vreinterpret_u64_u8(lanes), 0);
+        const uint8x8_t narrow = vshrn_n_u16(vreinterpretq_u16_u8(vec_special(vec_load(p + half), m)), 4);
+        const uint64_t mask = vget_lane_u64(vreinterpret_u64_u8(narrow), 0);
         if (mask) return half + (uint64_t)__builtin_ctzll(mask) / 4;
     }
     return 32;

@@ -41,6 +41,7 @@ static void assert_same(int got, int want)
         const struct json_value *v = &scan.value[f], *w = &plain.value[f];
         assert_int_equal(v->type, w->type);
         assert_int_equal(v->duplicate, w->duplicate);
+        assert_int_equal(json_has_duplicates(&scan), json_has_duplicates(&plain));
         assert_int_equal(v->escaped, w->escaped);
         assert_int_equal(v->off, w->off);
         assert_int_equal(v->len, w->len);

@@ -710,6 +710,7 @@ static void test_fields__duplicates_are_reported(void **state)
         const struct verdict v = check(&request_fields, 0, cases[i].text);
         assert_int_equal(v.got, 1);
         assert_int_equal(v.s.value[cases[i].field].duplicate, cases[i].duplicate);
+        assert_int_equal(json_has_duplicates(&v.s), cases[i].duplicate);
     }
     struct span text = SPAN("{\"model\":\"a\",\"model\":null}");
     const struct verdict v = check(&request_fields, 0, text);

@@ -74,6 +74,33 @@ static void test_eq__bytes_and_length(void **state)
     drop(c);
 }
 
+// Vectors of several sizes do it: every length around theirs, another byte at every place.
+static void test_eq_and_find__every_length_and_place(void **state)
+{
+    (void)state;
+    char text[101];
+    for (size_t n = 0; n <= 100; n++) {
+        memset(text, 'a', n);
+        text[n] = 0;
+        const struct span same = exact(text), s = exact(text);
+        assert_true(span_eq(s, same));
+        assert_int_equal(span_find(s, 'b'), n);
+        uint8_t *const bytes = (uint8_t *)(uintptr_t)s.p;
+        for (size_t at = 0; at < n; at++) {
+            bytes[at] = 'a' ^ 0x80;
+            assert_false(span_eq(s, same));
+            assert_int_equal(span_find(s, 'a' ^ 0x80), at);
+            bytes[at] = 'a';
+        }
+        for (size_t at = n; at-- > 0;) {
+            bytes[at] = 'b'; // as all behind it are by now
+            assert_int_equal(span_find(s, 'b'), at);
+        }
+        drop(same);
+        drop(s);
+    }
+}
+
 static void test_starts__prefixes(void **state)
 {
     (void)state;
@@ -206,6 +233,7 @@ int main(void)
         cmocka_unit_test(test_make__literal_string_and_bytes),
         cmocka_unit_test(test_from__start_within_at_and_behind_the_end),
         cmocka_unit_test(test_eq__bytes_and_length),
+        cmocka_unit_test(test_eq_and_find__every_length_and_place),
         cmocka_unit_test(test_starts__prefixes),
         cmocka_unit_test(test_ieq__ascii_letters_only),
         cmocka_unit_test(test_find__first_or_length),
