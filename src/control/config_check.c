@@ -51,10 +51,15 @@ static void check_settings(struct config_loader *l, const struct config_node *at
 static void inherit_settings(struct config_loader *l, struct config_provider *p)
 {
     const struct {
+        enum provider_type type;
         const char **slot, *variable;
-    } all[] = {{&p->project, "GOOGLE_PROJECT_ID"}, {&p->location, "GOOGLE_LOCATION"}};
-    for (size_t i = 0; i < sizeof all / sizeof *all && p->type == PROVIDER_VERTEX; i++) {
-        const char *value = *all[i].slot ? NULL : l->env->get(l->env->ctx, all[i].variable);
+    } all[] = {{PROVIDER_VERTEX, &p->project, "GOOGLE_PROJECT_ID"},
+               {PROVIDER_VERTEX, &p->location, "GOOGLE_LOCATION"},
+               {PROVIDER_BEDROCK, &p->region, "AWS_REGION"},
+               {PROVIDER_BEDROCK, &p->region, "AWS_DEFAULT_REGION"}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (p->type != all[i].type || *all[i].slot) continue;
+        const char *value = l->env->get(l->env->ctx, all[i].variable);
         if (value && config_name_ok(value)) *all[i].slot = config_copy(l->memory, value, strlen(value));
     }
 }
@@ -78,12 +83,17 @@ static void check_aws(struct config_loader *l, const struct config_node *at, con
         config_complain(l, at, "session_token is for an access_key_id, which is missing");
     if (p->access_key_id && p->api_key)
         config_complain(l, at, "api_key and access_key_id contradict each other: leave one");
-    if (p->access_key_id && p->base_url.text && !p->region)
-        config_complain(l, at, "\"region\" is missing: it is part of what is signed");
-    for (uint32_t i = 0; i < p->header_count; i++)
-        if (p->access_key_id && !strcmp(p->headers[i].name, "authorization"))
+    bool unsigned_requests = p->api_key != NULL;
+    for (uint32_t i = 0; i < p->header_count; i++) {
+        if (strcmp(p->headers[i].name, "authorization") != 0) continue;
+        unsigned_requests = true;
+        if (p->access_key_id)
             config_complain(l, at,
                             "access_key_id and a header \"authorization\" contradict each other: leave one");
+    }
+    if ((!unsigned_requests || p->access_key_id) && p->base_url.text && !p->region)
+        config_complain(l, at,
+                        "\"region\" is missing, and $AWS_REGION is not set: it is part of what is signed");
 }
 
 // A base_url that repeats what the paths of the API say would be asked for it twice.

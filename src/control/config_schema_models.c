@@ -89,10 +89,11 @@ static const struct config_option provider_options[] = {
      .min = 1,
      .max = 64,
      .doc = "Where it computes, for keys that are held to regions. bedrock: AWS's region, for the usual "
-            "base_url and "
-            "for signatures."},
-    PROVIDER_SECRET(access_key_id, 128,
-                    "bedrock: signs requests with this key of AWS (SigV4) instead of api_key."),
+            "base_url and for signatures; without it $AWS_REGION or $AWS_DEFAULT_REGION."},
+    PROVIDER_SECRET(
+        access_key_id, 128,
+        "bedrock: signs requests with this key of AWS (SigV4) instead of api_key. Without either, keys are "
+        "looked for where AWS's tools do: environment, profile, container, EC2's metadata."),
     PROVIDER_SECRET(secret_access_key, 128, "bedrock: the secret of access_key_id."),
     PROVIDER_SECRET(session_token, KIB(8), "bedrock: of temporary credentials."),
     {.key = "project",

@@ -33,6 +33,33 @@ static bool has_authorization(const struct config_provider *p)
     return false;
 }
 
+// What AWS's own tools look at where no key is configured. Keys of the environment are as good as configured ones.
+static void want_aws(const struct config_provider *p, struct wanted *w)
+{
+    static const char *const names[CREDENTIALS_SETTING_COUNT] = {
+        [CREDENTIALS_ACCESS_KEY_ID] = "AWS_ACCESS_KEY_ID",
+        [CREDENTIALS_SECRET_ACCESS_KEY] = "AWS_SECRET_ACCESS_KEY",
+        [CREDENTIALS_SESSION_TOKEN] = "AWS_SESSION_TOKEN",
+        [CREDENTIALS_FILE] = "AWS_SHARED_CREDENTIALS_FILE",
+        [CREDENTIALS_METADATA_HOST] = "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+        [CREDENTIALS_HOME] = "HOME",
+        [CREDENTIALS_PROFILE] = "AWS_PROFILE",
+        [CREDENTIALS_CONFIG_FILE] = "AWS_CONFIG_FILE",
+        [CREDENTIALS_CONTAINER_PATH] = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        [CREDENTIALS_CONTAINER_URI] = "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        [CREDENTIALS_CONTAINER_TOKEN] = "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+        [CREDENTIALS_CONTAINER_TOKEN_FILE] = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"};
+    const char *off = variable("AWS_EC2_METADATA_DISABLED");
+    for (size_t i = 0; i < CREDENTIALS_SETTING_COUNT; i++)
+        if (names[i]) w->set[i] = variable(names[i]);
+    w->kind = w->set[CREDENTIALS_ACCESS_KEY_ID] && w->set[CREDENTIALS_SECRET_ACCESS_KEY]
+        ? CREDENTIALS_AWS_KEYS
+        : CREDENTIALS_AWS;
+    w->set[CREDENTIALS_REGION] = p->region;
+    if (!w->set[CREDENTIALS_METADATA_HOST]) w->set[CREDENTIALS_METADATA_HOST] = "http://169.254.169.254";
+    if (off && span_ieq(span_str(off), SPAN("true"))) w->set[CREDENTIALS_METADATA_HOST] = NULL;
+}
+
 static void want(const struct config_provider *p, struct wanted *w)
 {
     *w = (struct wanted){.kind = CREDENTIALS_NONE};
@@ -44,6 +71,7 @@ static void want(const struct config_provider *p, struct wanted *w)
         w->set[CREDENTIALS_SECRET_ACCESS_KEY] = p->secret_access_key;
         w->set[CREDENTIALS_SESSION_TOKEN] = p->session_token;
     }
+    if (p->type == PROVIDER_BEDROCK && !p->access_key_id) want_aws(p, w);
     if (p->type == PROVIDER_VERTEX) {
         const char *host = variable("GCE_METADATA_HOST");
         w->kind = CREDENTIALS_GOOGLE;
@@ -120,6 +148,7 @@ static int renew(void *arg)
         snprintf(j->why, sizeof j->why, "out of memory");
         switch (s->kind) {
         case CREDENTIALS_GOOGLE: c = credentials_google(j); break;
+        case CREDENTIALS_AWS: c = credentials_aws(j); break;
         case CREDENTIALS_AWS_KEYS: c = fixed(j); break;
         case CREDENTIALS_NONE: UNREACHABLE("a source has a kind");
         }

@@ -4,8 +4,9 @@
 // Use      credentials_open(); credentials_index() for each provider while a plan is built, and credentials_ready() until
 //          what was asked for is there or failed; the plan is given what `now` holds. Then it goes on by itself: each is
 //          renewed before it expires, and `changed` is called with the new one.
-// Sources  keys of AWS that stand in the configuration; Google's service accounts, authorized users, workload identities
-//          and metadata server, for vertex.
+// Sources  keys of AWS that stand in the configuration or the environment; else those of its profile files, of a container's
+//          endpoint (ECS, EKS) or of EC2's metadata service (IMDSv2), for bedrock. Google's service accounts, authorized users,
+//          workload identities and metadata server, for vertex.
 // Renewed  five minutes before they expire, of short-lived ones when a third of their life is left; what fails is said in
 //          the log, counted, and tried again with growing pauses, while the old one goes on until its end.
 // Index    the same for as long as the process lives, as long as a provider's settings say the same: a reload that leaves
@@ -29,7 +30,14 @@
     X(SECRET_ACCESS_KEY) \
     X(SESSION_TOKEN) \
     X(FILE) \
-    X(METADATA_HOST)
+    X(METADATA_HOST) \
+    X(HOME) \
+    X(PROFILE) \
+    X(CONFIG_FILE) \
+    X(CONTAINER_PATH) \
+    X(CONTAINER_URI) \
+    X(CONTAINER_TOKEN) \
+    X(CONTAINER_TOKEN_FILE)
 
 enum credentials_setting {
 #define X(name) CREDENTIALS_##name,
@@ -37,7 +45,7 @@ enum credentials_setting {
 #undef X
 };
 
-enum credentials_kind { CREDENTIALS_NONE, CREDENTIALS_AWS_KEYS, CREDENTIALS_GOOGLE };
+enum credentials_kind { CREDENTIALS_NONE, CREDENTIALS_AWS_KEYS, CREDENTIALS_AWS, CREDENTIALS_GOOGLE };
 
 struct credentials_source {
     struct credentials *all;

@@ -124,6 +124,8 @@ bool credentials_ask(struct credentials_job *j, const char *method, const char *
     const char *why = NULL;
     struct iovec head;
     if (url_parse(span_str(url), &u, &why)) return credentials_fail(j, "%s: %s", url, why);
+    // url_parse() leaves a slash at the end out; EC2's metadata service tells a list by it.
+    if (u.path.n && u.path.p[u.path.n] == '/') u.path.n++;
     struct asking *a = calloc(1, sizeof *a);
     if (!a) return credentials_fail(j, "out of memory");
     bool good = look_up(j, &u, until_ns, &a->lookup) && (!u.tls || open_tls(j, a, &u)) &&

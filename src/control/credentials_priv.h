@@ -14,7 +14,7 @@
 // One renewal, in a fiber of the control loop.
 struct credentials_job {
     const struct credentials_source *source;
-    char why[320]; // what went wrong, a whole clause
+    char why[640]; // what went wrong, a whole clause
     uint16_t status; // of the last answer
     struct span body; // of it, in `answer`
     uint8_t answer[CREDENTIALS_ANSWER_BYTES];
@@ -49,5 +49,8 @@ const char *credentials_set(const struct credentials_job *j, enum credentials_se
 
 // The sources: a new credential, or NULL with the reason said.
 struct credential *credentials_google(struct credentials_job *j);
+struct credential *credentials_aws(struct credentials_job *j);
+// Of an answer with AccessKeyId, SecretAccessKey, Token and Expiration, as ECS, EKS and IMDS give them, in j->body.
+struct credential *credentials_aws_answer(struct credentials_job *j, int64_t now_s);
 
 #endif

@@ -325,6 +325,7 @@ static void credentials(struct prometheus_text *t, const struct prometheus_sourc
     for (uint32_t i = 0; s->credentials && i < s->credentials->count; i++) {
         const struct credentials_source *from = &s->credentials->source[i];
         if (from->kind == CREDENTIALS_AWS_KEYS) continue;
+        if (!failures && from->now && !from->now->expires_s) continue; // never
         if (!line_begin(t, &line)) return;
         fmt_str(&line, name);
         fmt_char(&line, '{');

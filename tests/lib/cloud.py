@@ -1,5 +1,5 @@
-"""Who hands out credentials in the clouds, in one process: Google's token endpoint, token exchange and metadata server, each as its
-documentation has it and as strict.
+"""Who hands out credentials in the clouds, in one process: Google's token endpoint, token exchange and metadata server, AWS's
+container endpoint and EC2's metadata service (IMDSv2), each as its documentation has it and as strict.
 
 Everything that was handed out is remembered with its end: valid() says whether it may still be used.
 """
@@ -47,7 +47,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if cloud.failing:
             return self.answer(503, {"error": "unavailable", "error_description": "try again"})
         form = dict(urllib.parse.parse_qsl(body.decode(), strict_parsing=True)) if body else {}
-        route = getattr(cloud, "serve" + path.replace("/", "_").replace("-", "_").replace(".", "_"), None)
+        route = getattr(cloud, ("put" if method == "PUT" else "serve") + path.replace("/", "_").replace("-", "_").replace(".", "_"), None)
         try:
             assert route, path
             status, value = route(self.headers, form or dict(urllib.parse.parse_qsl(query)))
@@ -62,6 +62,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.handle_one("POST")
 
+    def do_PUT(self):
+        self.handle_one("PUT")
+
+
+class AwsKeys:
+    """What requests may be signed with now, for sigv4_check.problem()."""
+
+    def __init__(self, cloud):
+        self.cloud, self.more = cloud, {}
+
+    def __contains__(self, access):
+        return access in self.more or self.cloud.valid(access)
+
+    def __getitem__(self, access):
+        return self.more.get(access) or (f"secret/{access}", f"session={access}")
+
 
 class Cloud(http.server.ThreadingHTTPServer):
     daemon_threads = True
@@ -70,6 +86,7 @@ class Cloud(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.port = self.server_address[1]
         self.asked, self.refused, self.ends = [], [], {}
+        self.aws, self.container_token = AwsKeys(self), "Basic c2VjcmV0"
         self.lifetime, self.failing, self.number = 3600, False, itertools.count(1)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -122,3 +139,28 @@ class Cloud(http.server.ThreadingHTTPServer):
     def serve_computeMetadata_v1_instance_service_accounts_default_token(self, headers, form):
         assert headers["metadata-flavor"] == "Google"
         return self.bearer("metadata")
+
+    # --- AWS.
+
+    def keys(self, kind, **more):
+        access = "ASIA" + kind.upper() + str(next(self.number))
+        self.ends[access] = int(time.time() + self.lifetime)
+        end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.ends[access]))
+        secret, token = f"secret/{access}", f"session={access}"
+        return 200, {"AccessKeyId": access, "SecretAccessKey": secret, "Token": token, "Expiration": end, **more}
+
+    def serve_container(self, headers, form):
+        assert headers["authorization"] == self.container_token
+        return self.keys("container", RoleArn="arn:aws:iam::1:role/task")
+
+    def put_latest_api_token(self, headers, form):
+        assert 1 <= int(headers["x-aws-ec2-metadata-token-ttl-seconds"]) <= 21600
+        return 200, b"session-of-imds=="
+
+    def serve_latest_meta_data_iam_security_credentials_(self, headers, form):
+        assert headers["x-aws-ec2-metadata-token"] == "session-of-imds=="
+        return 200, b"my-role\n"
+
+    def serve_latest_meta_data_iam_security_credentials_my_role(self, headers, form):
+        assert headers["x-aws-ec2-metadata-token"] == "session-of-imds=="
+        return self.keys("machine", Code="Success", Type="AWS-HMAC", LastUpdated="2026-01-01T00:00:00Z")

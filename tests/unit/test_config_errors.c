@@ -354,7 +354,11 @@ static void test_values__providers(void **state)
          "r.yaml:1:14: providers.a: api_key and access_key_id contradict each other: leave one\n"},
         {"providers: { a: { type: bedrock, base_url: \"http://h\", access_key_id: " SECRET
          ", secret_access_key: " SECRET " } }\n",
-         "r.yaml:1:14: providers.a: \"region\" is missing: it is part of what is signed\n"},
+         "r.yaml:1:14: providers.a: \"region\" is missing, and $AWS_REGION is not set: it is part of what is "
+         "signed\n"},
+        {"providers: { a: { type: bedrock, base_url: \"http://h\" } }\n",
+         "r.yaml:1:14: providers.a: \"region\" is missing, and $AWS_REGION is not set: it is part of what is "
+         "signed\n"},
         {"providers: { a: { type: openai, secret_access_key: " SECRET " } }\n",
          "r.yaml:1:14: providers.a: secret_access_key is for type bedrock\n"},
         {"providers: { a: { type: vertex, location: l } }\n",
