@@ -30,6 +30,7 @@
 #define REFUSED_SAY_NS (60 * CLOCK_SEC)
 // How long the start waits for the names of providers.
 #define RESOLVE_WAIT_NS (2 * CLOCK_SEC)
+#define READY_LOOK_NS (5 * CLOCK_MS) // what fibers got without waiting wakes no turn
 
 static void clock_for_log(int64_t *ret_now_ns, int64_t *ret_wall_ns)
 {
@@ -579,7 +580,7 @@ static bool parts_open(struct serve *s, uint32_t fit)
     // A moment for the names and credentials: whoever asks first should find them.
     const int64_t until = s->loop.now_ns + RESOLVE_WAIT_NS;
     while ((s->world.unresolved > 0 || !credentials_ready(&s->world.credentials)) && s->loop.now_ns < until)
-        io_loop_turn(&s->loop, until);
+        io_loop_turn(&s->loop, clock_earlier(until, s->loop.now_ns + READY_LOOK_NS));
     plan_seal(s->plan);
     const struct log_cfg cfg = log_cfg_of(s->config);
     enum rw_err err = log_new(&cfg, &s->log);
