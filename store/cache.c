@@ -414,7 +414,7 @@ static int open_in(const struct store_answers *c, const char *name)
 
 static enum rw_err read_secret(struct store_answers *c)
 {
-    uint64_t secret[2];
+    uint64_t secret[2] = {0};
     const int fd = open_in(c, "secret");
     if (fd < 0) return rw_errno();
     enum rw_err err = store_file_lock(fd, F_WRLCK, true);

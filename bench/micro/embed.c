@@ -101,7 +101,7 @@ int main(void)
     char *buf = malloc(TEXT_BYTES + KIB(64));
     MUST(buf);
     const struct span text = make_text(buf);
-    struct jansson j;
+    struct jansson j = {0};
     double a[ROUNDS], b[ROUNDS];
     const bool rival = find_jansson(&j);
     for (int i = 0; i < ROUNDS; i++) {

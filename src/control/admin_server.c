@@ -241,8 +241,8 @@ static bool door_closed(const struct admin_door *door)
 
 static void door_done(struct admin_door *door)
 {
-    struct io_loop *loop = door->server ? door->server->cfg.loop : NULL;
     if (!door->fd) return;
+    struct io_loop *loop = door->server->cfg.loop;
     io_op_close(loop, &door->accept);
     loop->driver->ops->fd_close(loop->driver, door->fd);
     h1_server_close(&door->http);

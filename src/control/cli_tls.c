@@ -141,7 +141,7 @@ static int dial(const struct config_provider *p, struct io_addr *ret_addr)
     const struct timeval wait = {.tv_sec = WAIT_S};
     int fd = -1, err = 0;
     const char *host = p->proxy.host ? p->proxy.host : p->base_url.host;
-    snprintf(port, sizeof port, "%u", p->proxy.host ? p->proxy.port : p->base_url.port);
+    snprintf(port, sizeof port, "%u", (unsigned)(p->proxy.host ? p->proxy.port : p->base_url.port));
     if (p->connect_to.addr.n == 0) {
         const int failed = getaddrinfo(host, port, &hints, &found);
         if (failed) {

@@ -122,7 +122,7 @@ bool credentials_ask(struct credentials_job *j, const char *method, const char *
     const int64_t until_ns = loop->now_ns + timeout_ns;
     struct url u;
     const char *why = NULL;
-    struct iovec head;
+    struct iovec head = {0};
     if (url_parse(span_str(url), &u, &why)) return credentials_fail(j, "%s: %s", url, why);
     // url_parse() leaves a slash at the end out; EC2's metadata service tells a list by it.
     if (u.path.n && u.path.p[u.path.n] == '/') u.path.n++;

@@ -32,7 +32,7 @@ static struct cut member_of(struct span body, const struct json_value *v)
 static uint32_t body_pieces(const struct exchange *x, struct span *piece)
 {
     static const uint8_t fields[CUTS_MAX] = {FIELD_STREAM, FIELD_OPTIONS, FIELD_USER, FIELD_METADATA};
-    struct cut cut[CUTS_MAX];
+    struct cut cut[CUTS_MAX] = {0};
     uint32_t cuts = 0, n = 0, at = 0;
     for (uint32_t i = 0; i < CUTS_MAX; i++) {
         const struct json_value *v = &x->scan->value[fields[i]];

@@ -153,7 +153,9 @@ static bool sign(struct ask *a, struct sigv4_request *rq, struct span target, st
     MUST(p->signed_fields < SIGV4_FIELDS_MAX);
     for (; rq->fields < p->signed_fields; rq->fields++) field[rq->fields] = p->signed_field[rq->fields];
     if (type.n) field[rq->fields++] = (struct sigv4_field){SPAN("content-type"), type};
-    return sigv4_sign(&seat_of(a)->signer, rq, ret) == RW_OK;
+    const bool good = sigv4_sign(&seat_of(a)->signer, rq, ret) == RW_OK;
+    rq->field = NULL; // they were this function's
+    return good;
 }
 
 static int authorize_signed(struct ask *a)

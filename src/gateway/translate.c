@@ -8,6 +8,13 @@ static const struct dialect *client_of(const struct exchange *x)
     return x->route->dialect;
 }
 
+// A stream's last chunk of its own for what was used: where the client asked for it, or its dialect always has it. The older
+// gateways' streams never had one.
+static bool usage_wanted(const struct exchange *x)
+{
+    return x->usage_asked || (!x->route->usage_on_request && x->route->shape != SHAPE_NATIVE);
+}
+
 enum stage translate_open(struct exchange *x)
 {
     if (x->translation) return STAGE_GO;
@@ -21,7 +28,7 @@ enum stage translate_open(struct exchange *x)
     t->reply = (struct dialect_reply){.id = span_of(x->request_id, REQUEST_ID_BYTES),
                                       .model = x->model_asked,
                                       .created_s = x->worker->loop.wall_ns / CLOCK_SEC,
-                                      .usage_wanted = x->usage_asked || !x->route->usage_on_request,
+                                      .usage_wanted = usage_wanted(x),
                                       .json_array = x->json_array};
     x->translation = t;
     return STAGE_GO;

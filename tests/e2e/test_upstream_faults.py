@@ -327,5 +327,5 @@ def test_credentials_refused__is_said_once_per_provider(launch, mock, backend):
     wait_for(lambda: own.err().count(b"refuses this gateway's credentials") >= 2, 3, "it is said")
     said = own.err().decode()
     assert said.count("refuses this gateway's credentials") == 2, said
-    assert said.count("Mend providers.first.api_key") == said.count("Mend providers.second.api_key") == 1
+    assert said.count("Mend what providers.first says of its key") == said.count("Mend what providers.second says of its key") == 1
     assert "sk-not-to-be-seen" not in said
