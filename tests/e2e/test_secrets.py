@@ -150,6 +150,7 @@ def bytes_of(answer):
 
 
 def test_secrets__nowhere(own, mock, tmp_path):
+    mock.reset()  # what other tests have sent may hold anything
     created = json.loads(cli(own, "key", "create", "--name", "made", "--output", "json").stdout)["key"]
     (tmp_path / "import.txt").write_text(f"{IMPORTED_KEY} imported\n")
     assert cli(own, "key", "import", str(tmp_path / "import.txt")).returncode == 0
