@@ -254,6 +254,10 @@ class Gateway(Process):
                     return False
             if self.metrics_port:
                 rawhttp.Connection(("127.0.0.1", self.metrics_port), timeout=2).close()
+            admin = self.config.get("admin", {}).get("address", "off")
+            if admin != "off":  # opened last
+                host, _, port = admin.rpartition(":")
+                rawhttp.Connection((host, int(port)), timeout=2).close()
             return True
         except OSError:
             return False
