@@ -72,7 +72,7 @@ def start(launch, backend, providers, **more):
 
 def test_https__by_connect_with_a_password_that_nobody_sees(launch, backend, lab, start_proxy):
     p = start_proxy(user=PLAIN)
-    gateway = start(launch, backend, {"up": secure(lab, proxy=at(p, f"egress:{SECRET}@"))}, log={"level": "debug"})
+    gateway = start(launch, backend, {"up": secure(lab, proxy=at(p, f"egress:{SECRET}@"))}, log={"level": "debug"}, workers=1)
     assert chat(gateway).status == 200
     streamed = chat(gateway, "up/mock:chunks=5", stream=True)
     assert streamed.status == 200 and streamed.body.rstrip().endswith(b"[DONE]")
