@@ -72,12 +72,12 @@ def start(launch, backend, providers, **more):
 
 def test_https__by_connect_with_a_password_that_nobody_sees(launch, backend, lab, start_proxy):
     p = start_proxy(user=PLAIN)
-    gateway = start(launch, backend, {"up": secure(lab, proxy=at(p, f"egress:{SECRET}@"))}, log={"level": "debug"}, workers=1)
+    gateway = start(launch, backend, {"up": secure(lab, proxy=at(p, f"egress:{SECRET}@"))}, log={"level": "debug"})
     assert chat(gateway).status == 200
     streamed = chat(gateway, "up/mock:chunks=5", stream=True)
     assert streamed.status == 200 and streamed.body.rstrip().endswith(b"[DONE]")
-    # Both went through one tunnel, and nothing in it can be read by the proxy.
-    assert [a[:2] for a in p.asked] == [("CONNECT", "api.provider.test:443")]
+    # Nothing in a tunnel can be read by the proxy. There are two if the second request came before the first had given its back.
+    assert len(p.asked) <= 2 and {a[:2] for a in p.asked} == {("CONNECT", "api.provider.test:443")}
     assert p.asked[0][2]["host"] == "api.provider.test:443"
     assert servers.UPSTREAM_KEY.encode() not in p.carried and b"messages" not in p.carried
     explained = subprocess.run(
